@@ -1,0 +1,122 @@
+package kv
+
+import (
+	"bytes"
+	"sort"
+)
+
+// Reader reads committed and pending values.
+type Reader interface {
+	// Get returns the value under key, or nil and false. The slice must not be changed and is valid until the next write.
+	Get(key []byte) (value []byte, ok bool)
+	// Scan calls visit for each key in [lower, upper) in order until visit returns false; an empty upper has no bound. Key and
+	// value are valid only during the call, and visit must not write.
+	Scan(lower, upper []byte, visit func(key, value []byte) bool)
+}
+
+// Store is a Reader that can be written. A machine never sees an I/O error: an implementation that cannot read or write
+// stops the replica by panicking with the cause, because going on with half a state would fork it.
+type Store interface {
+	Reader
+	Set(key, value []byte)
+	Delete(key []byte)
+}
+
+// PrefixEnd returns the smallest key above all keys that start with prefix, or nil where there is none.
+func PrefixEnd(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] != 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// ScanPrefix visits all keys that start with prefix, in order.
+func ScanPrefix(r Reader, prefix []byte, visit func(key, value []byte) bool) {
+	r.Scan(prefix, PrefixEnd(prefix), visit)
+}
+
+// Prefix gives a machine its own key space inside a larger store: keys are seen without the prefix.
+func Prefix(s Store, prefix string) Store { return &prefixed{s, []byte(prefix)} }
+
+type prefixed struct {
+	s Store
+	p []byte
+}
+
+func (p *prefixed) key(k []byte) []byte {
+	out := make([]byte, 0, len(p.p)+len(k))
+	return append(append(out, p.p...), k...)
+}
+
+func (p *prefixed) Get(k []byte) ([]byte, bool) { return p.s.Get(p.key(k)) }
+func (p *prefixed) Set(k, v []byte)             { p.s.Set(p.key(k), v) }
+func (p *prefixed) Delete(k []byte)             { p.s.Delete(p.key(k)) }
+func (p *prefixed) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
+	hi := PrefixEnd(p.p)
+	if len(upper) > 0 {
+		hi = p.key(upper)
+	}
+	p.s.Scan(p.key(lower), hi, func(k, v []byte) bool { return visit(k[len(p.p):], v) })
+}
+
+// Mem is a Store in memory, for tests and simulations.
+type Mem struct {
+	m    map[string][]byte
+	keys []string // sorted; nil after a key was added or removed
+}
+
+// NewMem returns an empty store.
+func NewMem() *Mem { return &Mem{m: map[string][]byte{}} }
+
+// Get implements Reader.
+func (s *Mem) Get(k []byte) ([]byte, bool) { v, ok := s.m[string(k)]; return v, ok }
+
+// Set implements Store.
+func (s *Mem) Set(k, v []byte) {
+	if _, ok := s.m[string(k)]; !ok {
+		s.keys = nil
+	}
+	s.m[string(k)] = append([]byte{}, v...)
+}
+
+// Delete implements Store.
+func (s *Mem) Delete(k []byte) {
+	if _, ok := s.m[string(k)]; ok {
+		s.keys = nil
+		delete(s.m, string(k))
+	}
+}
+
+// Scan implements Reader.
+func (s *Mem) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
+	if s.keys == nil {
+		s.keys = make([]string, 0, len(s.m))
+		for k := range s.m {
+			s.keys = append(s.keys, k)
+		}
+		sort.Strings(s.keys)
+	}
+	keys := s.keys
+	for i := sort.SearchStrings(keys, string(lower)); i < len(keys); i++ {
+		k := []byte(keys[i])
+		if len(upper) > 0 && bytes.Compare(k, upper) >= 0 {
+			return
+		}
+		if !visit(k, s.m[keys[i]]) {
+			return
+		}
+	}
+}
+
+// Clone copies the store, as a crash image or a fork of a simulation.
+func (s *Mem) Clone() *Mem {
+	c := NewMem()
+	for k, v := range s.m {
+		c.m[k] = append([]byte{}, v...)
+	}
+	return c
+}
