@@ -1,0 +1,16 @@
+// Package state keeps the replicated state of one replica on disk, a block at a time.
+//
+// DB is a Pebble database. Begin opens the one Block that may be pending; a Block is a kv.Store into which the machine
+// writes everything that the block changes. Digest folds those changes into an accumulator over the whole key space, so that
+// two replicas agree on the digest exactly when they hold the same keys and values, whatever order and batches they were
+// written in. Commit makes the block durable with one synced write: after a crash the database is at a block's end, never
+// within one.
+//
+// The accumulator is LtHash (Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing", 1997; parameters of
+// Lewi et al., "Securing Update Propagation with Homomorphic Hashing", 2019): 1,024 lanes of 16 bits, each element expanded
+// by BLAKE3, added on write and subtracted on overwrite.
+//
+// The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot and Reader may be used by all. An I/O error
+// while reading is a panic (see kv.Store): a replica that cannot read its state must stop. Local values (Local, SetLocal) are
+// this machine's alone and not part of the digest.
+package state

@@ -1,0 +1,405 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sort"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"fusion/internal/kv"
+)
+
+// Format is the layout version written into every database; another one is refused by Open.
+const Format = 1
+
+// Errors of this package; test with errors.Is.
+var (
+	// ErrFormat says that the directory holds a database of another layout version.
+	ErrFormat = errors.New("state database has another format")
+	// ErrNetwork says that the directory belongs to another network.
+	ErrNetwork = errors.New("state database belongs to another network")
+	// ErrCorrupt says that what was read cannot have been written by this package.
+	ErrCorrupt = errors.New("state database is corrupt")
+	// ErrClosed is returned by Commit once the database failed or was closed.
+	ErrClosed = errors.New("state database is closed")
+)
+
+// Key spaces. Replicated keys are hashed, local keys are not.
+const (
+	replicated = 'r'
+	local      = 'l'
+	internal   = 'i'
+)
+
+var (
+	keyFormat  = []byte{internal, 'f'}
+	keyNetwork = []byte{internal, 'n'}
+	keyHead    = []byte{internal, 'h'}
+	keySum     = []byte{internal, 's'}
+)
+
+// Options of a database. The zero value is what production uses.
+type Options struct {
+	// FS is the file system; the default is the operating system's.
+	FS vfs.FS
+	// CacheBytes bounds the block cache. The default is 32 MiB.
+	CacheBytes int64
+	// Network names the network whose state this is (the genesis hash); an existing database of another one is refused.
+	Network [32]byte
+	// NoSync leaves out the sync of each commit. It is for simulations in memory only.
+	NoSync bool
+}
+
+func (o Options) ensureDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 32 << 20
+	}
+	return o
+}
+
+// Head is the last committed block as the database knows it.
+type Head struct {
+	Height  uint64   // 0 before the first block
+	AppHash [32]byte // as given to Commit; zero before the first block
+}
+
+// DB is the state of one replica. See the package documentation for who may call what.
+type DB struct {
+	p       *pebble.DB
+	opts    Options
+	sync    *pebble.WriteOptions
+	head    atomic.Pointer[Head]
+	sum     sum // of the committed state; owned by the goroutine that commits
+	pending *Block
+}
+
+// Open opens or creates the database in dir. Errors name the directory and what to do about it.
+func Open(dir string, opts Options) (*DB, error) {
+	opts = opts.ensureDefaults()
+	cache := pebble.NewCache(opts.CacheBytes)
+	defer cache.Unref()
+	p, err := pebble.Open(dir, &pebble.Options{
+		FS: opts.FS, Cache: cache, MemTableSize: 16 << 20, FormatMajorVersion: pebble.FormatNewest,
+		Logger: quiet{}, L0CompactionThreshold: 4,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening state database %s: %w", dir, err)
+	}
+	db := &DB{p: p, opts: opts, sync: pebble.Sync}
+	if opts.NoSync {
+		db.sync = pebble.NoSync
+	}
+	if err := db.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening state database %s: %w", dir, err), p.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) load() error {
+	format, err := db.get(keyFormat)
+	if err != nil {
+		return err
+	}
+	if format == nil {
+		b := db.p.NewBatch()
+		b.Set(keyFormat, binary.BigEndian.AppendUint32(nil, Format), nil)
+		b.Set(keyNetwork, db.opts.Network[:], nil)
+		db.head.Store(&Head{})
+		return b.Commit(db.sync)
+	}
+	if len(format) != 4 || binary.BigEndian.Uint32(format) != Format {
+		return fmt.Errorf("%w: found %x, this binary writes %d; use the binary that wrote it, or another data directory", ErrFormat, format, Format)
+	}
+	network, err := db.get(keyNetwork)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(network, db.opts.Network[:]) {
+		return fmt.Errorf("%w: found %x, expected %x; use another data directory", ErrNetwork, network, db.opts.Network)
+	}
+	h := &Head{}
+	head, err := db.get(keyHead)
+	if err != nil {
+		return err
+	}
+	if head != nil {
+		if len(head) != 40 {
+			return fmt.Errorf("%w: head of %d bytes", ErrCorrupt, len(head))
+		}
+		h.Height = binary.BigEndian.Uint64(head)
+		copy(h.AppHash[:], head[8:])
+		s, err := db.get(keySum)
+		if err != nil {
+			return err
+		}
+		if err := db.sum.load(s); err != nil {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
+	db.head.Store(h)
+	return nil
+}
+
+func (db *DB) get(key []byte) ([]byte, error) {
+	v, closer, err := db.p.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := append([]byte{}, v...)
+	return out, closer.Close()
+}
+
+// Head returns the last committed block.
+func (db *DB) Head() Head { return *db.head.Load() }
+
+// Close releases the database. A pending block is lost, as in a crash.
+func (db *DB) Close() error {
+	if db.pending != nil {
+		db.pending.Discard()
+	}
+	return db.p.Close()
+}
+
+// Local returns a value of this machine's own, or nil.
+func (db *DB) Local(key string) ([]byte, error) { return db.get(append([]byte{local}, key...)) }
+
+// SetLocal durably keeps a value of this machine's own; it is not part of the digest.
+func (db *DB) SetLocal(key string, value []byte) error {
+	return db.p.Set(append([]byte{local}, key...), value, db.sync)
+}
+
+// Reader reads the last committed state, from any goroutine; each call sees the newest commit.
+func (db *DB) Reader() kv.Reader { return reader{db.p, "state"} }
+
+// Snapshot reads the state as committed now, from any goroutine, until it is closed.
+func (db *DB) Snapshot() *Snapshot {
+	s := db.p.NewSnapshot()
+	return &Snapshot{reader{s, "snapshot"}, s}
+}
+
+// Snapshot is a stable view of one committed block.
+type Snapshot struct {
+	kv.Reader
+	s *pebble.Snapshot
+}
+
+// Close releases the snapshot.
+func (s *Snapshot) Close() error { return s.s.Close() }
+
+type source interface {
+	Get(key []byte) ([]byte, io.Closer, error)
+	NewIter(*pebble.IterOptions) (*pebble.Iterator, error)
+}
+
+type reader struct {
+	s    source
+	what string
+}
+
+func (r reader) Get(key []byte) ([]byte, bool) {
+	v, closer, err := r.s.Get(append([]byte{replicated}, key...))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false
+	}
+	if err != nil {
+		panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
+	}
+	out := append([]byte{}, v...)
+	if err := closer.Close(); err != nil {
+		panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
+	}
+	return out, true
+}
+
+func (r reader) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
+	opts := &pebble.IterOptions{LowerBound: append([]byte{replicated}, lower...), UpperBound: []byte{replicated + 1}}
+	if len(upper) > 0 {
+		opts.UpperBound = append([]byte{replicated}, upper...)
+	}
+	it, err := r.s.NewIter(opts)
+	if err != nil {
+		panic(fmt.Errorf("%s: iterating: %w", r.what, err))
+	}
+	for it.First(); it.Valid(); it.Next() {
+		if !visit(it.Key()[1:], it.Value()) {
+			break
+		}
+	}
+	if err := it.Close(); err != nil {
+		panic(fmt.Errorf("%s: iterating: %w", r.what, err))
+	}
+}
+
+// Begin opens the block that follows the head. A block that was begun before and not committed is discarded: a proposal
+// may be executed again.
+func (db *DB) Begin() *Block {
+	if db.pending != nil {
+		db.pending.Discard()
+	}
+	batch := db.p.NewIndexedBatch()
+	db.pending = &Block{reader: reader{batch, "block"}, db: db, batch: batch, touched: map[string]struct{}{}}
+	return db.pending
+}
+
+// Block is the pending change set of one block: a kv.Store over the committed state.
+type Block struct {
+	reader
+	db      *DB
+	batch   *pebble.Batch
+	touched map[string]struct{}
+	sum     *sum // set by Digest
+}
+
+// Set implements kv.Store.
+func (b *Block) Set(key, value []byte) {
+	b.touch(key)
+	if err := b.batch.Set(append([]byte{replicated}, key...), value, nil); err != nil {
+		panic(fmt.Errorf("block: writing key %x: %w", key, err))
+	}
+}
+
+// Delete implements kv.Store.
+func (b *Block) Delete(key []byte) {
+	b.touch(key)
+	if err := b.batch.Delete(append([]byte{replicated}, key...), nil); err != nil {
+		panic(fmt.Errorf("block: deleting key %x: %w", key, err))
+	}
+}
+
+func (b *Block) touch(key []byte) {
+	if _, ok := b.touched[string(key)]; !ok {
+		b.touched[string(key)] = struct{}{}
+	}
+	b.sum = nil
+}
+
+// Touched is the number of distinct keys the block wrote so far.
+func (b *Block) Touched() int { return len(b.touched) }
+
+// Digest commits to every replicated key and value as they stand with this block.
+func (b *Block) Digest() [32]byte {
+	if b.sum == nil {
+		s := b.db.sum
+		committed := reader{b.db.p, "state"}
+		for k := range b.touched { // lanes add up in any order
+			key := []byte(k)
+			old, had := committed.Get(key)
+			now, has := b.Get(key)
+			if had && has && bytes.Equal(old, now) {
+				continue
+			}
+			if had {
+				s.remove(key, old)
+			}
+			if has {
+				s.add(key, now)
+			}
+		}
+		b.sum = &s
+	}
+	return b.sum.digest()
+}
+
+// Commit makes the block the head. Height must be the one after the head. When it returns an error the block may or may not
+// be on disk; the replica must stop and open the database again.
+func (b *Block) Commit(height uint64, appHash [32]byte) error {
+	db := b.db
+	if db.pending != b {
+		return fmt.Errorf("committing block %d: %w", height, ErrClosed)
+	}
+	if want := db.Head().Height + 1; height != want && db.Head().Height != 0 {
+		return fmt.Errorf("committing block %d: the next block is %d", height, want)
+	}
+	b.Digest()
+	head := binary.BigEndian.AppendUint64(nil, height)
+	head = append(head, appHash[:]...)
+	if err := errors.Join(b.batch.Set(keyHead, head, nil), b.batch.Set(keySum, b.sum.bytes(), nil)); err != nil {
+		return fmt.Errorf("committing block %d: %w", height, err)
+	}
+	if err := b.batch.Commit(db.sync); err != nil {
+		return fmt.Errorf("committing block %d: %w", height, err)
+	}
+	db.sum = *b.sum
+	db.head.Store(&Head{Height: height, AppHash: appHash})
+	db.pending = nil
+	if err := b.batch.Close(); err != nil {
+		slog.Warn("closing a committed batch", "height", height, "err", err)
+	}
+	return nil
+}
+
+// Discard drops the block.
+func (b *Block) Discard() {
+	if b.db.pending == b {
+		b.db.pending = nil
+		if err := b.batch.Close(); err != nil {
+			slog.Warn("closing a discarded batch", "err", err)
+		}
+	}
+}
+
+// Check recomputes the accumulator from every stored key and compares: it finds bits that changed on disk.
+func (db *DB) Check() error {
+	var s sum
+	db.Reader().Scan(nil, nil, func(k, v []byte) bool { s.add(k, v); return true })
+	if s != db.sum {
+		return fmt.Errorf("%w: the stored keys do not add up to the committed accumulator", ErrCorrupt)
+	}
+	return nil
+}
+
+// Usage returns the bytes stored under each one-letter or slash-ended key prefix, largest first; it reads everything.
+func (db *DB) Usage() []Usage {
+	byPrefix := map[string]*Usage{}
+	db.Reader().Scan(nil, nil, func(k, v []byte) bool {
+		p := string(k[:min(len(k), 1)])
+		if i := bytes.IndexByte(k, '/'); i >= 0 && i < 24 {
+			p = string(k[:i+1])
+		}
+		u := byPrefix[p]
+		if u == nil {
+			u = &Usage{Prefix: p}
+			byPrefix[p] = u
+		}
+		u.Keys++
+		u.Bytes += uint64(len(k) + len(v))
+		return true
+	})
+	var out []Usage
+	for _, u := range byPrefix {
+		out = append(out, *u)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		return out[i].Bytes > out[j].Bytes || out[i].Bytes == out[j].Bytes && out[i].Prefix < out[j].Prefix
+	})
+	return out
+}
+
+// Usage is the space under one key prefix.
+type Usage struct {
+	Prefix string
+	Keys   uint64
+	Bytes  uint64
+}
+
+// quiet passes Pebble's errors to slog and drops its narration.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any) {}
+func (quiet) Errorf(format string, args ...any) {
+	slog.Error("pebble: " + fmt.Sprintf(format, args...))
+}
+func (quiet) Fatalf(format string, args ...any) { panic("pebble: " + fmt.Sprintf(format, args...)) }

@@ -1,0 +1,196 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"math/rand"
+	randv2 "math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"fusion/internal/kv"
+)
+
+func open(t *testing.T, fs vfs.FS) *DB {
+	t.Helper()
+	db, err := Open("db", Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// apply makes the same pseudo-random changes to a store and to a model.
+func apply(rng *rand.Rand, s kv.Store, model *kv.Mem) {
+	for range 20 {
+		k := fmt.Appendf(nil, "k%02d", rng.Intn(40))
+		if rng.Intn(3) == 0 {
+			s.Delete(k)
+			model.Delete(k)
+		} else {
+			v := make([]byte, rng.Intn(50))
+			rng.Read(v)
+			s.Set(k, v)
+			model.Set(k, v)
+		}
+	}
+}
+
+func dump(r kv.Reader) string {
+	out := ""
+	r.Scan(nil, nil, func(k, v []byte) bool { out += fmt.Sprintf("%s=%x\n", k, v); return true })
+	return out
+}
+
+// The digest depends on what the state holds, not on how it came to hold it.
+func TestDigestIsOfContent(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	model := kv.NewMem()
+	db := open(t, vfs.NewMem())
+	for h := uint64(1); h <= 30; h++ {
+		b := db.Begin()
+		apply(rng, b, model)
+		if err := b.Commit(h, b.Digest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := dump(db.Reader()), dump(model); got != want {
+		t.Fatalf("state differs from the model:\n%s\nwant\n%s", got, want)
+	}
+	other := open(t, vfs.NewMem())
+	b := other.Begin()
+	model.Scan(nil, nil, func(k, v []byte) bool { b.Set(k, v); return true })
+	if b.Digest() != db.Head().AppHash {
+		t.Error("equal content, different digests")
+	}
+	b.Set([]byte("k00"), []byte("changed"))
+	if b.Digest() == db.Head().AppHash {
+		t.Error("different content, equal digests")
+	}
+	if err := errors.Join(db.Check(), db.Close(), other.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBlockReadsItsOwnWrites(t *testing.T) {
+	db := open(t, vfs.NewMem())
+	defer db.Close()
+	b := db.Begin()
+	b.Set([]byte("a"), []byte("1"))
+	b.Set([]byte("c"), nil)
+	if err := b.Commit(1, b.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	snap := db.Snapshot()
+	defer snap.Close()
+	b = db.Begin()
+	b.Set([]byte("b"), []byte("2"))
+	b.Delete([]byte("a"))
+	if got := dump(b); got != "b=32\nc=\n" {
+		t.Errorf("block sees %q", got)
+	}
+	if got := dump(db.Reader()); got != "a=31\nc=\n" {
+		t.Errorf("committed state sees %q", got)
+	}
+	if v, ok := b.Get([]byte("c")); !ok || len(v) != 0 {
+		t.Errorf("an empty value is %v, %v", v, ok)
+	}
+	if err := b.Commit(2, b.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(snap); got != "a=31\nc=\n" {
+		t.Errorf("snapshot moved: %q", got)
+	}
+}
+
+// A crash at any point leaves the last committed block, whole.
+func TestCrashKeepsCommittedBlocks(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	db := open(t, fs)
+	rng := rand.New(rand.NewSource(2))
+	model := kv.NewMem()
+	for h := uint64(1); h <= 10; h++ {
+		b := db.Begin()
+		apply(rng, b, model)
+		if err := b.Commit(h, b.Digest()); err != nil {
+			t.Fatal(err)
+		}
+		pending := db.Begin()
+		apply(rng, pending, kv.NewMem()) // written, not committed
+		crashed := open(t, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: randv2.New(randv2.NewPCG(1, h))}))
+		if crashed.Head().Height != h || dump(crashed.Reader()) != dump(model) {
+			t.Fatalf("after a crash at block %d: head %d, state\n%s\nwant\n%s", h, crashed.Head().Height, dump(crashed.Reader()), dump(model))
+		}
+		if err := errors.Join(crashed.Check(), crashed.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenRefusesOtherNetworks(t *testing.T) {
+	fs := vfs.NewMem()
+	db, err := Open("db", Options{FS: fs, Network: [32]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("db", Options{FS: fs, Network: [32]byte{2}}); !errors.Is(err, ErrNetwork) {
+		t.Errorf("another network: %v", err)
+	}
+}
+
+func TestOpenSaysWhatIsWrongWithTheDirectory(t *testing.T) {
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(file, Options{}); err == nil {
+		t.Error("a file was opened as a database")
+	}
+}
+
+func TestCommitRefusesGaps(t *testing.T) {
+	db := open(t, vfs.NewMem())
+	defer db.Close()
+	b := db.Begin()
+	if err := b.Commit(1, b.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	b = db.Begin()
+	if err := b.Commit(3, b.Digest()); err == nil {
+		t.Error("block 3 was committed after block 1")
+	}
+	stale := db.Begin()
+	db.Begin()
+	if err := stale.Commit(2, stale.Digest()); !errors.Is(err, ErrClosed) {
+		t.Errorf("a discarded block was committed: %v", err)
+	}
+}
+
+func BenchmarkCommit500Pages(b *testing.B) {
+	db, err := Open(b.TempDir(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	page := make([]byte, 4096)
+	h := uint64(0)
+	for b.Loop() {
+		h++
+		blk := db.Begin()
+		for i := range 500 {
+			page[i] = byte(h)
+			blk.Set(fmt.Appendf(nil, "page/%d", i), page)
+		}
+		if err := blk.Commit(h, blk.Digest()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
