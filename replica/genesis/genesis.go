@@ -1,0 +1,246 @@
+package genesis
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"fusion/ic/principal"
+)
+
+// Version of the document's form.
+const Version = 1
+
+// ErrInvalid is wrapped by every refusal of a document.
+var ErrInvalid = errors.New("invalid genesis document")
+
+// Class says what a network's keys may guard; it can never change (SECURITY: development pre-parameters never meet real coins).
+type Class string
+
+// Local networks use pre-made parameters and plaintext shares, accept provisional methods, and reach development chains only.
+// Public networks generate their own parameters, seal their shares and refuse provisional methods.
+const (
+	Local  Class = "local"
+	Public Class = "public"
+)
+
+// Hex is a byte string written in hexadecimal.
+type Hex []byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (h Hex) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *Hex) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	*h = b
+	return err
+}
+
+// Doc is a genesis document.
+type Doc struct {
+	Version int    `json:"version"`
+	ChainID string `json:"chain_id"` // at most 50 characters, shown everywhere
+	Class   Class  `json:"class"`
+	TimeNs  uint64 `json:"time_ns"` // nanoseconds since 1970, the time of block 0
+	Nodes   []Node `json:"nodes"`   // 1 or 3f+1 replicas; the position is the node index everywhere
+	// Keys are the threshold ECDSA keys (secp256k1) to generate, by the name canisters ask for.
+	Keys []string `json:"ecdsa_keys"`
+	// Bitcoin names the chain to follow; absent where the subnet reads none.
+	Bitcoin *Bitcoin `json:"bitcoin,omitempty"`
+	// CanisterRanges are the ids that belong to this subnet, inclusive, ascending. Fresh ids come from the first.
+	CanisterRanges []Range `json:"canister_ranges"`
+	// BlockMaxBytes bounds a block. CometBFT fixes it at genesis.
+	BlockMaxBytes int64 `json:"block_max_bytes"`
+	// DKGPhaseBlocks is how long the BLS key generation waits for missing bundles in each phase, in blocks.
+	DKGPhaseBlocks uint64 `json:"dkg_phase_blocks"`
+	// SigningDeadlineBlocks is how long the first attempt at a signature may take, in blocks; it doubles per attempt.
+	SigningDeadlineBlocks uint64 `json:"signing_deadline_blocks"`
+	// KeygenDeadlineBlocks is the same for key generation.
+	KeygenDeadlineBlocks uint64 `json:"keygen_deadline_blocks"`
+	// SigningParallel caps the ceremonies that run at once.
+	SigningParallel int `json:"signing_parallel"`
+}
+
+// Node is one replica's public keys.
+type Node struct {
+	NodeKey      Hex `json:"node_key"`      // Ed25519: transport, envelopes, query signatures
+	ValidatorKey Hex `json:"validator_key"` // Ed25519: consensus votes
+}
+
+// Bitcoin is the chain to follow.
+type Bitcoin struct {
+	Network            string `json:"network"`             // mainnet, testnet4, signet or regtest
+	StabilityThreshold uint32 `json:"stability_threshold"` // confirmations after which a block enters the UTXO set
+}
+
+// Range is an inclusive range of canister ids.
+type Range struct {
+	First principal.Principal `json:"first"`
+	Last  principal.Principal `json:"last"`
+}
+
+// Contains reports whether id lies in the range.
+func (r Range) Contains(id principal.Principal) bool {
+	return r.First.Compare(id) <= 0 && id.Compare(r.Last) <= 0 && id.Len() == r.First.Len()
+}
+
+// F is the number of faulty replicas that the network tolerates.
+func (d *Doc) F() int { return (len(d.Nodes) - 1) / 3 }
+
+// Quorum is 2f+1: certificates, beacons and committees have that many members.
+func (d *Doc) Quorum() int { return 2*d.F() + 1 }
+
+// Hash names the network.
+func (d *Doc) Hash() [32]byte {
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic(fmt.Sprintf("genesis: encoding the document: %v", err)) // plain data always encodes
+	}
+	return sha256.Sum256(append([]byte("fusion/genesis/v1\x00"), b...))
+}
+
+// NodeID is the principal of a replica: the self-authenticating id of its DER-encoded node key.
+func (n Node) NodeID() principal.Principal { return principal.SelfAuthenticating(n.NodeKeyDER()) }
+
+// ed25519Prefix is the DER SubjectPublicKeyInfo header of an Ed25519 key (RFC 8410, section 4).
+var ed25519Prefix = []byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}
+
+// NodeKeyDER is the node key as the state tree shows it.
+func (n Node) NodeKeyDER() []byte { return append(append([]byte{}, ed25519Prefix...), n.NodeKey...) }
+
+// NodeIndex finds a replica by its node key, or returns -1.
+func (d *Doc) NodeIndex(nodeKey []byte) int {
+	for i, n := range d.Nodes {
+		if string(n.NodeKey) == string(nodeKey) {
+			return i
+		}
+	}
+	return -1
+}
+
+// OwnsCanister reports whether id is in the subnet's ranges.
+func (d *Doc) OwnsCanister(id principal.Principal) bool {
+	for _, r := range d.CanisterRanges {
+		if r.Contains(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// Validate refuses a document that no network could run on; the error names the field.
+func (d *Doc) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case d.Version != Version:
+		return bad("version is %d, this binary reads %d", d.Version, Version)
+	case d.ChainID == "" || len(d.ChainID) > 50 || strings.ContainsFunc(d.ChainID, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return bad("chain_id %q is not 1 to 50 printable characters without spaces", d.ChainID)
+	case d.Class != Local && d.Class != Public:
+		return bad("class is %q, want %q or %q", d.Class, Local, Public)
+	case len(d.Nodes) != 1 && (len(d.Nodes) < 4 || len(d.Nodes)%3 != 1):
+		return bad("%d nodes, want 1 or 3f+1 (4, 7, 10, 13, …)", len(d.Nodes))
+	case len(d.Nodes) > 40:
+		return bad("%d nodes, at most 40 are supported", len(d.Nodes))
+	case d.Class == Public && len(d.Nodes) < 4:
+		return bad("a public network needs at least 4 nodes")
+	case len(d.CanisterRanges) == 0:
+		return bad("canister_ranges is empty")
+	case d.BlockMaxBytes < 4<<20+1<<18 || d.BlockMaxBytes > 16<<20:
+		return bad("block_max_bytes is %d, want %d to %d (a whole Bitcoin block must fit)", d.BlockMaxBytes, 4<<20+1<<18, 16<<20)
+	case d.DKGPhaseBlocks == 0 || d.SigningDeadlineBlocks == 0 || d.KeygenDeadlineBlocks == 0:
+		return bad("dkg_phase_blocks, signing_deadline_blocks and keygen_deadline_blocks must be positive")
+	case d.SigningParallel < 1:
+		return bad("signing_parallel is %d, want at least 1", d.SigningParallel)
+	}
+	seen := map[string]string{}
+	for i, n := range d.Nodes {
+		for name, key := range map[string][]byte{"node_key": n.NodeKey, "validator_key": n.ValidatorKey} {
+			if len(key) != ed25519.PublicKeySize {
+				return bad("node %d: %s has %d bytes, want %d", i, name, len(key), ed25519.PublicKeySize)
+			}
+			if where, dup := seen[string(key)]; dup {
+				return bad("node %d: %s is also %s", i, name, where)
+			}
+			seen[string(key)] = fmt.Sprintf("node %d's %s", i, name)
+		}
+	}
+	names := map[string]bool{}
+	for _, k := range d.Keys {
+		if k == "" || len(k) > 64 || names[k] {
+			return bad("ecdsa_keys: %q is empty, too long or named twice", k)
+		}
+		names[k] = true
+	}
+	for i, r := range d.CanisterRanges {
+		if r.First.Compare(r.Last) > 0 || r.First.Len() != r.Last.Len() || i > 0 && d.CanisterRanges[i-1].Last.Compare(r.First) >= 0 {
+			return bad("canister_ranges[%d] is empty or out of order", i)
+		}
+	}
+	if d.Bitcoin != nil {
+		switch n := d.Bitcoin.Network; {
+		case n != "mainnet" && n != "testnet4" && n != "signet" && n != "regtest":
+			return bad("bitcoin.network is %q, want mainnet, testnet4, signet or regtest", n)
+		case d.Class == Local && n != "regtest":
+			return bad("bitcoin.network is %q: a local network holds keys made from public parameters and may only follow regtest", n)
+		case d.Bitcoin.StabilityThreshold == 0:
+			return bad("bitcoin.stability_threshold must be positive")
+		}
+	}
+	return nil
+}
+
+// maxBytes bounds a document on disk.
+const maxBytes = 1 << 20
+
+// Parse reads and validates a document; unknown fields are refused.
+func Parse(b []byte) (*Doc, error) {
+	if len(b) > maxBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(b), maxBytes)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(b)))
+	dec.DisallowUnknownFields()
+	var d Doc
+	if err := dec.Decode(&d); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if dec.More() {
+		return nil, fmt.Errorf("%w: something follows the document", ErrInvalid)
+	}
+	return &d, d.Validate()
+}
+
+// Load reads a document from a file.
+func Load(path string) (*Doc, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading genesis: %w", err)
+	}
+	d, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
+}
+
+// Save writes the document to a file that does not exist yet.
+func (d *Doc) Save(path string) error {
+	b, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding genesis: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("writing genesis: %w", err)
+	}
+	_, err = f.Write(append(b, '\n'))
+	return errors.Join(err, f.Sync(), f.Close())
+}

@@ -1,0 +1,79 @@
+package genesis
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fusion/ic/principal"
+)
+
+func sample(n int) *Doc {
+	d := &Doc{Version: Version, ChainID: "fusion-test", Class: Local, TimeNs: 1, Keys: []string{"dfx_test_key"},
+		Bitcoin:        &Bitcoin{Network: "regtest", StabilityThreshold: 6},
+		CanisterRanges: []Range{{principal.FromUint64(0), principal.FromUint64(99)}, {principal.FromUint64(200), principal.FromUint64(200)}},
+		BlockMaxBytes:  5 << 20, DKGPhaseBlocks: 10, SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 600, SigningParallel: 2}
+	for i := range n {
+		key := func(kind byte) Hex { k := make(Hex, 32); k[0], k[1] = byte(i), kind; return k }
+		d.Nodes = append(d.Nodes, Node{key(1), key(2)})
+	}
+	return d
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	d := sample(4)
+	path := filepath.Join(t.TempDir(), "genesis.json")
+	if err := d.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Load(path)
+	if err != nil || e.Hash() != d.Hash() || e.F() != 1 || e.Quorum() != 3 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if err := d.Save(path); err == nil {
+		t.Error("an existing genesis was overwritten")
+	}
+	e.TimeNs++
+	if e.Hash() == d.Hash() {
+		t.Error("two networks have one hash")
+	}
+	if !d.OwnsCanister(principal.FromUint64(200)) || d.OwnsCanister(principal.FromUint64(100)) {
+		t.Error("canister ranges")
+	}
+}
+
+func TestValidateNamesTheField(t *testing.T) {
+	for want, change := range map[string]func(*Doc){
+		"version":         func(d *Doc) { d.Version = 9 },
+		"chain_id":        func(d *Doc) { d.ChainID = "a b" },
+		"class":           func(d *Doc) { d.Class = "prod" },
+		"nodes, want 1":   func(d *Doc) { d.Nodes = d.Nodes[:3] },
+		"node_key has 3":  func(d *Doc) { d.Nodes[2].NodeKey = d.Nodes[2].NodeKey[:3] },
+		"is also":         func(d *Doc) { d.Nodes[2].NodeKey = d.Nodes[1].ValidatorKey },
+		"ecdsa_keys":      func(d *Doc) { d.Keys = []string{"a", "a"} },
+		"canister_ranges": func(d *Doc) { d.CanisterRanges[1].First = principal.FromUint64(5) },
+		"block_max_bytes": func(d *Doc) { d.BlockMaxBytes = 1 << 20 },
+		"only follow":     func(d *Doc) { d.Bitcoin.Network = "mainnet" },
+		"at least 4":      func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
+		"signing_para":    func(d *Doc) { d.SigningParallel = 0 },
+	} {
+		d := sample(4)
+		change(d)
+		if err := d.Validate(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("want a refusal with %q, got %v", want, err)
+		}
+	}
+	if err := sample(1).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"version":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if d, err := Parse(b); err == nil && d.Validate() != nil {
+			t.Fatal("an invalid document was accepted")
+		}
+	})
+}
