@@ -1,0 +1,80 @@
+# Everything a person or CI does here. `make` alone prints this list.
+SHELL := /bin/bash -euo pipefail
+.DEFAULT_GOAL := help
+
+BIN       := bin
+CANISTERS := testnets/canisters/modules
+GO_FILES  := $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 2>/dev/null)
+CANISTER_SRC := $(filter cdk/% ckledger/% btc/% ic/% chainkey/derive/% internal/% go.mod go.sum,$(filter-out %_test.go,$(GO_FILES)))
+# fuzztime is how long `make fuzz` stays on each target.
+fuzztime ?= 20s
+# case picks scenarios of `make e2e`, as a regular expression.
+case ?= .
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(CANISTERS)/icrc1_ledger.wasm.gz: $(CANISTER_SRC)
+	go run ./cdk/build -o $@ ./ckledger/icrc/cmd/ledger
+
+$(CANISTERS)/ckbtc_minter.wasm.gz: $(CANISTER_SRC)
+	go run ./cdk/build -o $@ ./ckledger/ckbtc/cmd/minter
+
+.PHONY: canisters
+canisters: $(CANISTERS)/icrc1_ledger.wasm.gz $(CANISTERS)/ckbtc_minter.wasm.gz ## compile our canisters to wasm
+
+.PHONY: build
+build: canisters ## compile the canisters and bin/fusion
+	go build -trimpath -o $(BIN)/fusion ./cmd/fusion
+
+.PHONY: run
+run: build ## start a local network (4 replicas, a Bitcoin regtest node) in the foreground
+	$(BIN)/fusion up
+
+.PHONY: demo
+demo: build ## tell the ckBTC story on a fresh network and check each step
+	$(BIN)/fusion demo ckbtc
+
+.PHONY: test
+test: canisters ## run all tests that need nothing but Go
+	go test -timeout 20m ./...
+
+.PHONY: race
+race: canisters ## run the tests of the concurrent rooms under the race detector
+	go test -race -short -timeout 30m ./ic/... ./internal/... ./replica/... ./adapters/... ./cdk/...
+
+.PHONY: e2e
+e2e: build $(BIN)/btcd testnets/js/node_modules ## run the real tier: processes, kills, btcd, JavaScript clients (case=REGEXP)
+	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd go test -count=1 -v -timeout 60m -run '$(case)' ./testnets/e2e
+
+$(BIN)/btcd: tools/go.mod
+	go build -modfile=tools/go.mod -o $@ github.com/btcsuite/btcd
+
+testnets/js/node_modules: testnets/js/package.json testnets/js/package-lock.json
+	cd testnets/js && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: bench
+bench: build ## measure, print a table and write bench.json
+	$(BIN)/fusion bench -o bench.json
+
+.PHONY: check
+check: canisters ## what CI enforces besides the tests: format, vet, static analysis, tidy modules
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt: run gofmt -w on the files above"; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+	go mod tidy -diff
+	go test -count=1 .
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for fuzztime (default 20s)
+	@for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg 2>/dev/null | grep ^Fuzz || true); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(fuzztime) $$pkg || exit 1; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) $(CANISTERS)/*.wasm.gz testnets/js/node_modules bench.json

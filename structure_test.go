@@ -1,0 +1,133 @@
+package fusion
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// layers says what each top-level folder may import of ours, besides itself. Imports run one way (CONTRIBUTING.md).
+var layers = map[string][]string{
+	"internal": {},
+	"ic":       {"internal"},
+	"btc":      {"ic", "internal"},
+	"eth":      {"ic", "internal"},
+	"chainkey": {"ic", "internal"},
+	"cdk":      {"ic", "internal"},
+	"ckledger": {"cdk", "btc", "eth", "chainkey/derive", "ic", "internal"},
+	"adapters": {"btc", "eth", "ic", "internal"},
+	"replica":  {"adapters", "btc", "eth", "chainkey", "ic", "internal"},
+	"testnets": {"replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
+	"cmd":      {"testnets", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
+	"tools":    {},
+	".":        {},
+}
+
+// pure lists the folders of deterministic state machines: no socket, clock, goroutine or randomness of their own.
+var pure = []string{"btc", "eth", "ckledger", "internal/codec", "internal/kv", "ic/candid", "ic/hashtree", "replica/payload", "replica/genesis", "chainkey/derive"}
+
+var impure = map[string]bool{"net": true, "net/http": true, "math/rand": true, "math/rand/v2": true, "crypto/rand": true, "os/exec": true}
+
+// sources visits the non-test Go files that git would build.
+func sources(t *testing.T, visit func(dir, file string, imports []string, src string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if n := d.Name(); p != "." && (strings.HasPrefix(n, ".") || n == "testdata" || n == "node_modules" || n == "bin") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+			return nil
+		}
+		src, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, src, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		var imports []string
+		for _, im := range f.Imports {
+			s, err := strconv.Unquote(im.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports = append(imports, s)
+		}
+		visit(filepath.ToSlash(filepath.Dir(p)), p, imports, string(src))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func top(dir string) string { return strings.SplitN(dir, "/", 2)[0] }
+
+func TestImportsRunOneWay(t *testing.T) {
+	seen := 0
+	sources(t, func(dir, file string, imports []string, _ string) {
+		allowed, known := layers[top(dir)]
+		if !known {
+			t.Errorf("%s: folder %q has no place in the layout", file, top(dir))
+			return
+		}
+	next:
+		for _, im := range imports {
+			ours, ok := strings.CutPrefix(im, "fusion/")
+			if !ok || top(ours) == top(dir) {
+				continue
+			}
+			seen++
+			for _, a := range allowed {
+				if ours == a || strings.HasPrefix(ours, a+"/") {
+					continue next
+				}
+			}
+			t.Errorf("%s imports %s, which lies above or beside it", file, ours)
+		}
+	})
+	if seen == 0 {
+		t.Error("no import of ours was seen: the test looks in the wrong place")
+	}
+}
+
+func TestPureRoomsOpenNoWindow(t *testing.T) {
+	sources(t, func(dir, file string, imports []string, _ string) {
+		for _, p := range pure {
+			if dir != p && !strings.HasPrefix(dir, p+"/") || path.Base(dir) == "cmd" || strings.Contains(dir, "/cmd/") {
+				continue
+			}
+			for _, im := range imports {
+				if impure[im] {
+					t.Errorf("%s imports %s, but %s is deterministic", file, im, p)
+				}
+			}
+		}
+	})
+}
+
+func TestEveryRoomHasASign(t *testing.T) {
+	doc := map[string]bool{}
+	sources(t, func(dir, _ string, _ []string, src string) {
+		doc[dir] = doc[dir] || strings.Contains(src, "\n// Package ") || strings.HasPrefix(src, "// Package ") ||
+			strings.Contains(src, "\n// Command ") || strings.HasPrefix(src, "// Command ") || strings.HasPrefix(src, "/*\nPackage ")
+	})
+	for dir, ok := range doc {
+		if !ok {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
