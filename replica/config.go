@@ -1,0 +1,218 @@
+package replica
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Config is what one replica needs to know beside the genesis document: where it keeps its data, where it listens and where the
+// others are. Durations are written like "300ms".
+type Config struct {
+	// Dir is the data directory. It holds genesis.json, the node's keys, the replicated state and the key store.
+	Dir string `toml:"-"`
+	// Index is the position of this replica in the genesis document. It is found by the node key.
+	HTTP      string `toml:"http"`      // public HTTP interface; the default is 127.0.0.1:4943
+	Consensus string `toml:"consensus"` // consensus transport, for the other replicas
+	Gossip    string `toml:"gossip"`    // shares, ceremonies and ingress, for the other replicas
+	Admin     string `toml:"admin"`     // Unix socket of the operator's interface; the default is admin.sock in Dir
+	// AllowedHosts are the values of the Host header that are answered; the default is localhost, 127.0.0.1 and [::1].
+	AllowedHosts []string `toml:"allowed_hosts"`
+	// Peers are the replicas by node index, this one included.
+	Peers []Peer `toml:"peers"`
+	// BitcoinPeers are Bitcoin nodes to speak to, host:port.
+	BitcoinPeers []string `toml:"bitcoin_peers"`
+	// CommitWait is how long a replica waits for late votes before the next block. It paces the network; the default is 300ms.
+	CommitWait Duration `toml:"commit_wait"`
+	// ProposeWait is how long it waits for a proposal before the next proposer's turn; the default is 2s.
+	ProposeWait Duration `toml:"propose_wait"`
+	// SealKeysWith names a file with an age identity that seals the key store; required unless the network's class is local.
+	SealKeysWith string `toml:"seal_keys_with"`
+	// LogLevel is debug, info, warn or error; the default is info.
+	LogLevel string `toml:"log_level"`
+}
+
+// Peer is where another replica listens.
+type Peer struct {
+	Consensus string `toml:"consensus"`
+	Gossip    string `toml:"gossip"`
+}
+
+// Duration is a time.Duration in text form.
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// File names in a replica's data directory.
+const (
+	ConfigFile  = "config.toml"
+	GenesisFile = "genesis.json"
+)
+
+// ErrConfig is wrapped by every refusal of a configuration.
+var ErrConfig = errors.New("invalid configuration")
+
+// EnsureDefaults fills what was left out.
+func (c *Config) EnsureDefaults() {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&c.HTTP, "127.0.0.1:4943")
+	def(&c.Admin, filepath.Join(c.Dir, "admin.sock"))
+	def(&c.LogLevel, "info")
+	if c.CommitWait == 0 {
+		c.CommitWait = Duration(300 * time.Millisecond)
+	}
+	if c.ProposeWait == 0 {
+		c.ProposeWait = Duration(2 * time.Second)
+	}
+	if len(c.AllowedHosts) == 0 {
+		c.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"}
+	}
+}
+
+// Validate refuses what cannot run; n is the number of replicas in the genesis document.
+func (c *Config) Validate(n int) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
+	}
+	if c.Dir == "" {
+		return bad("no data directory")
+	}
+	if n > 1 && len(c.Peers) != n {
+		return bad("peers lists %d replicas, the genesis document has %d", len(c.Peers), n)
+	}
+	addrs := map[string]string{"http": c.HTTP, "consensus": c.Consensus, "gossip": c.Gossip}
+	for i, p := range c.Peers {
+		addrs[fmt.Sprintf("peers[%d].consensus", i)] = p.Consensus
+		addrs[fmt.Sprintf("peers[%d].gossip", i)] = p.Gossip
+	}
+	for i, p := range c.BitcoinPeers {
+		addrs[fmt.Sprintf("bitcoin_peers[%d]", i)] = p
+	}
+	for name, a := range addrs {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return bad("%s is %q, want host:port", name, a)
+		}
+	}
+	if c.CommitWait < 0 || c.ProposeWait < 0 {
+		return bad("commit_wait and propose_wait must not be negative")
+	}
+	return nil
+}
+
+// LoadConfig reads dir/config.toml, or path when it names a file; unknown keys are refused.
+func LoadConfig(path string) (*Config, error) {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		path = filepath.Join(path, ConfigFile)
+	}
+	c := &Config{Dir: filepath.Dir(path)}
+	meta, err := toml.DecodeFile(path, c)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+	}
+	if extra := meta.Undecoded(); len(extra) > 0 {
+		return nil, fmt.Errorf("%w: %s: unknown key %s", ErrConfig, path, extra[0])
+	}
+	c.EnsureDefaults()
+	return c, nil
+}
+
+// Save writes the configuration to its directory.
+func (c *Config) Save() error {
+	var b strings.Builder
+	b.WriteString("# Configuration of one fusion replica; see docs/operate.md.\n")
+	if err := toml.NewEncoder(&b).Encode(c); err != nil {
+		return fmt.Errorf("encoding %s: %w", ConfigFile, err)
+	}
+	return writeFile(filepath.Join(c.Dir, ConfigFile), []byte(b.String()), 0o644)
+}
+
+// Files of the two node keys, each an Ed25519 seed in hexadecimal.
+const (
+	nodeKeyFile      = "node_key"
+	validatorKeyFile = "validator_key"
+)
+
+// NewNodeKeys makes the keys of a replica in dir and returns their public halves. Existing keys are kept.
+func NewNodeKeys(dir string) (node, validator ed25519.PublicKey, err error) {
+	var out [2]ed25519.PublicKey
+	for i, name := range []string{nodeKeyFile, validatorKeyFile} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			seed := make([]byte, ed25519.SeedSize)
+			if _, err := rand.Read(seed); err != nil {
+				return nil, nil, fmt.Errorf("making %s: %w", path, err)
+			}
+			if err := writeFile(path, []byte(hex.EncodeToString(seed)+"\n"), 0o600); err != nil {
+				return nil, nil, err
+			}
+		}
+		key, err := loadKey(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		out[i] = key.Public().(ed25519.PublicKey)
+	}
+	return out[0], out[1], nil
+}
+
+func loadKey(path string) (ed25519.PrivateKey, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading node key: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s is readable by others (mode %v); run chmod 600 on it", path, st.Mode().Perm())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading node key: %w", err)
+	}
+	seed, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%s is not a node key: want %d bytes in hexadecimal", path, ed25519.SeedSize)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// writeFile writes a file durably: to a temporary name, synced, then renamed.
+func writeFile(path string, b []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
