@@ -1,0 +1,36 @@
+// Package canisters holds our own canisters, compiled to wasm by `make canisters` and embedded, and the well-known ids under
+// which a local network installs them: those of the Internet Computer's mainnet, so that clients work unmodified.
+package canisters
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"fusion/ic/principal"
+)
+
+// Well-known ids (developer documentation of the Internet Computer, "Chain-key canister IDs").
+var (
+	CkbtcMinter = principal.MustParse("mqygn-kiaaa-aaaar-qaadq-cai")
+	CkbtcLedger = principal.MustParse("mxzaz-hqaaa-aaaar-qaada-cai")
+	// BitcoinTestnet serves testnet4 and regtest, BitcoinMainnet serves mainnet.
+	BitcoinTestnet = principal.MustParse("g4xu7-jiaaa-aaaan-aaaaq-cai")
+	BitcoinMainnet = principal.MustParse("ghsi2-tqaaa-aaaan-aaaca-cai")
+)
+
+//go:embed modules
+var modules embed.FS
+
+// ErrNotBuilt says that the binary was compiled before its canisters.
+var ErrNotBuilt = errors.New("this binary was built without its canisters; run `make build`")
+
+// Module returns a gzipped wasm module by name: icrc1_ledger or ckbtc_minter.
+func Module(name string) ([]byte, error) {
+	b, err := modules.ReadFile("modules/" + name + ".wasm.gz")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("canister %s: %w", name, ErrNotBuilt)
+	}
+	return b, err
+}
