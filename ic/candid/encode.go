@@ -1,0 +1,293 @@
+package candid
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"reflect"
+	"sync"
+	"unicode/utf8"
+
+	"fusion/ic/principal"
+)
+
+// typesKey finds the cached header of up to four argument types.
+type typesKey [4]reflect.Type
+
+var headers sync.Map // typesKey → []byte
+
+// Marshal encodes arguments as a Candid message. The type of each comes from its Go type, see the package documentation.
+func Marshal(args ...any) ([]byte, error) { return AppendMarshal(nil, args...) }
+
+// AppendMarshal is Marshal that appends to dst.
+func AppendMarshal(dst []byte, args ...any) ([]byte, error) {
+	var key typesKey
+	ps := make([]*plan, 0, 4)
+	for i, a := range args {
+		if a == nil {
+			a = Null{}
+			args[i] = a
+		}
+		rt := reflect.TypeOf(a)
+		p, err := planFor(rt)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i, err)
+		}
+		ps = append(ps, p)
+		if i < len(key) {
+			key[i] = rt
+		}
+	}
+	if cached, ok := headers.Load(key); ok && len(args) <= len(key) {
+		dst = append(dst, cached.([]byte)...)
+	} else {
+		start := len(dst)
+		types := make([]*Type, len(ps))
+		for i, p := range ps {
+			types[i] = p.t
+		}
+		dst = appendHeader(dst, types)
+		if len(args) <= len(key) {
+			headers.Store(key, append([]byte(nil), dst[start:]...))
+		}
+	}
+	for i, a := range args {
+		v := reflect.ValueOf(a)
+		if !v.CanAddr() && ps[i].needsAddress() {
+			c := reflect.New(v.Type()).Elem()
+			c.Set(v)
+			v = c
+		}
+		var err error
+		if dst, err = appendValue(dst, ps[i], v, 0); err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i, err)
+		}
+	}
+	return dst, nil
+}
+
+// needsAddress reports whether values are read through their address, which spares a copy for each nested one.
+func (p *plan) needsAddress() bool {
+	return p.rt.Kind() != reflect.Pointer && p.rt.Kind() != reflect.Slice
+}
+
+// MustMarshal is Marshal for values that are known to have a form, such as constants; it panics otherwise.
+func MustMarshal(args ...any) []byte {
+	b, err := Marshal(args...)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func appendValue(dst []byte, p *plan, v reflect.Value, depth int) ([]byte, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("%w: %v is nested deeper than %d", ErrLimit, p.rt, maxDepth)
+	}
+	switch p.special {
+	case goNat:
+		return appendNat(dst, *v.Addr().Interface().(*Nat)), nil
+	case goInt:
+		return appendInt(dst, *v.Addr().Interface().(*Int)), nil
+	case goPrincipal:
+		return appendPrincipal(dst, *v.Addr().Interface().(*principal.Principal)), nil
+	case goNull, goReserved:
+		return dst, nil
+	case goEmpty:
+		return nil, unsupported(p.rt, "has no values")
+	case goBytes:
+		b := v.Bytes()
+		return append(appendUleb(dst, uint64(len(b))), b...), nil
+	case goByteArray:
+		b := v.Bytes()
+		return append(appendUleb(dst, uint64(len(b))), b...), nil
+	case goFunc:
+		if p.index != nil {
+			v = v.FieldByIndex(p.index)
+		}
+		return appendFunc(dst, *v.Addr().Interface().(*Func))
+	case goService:
+		if p.index != nil {
+			v = v.FieldByIndex(p.index)
+		}
+		return appendPrincipal(dst, v.Addr().Interface().(*Service).Principal), nil
+	case goCustom:
+		val, err := v.Interface().(Custom).ToCandid()
+		if err != nil {
+			return nil, err
+		}
+		return appendDynamic(dst, p.t, val, depth)
+	}
+	switch p.t.Kind {
+	case KindBool:
+		if v.Bool() {
+			return append(dst, 1), nil
+		}
+		return append(dst, 0), nil
+	case KindNat8:
+		return append(dst, byte(v.Uint())), nil
+	case KindNat16:
+		return binary.LittleEndian.AppendUint16(dst, uint16(v.Uint())), nil
+	case KindNat32:
+		return binary.LittleEndian.AppendUint32(dst, uint32(v.Uint())), nil
+	case KindNat64:
+		return binary.LittleEndian.AppendUint64(dst, v.Uint()), nil
+	case KindInt8:
+		return append(dst, byte(v.Int())), nil
+	case KindInt16:
+		return binary.LittleEndian.AppendUint16(dst, uint16(v.Int())), nil
+	case KindInt32:
+		return binary.LittleEndian.AppendUint32(dst, uint32(v.Int())), nil
+	case KindInt64:
+		return binary.LittleEndian.AppendUint64(dst, uint64(v.Int())), nil
+	case KindFloat32:
+		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v.Float()))), nil
+	case KindFloat64:
+		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float())), nil
+	case KindText:
+		return appendText(dst, v.String())
+	case KindOpt:
+		if v.IsNil() {
+			return append(dst, 0), nil
+		}
+		return appendValue(append(dst, 1), p.elem, v.Elem(), depth+1)
+	case KindVec:
+		n := v.Len()
+		dst = appendUleb(dst, uint64(n))
+		for i := range n {
+			var err error
+			if dst, err = appendValue(dst, p.elem, v.Index(i), depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return dst, nil
+	case KindRecord:
+		for i := range p.fields {
+			f := &p.fields[i]
+			var err error
+			if dst, err = appendValue(dst, f.p, v.Field(f.index), depth+1); err != nil {
+				return nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+		return dst, nil
+	case KindVariant:
+		set := -1
+		for i := range p.fields {
+			if v.Field(p.fields[i].index).IsNil() {
+				continue
+			}
+			if set >= 0 {
+				return nil, unsupported(p.rt, "is a variant with two alternatives set")
+			}
+			set = i
+		}
+		if set < 0 {
+			return nil, unsupported(p.rt, "is a variant with no alternative set")
+		}
+		f := &p.fields[set]
+		return appendValue(appendUleb(dst, uint64(set)), f.p, v.Field(f.index).Elem(), depth+1)
+	}
+	return nil, unsupported(p.rt, "has no encoding")
+}
+
+func appendText(dst []byte, s string) ([]byte, error) {
+	if !utf8.ValidString(s) {
+		return nil, fmt.Errorf("%w: text is not UTF-8", ErrUnsupported)
+	}
+	return append(appendUleb(dst, uint64(len(s))), s...), nil
+}
+
+func appendPrincipal(dst []byte, p principal.Principal) []byte {
+	return p.Append(append(dst, 1, byte(p.Len())))
+}
+
+func appendFunc(dst []byte, f Func) ([]byte, error) {
+	return appendText(appendPrincipal(append(dst, 1), f.Principal), f.Method)
+}
+
+// appendHeader writes the magic bytes, the type table and the argument types.
+func appendHeader(dst []byte, args []*Type) []byte {
+	h := headerWriter{index: map[*Type]int{}}
+	for _, t := range args {
+		h.collect(t)
+	}
+	dst = append(dst, magic...)
+	dst = appendUleb(dst, uint64(len(h.order)))
+	for _, t := range h.order {
+		dst = appendSleb(dst, -int64(t.Kind))
+		switch t.Kind {
+		case KindOpt, KindVec:
+			dst = h.ref(dst, t.Elem)
+		case KindRecord, KindVariant:
+			dst = appendUleb(dst, uint64(len(t.Fields)))
+			for _, f := range t.Fields {
+				dst = h.ref(appendUleb(dst, uint64(f.ID)), f.Type)
+			}
+		case KindFunc:
+			for _, part := range [][]Arg{t.Func.Args, t.Func.Results} {
+				dst = appendUleb(dst, uint64(len(part)))
+				for _, a := range part {
+					dst = h.ref(dst, a.Type)
+				}
+			}
+			if t.Func.Mode == Update {
+				dst = append(dst, 0)
+			} else {
+				dst = append(dst, 1, byte(t.Func.Mode))
+			}
+		case KindService:
+			dst = appendUleb(dst, uint64(len(t.Methods)))
+			for _, m := range t.Methods {
+				dst = append(appendUleb(dst, uint64(len(m.Name))), m.Name...)
+				dst = h.ref(dst, m.Type)
+			}
+		}
+	}
+	dst = appendUleb(dst, uint64(len(args)))
+	for _, t := range args {
+		dst = h.ref(dst, t)
+	}
+	return dst
+}
+
+type headerWriter struct {
+	index map[*Type]int
+	order []*Type
+}
+
+func (h *headerWriter) collect(t *Type) {
+	if t.Kind.primitive() {
+		return
+	}
+	if _, ok := h.index[t]; ok {
+		return
+	}
+	h.index[t] = len(h.order)
+	h.order = append(h.order, t)
+	switch t.Kind {
+	case KindOpt, KindVec:
+		h.collect(t.Elem)
+	case KindRecord, KindVariant:
+		for _, f := range t.Fields {
+			h.collect(f.Type)
+		}
+	case KindFunc:
+		for _, a := range t.Func.Args {
+			h.collect(a.Type)
+		}
+		for _, a := range t.Func.Results {
+			h.collect(a.Type)
+		}
+	case KindService:
+		for _, m := range t.Methods {
+			h.collect(m.Type)
+		}
+	}
+}
+
+func (h *headerWriter) ref(dst []byte, t *Type) []byte {
+	if t.Kind.primitive() {
+		return appendSleb(dst, -int64(t.Kind))
+	}
+	return appendSleb(dst, int64(h.index[t]))
+}
