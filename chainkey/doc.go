@@ -1,0 +1,29 @@
+// Package chainkey holds what all threshold-key schemes share: the shape of a ceremony, its faults, and secrets that cannot be
+// printed.
+//
+// A chain key is a key whose secret no machine holds. The members of a subnet make it, sign with it and one day hand it to
+// other members in ceremonies. A ceremony is three layers, each of them a machine without goroutines, sockets or clocks:
+//
+//	Protocol         the mathematics of one scheme in rounds: messages of everybody in, own messages out (package gg18)
+//	session.Session  makes the rounds safe among liars: signed and encrypted envelopes bound to one ceremony, echo broadcast
+//	replica/signing  says which ceremonies exist, from replicated state, and moves the bytes
+//
+// # Thresholds
+//
+// A subnet has n = 3f+1 members, of which f may be faulty. ECDSA keys are shared with threshold t = 2f, so exactly 2f+1
+// members sign: 3 of 4, 9 of 13. Whoever holds 2f shares knows nothing about the key. With n = 1 there is nothing to share
+// and package solo holds a plain key; 2 or 3 members are refused, because f would be 0 and each of them would hold the key.
+//
+// # Schemes
+//
+// gg18 (tss-lib) computes each signature from scratch. Schemes with a pool of presignatures, or with robust sharing, implement
+// the same Scheme interface; Presigns says whether a pool must be kept filled. derive computes child keys from public data
+// alone; keystore keeps shares at rest.
+//
+// # Duties of the caller
+//
+//  1. Persist "joined" (keystore.Join) before the first message of a session leaves, and never join one twice.
+//  2. Give every ceremony its own session id; session.Context lists what it must bind.
+//  3. Persist a new share before voting for it, and use it only when replicated state says that all members did.
+//  4. Wipe a protocol after use, whatever its outcome.
+package chainkey
