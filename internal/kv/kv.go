@@ -63,6 +63,17 @@ func (p *prefixed) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
 	p.s.Scan(p.key(lower), hi, func(k, v []byte) bool { return visit(k[len(p.p):], v) })
 }
 
+// PrefixReader is Prefix for a Reader.
+func PrefixReader(r Reader, prefix string) Reader { return &prefixed{readOnly{r}, []byte(prefix)} }
+
+type readOnly struct{ Reader }
+
+func (readOnly) Set(key, _ []byte) { panic("kv: writing to a reader") }
+func (readOnly) Delete(key []byte) { panic("kv: writing to a reader") }
+
+// ReadOnly makes a Store of a Reader for those who promise not to write; a write panics.
+func ReadOnly(r Reader) Store { return readOnly{r} }
+
 // Mem is a Store in memory, for tests and simulations.
 type Mem struct {
 	m    map[string][]byte
