@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"fusion/ic/identity"
 	"fusion/ic/principal"
 )
 
@@ -108,11 +109,8 @@ func (d *Doc) Hash() [32]byte {
 // NodeID is the principal of a replica: the self-authenticating id of its DER-encoded node key.
 func (n Node) NodeID() principal.Principal { return principal.SelfAuthenticating(n.NodeKeyDER()) }
 
-// ed25519Prefix is the DER SubjectPublicKeyInfo header of an Ed25519 key (RFC 8410, section 4).
-var ed25519Prefix = []byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}
-
 // NodeKeyDER is the node key as the state tree shows it.
-func (n Node) NodeKeyDER() []byte { return append(append([]byte{}, ed25519Prefix...), n.NodeKey...) }
+func (n Node) NodeKeyDER() []byte { return identity.EncodeEd25519(ed25519.PublicKey(n.NodeKey)) }
 
 // NodeIndex finds a replica by its node key, or returns -1.
 func (d *Doc) NodeIndex(nodeKey []byte) int {
