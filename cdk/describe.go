@@ -1,0 +1,94 @@
+package cdk
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+
+	"fusion/ic/candid"
+)
+
+// Description is what the linker and tests need to know about a canister: its entries and its Candid service.
+type Description struct {
+	Methods []MethodInfo `json:"methods"` // sorted by name; EntryMethod's number is the index here
+	// Hooks that are registered; init and post_upgrade always exist in the wasm module because they start the Go runtime.
+	PreUpgrade bool `json:"pre_upgrade"`
+	Heartbeat  bool `json:"heartbeat"`
+	Inspect    bool `json:"inspect"`
+	// Checksum binds a module to its description: a module refuses to start with exports made for another list.
+	Checksum uint32 `json:"checksum"`
+}
+
+// MethodInfo is one exported method.
+type MethodInfo struct {
+	Name  string `json:"name"`
+	Query bool   `json:"query"`
+}
+
+// Describe describes the canister that setup builds, without running it.
+func Describe(setup func(*Canister)) Description {
+	c := New(nil, setup)
+	d := c.Entries()
+	return d
+}
+
+// Entries lists the entries without the Candid text; it works on a running canister too.
+func (c *Canister) Entries() Description {
+	d := Description{PreUpgrade: c.preUpgrade != nil, Heartbeat: c.heartbeat != nil, Inspect: c.inspect != nil}
+	for _, name := range c.names {
+		d.Methods = append(d.Methods, MethodInfo{name, c.methods[name].query})
+	}
+	d.Checksum = checksum(d)
+	return d
+}
+
+func checksum(d Description) uint32 {
+	h := fnv.New32a()
+	for _, m := range d.Methods {
+		var n [5]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(m.Name)))
+		if m.Query {
+			n[4] = 1
+		}
+		h.Write(n[:])
+		h.Write([]byte(m.Name))
+	}
+	for _, b := range []bool{d.PreUpgrade, d.Heartbeat, d.Inspect} {
+		if b {
+			h.Write([]byte{1})
+		} else {
+			h.Write([]byte{0})
+		}
+	}
+	return h.Sum32()
+}
+
+// ServiceType is the Candid type of the service that setup builds, and the types of its init arguments. Raw methods have no
+// type and are left out.
+func ServiceType(setup func(*Canister)) (service *candid.Type, initArgs []*candid.Type) {
+	return New(nil, setup).ServiceType()
+}
+
+// ServiceType is available on canisters made with a nil system.
+func (c *Canister) ServiceType() (service *candid.Type, initArgs []*candid.Type) {
+	service = &candid.Type{Kind: candid.KindService}
+	for _, name := range c.names {
+		m := c.methods[name]
+		if !m.typed {
+			continue
+		}
+		f := &candid.FuncType{Args: arguments(m.args), Results: arguments(m.res)}
+		if m.query {
+			f.Mode = candid.Query
+		}
+		service.Methods = append(service.Methods, candid.Method{Name: name, Type: &candid.Type{Kind: candid.KindFunc, Func: f}})
+	}
+	return service, c.initArgs
+}
+
+func arguments(ts []*candid.Type) []candid.Arg {
+	args := make([]candid.Arg, len(ts))
+	for i, t := range ts {
+		args[i].Type = t
+	}
+	return args
+}

@@ -1,0 +1,78 @@
+package cdk
+
+import (
+	"fmt"
+
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+)
+
+// ECDSACurve is the variant of curves; secp256k1 is the only one the interface has.
+type ECDSACurve struct {
+	candid.Variant
+	Secp256k1 *candid.Null `candid:"secp256k1"`
+}
+
+// ECDSAKeyID names a key of the subnet, for example "dfx_test_key" or "key_1".
+type ECDSAKeyID struct {
+	Curve ECDSACurve `candid:"curve"`
+	Name  string     `candid:"name"`
+}
+
+// Secp256k1Key is the id of the secp256k1 key with this name.
+func Secp256k1Key(name string) ECDSAKeyID {
+	return ECDSAKeyID{Curve: ECDSACurve{Secp256k1: candid.Unit}, Name: name}
+}
+
+// ECDSAPublicKeyArgs is the argument of ecdsa_public_key; CanisterID nil means the calling canister.
+type ECDSAPublicKeyArgs struct {
+	CanisterID     *principal.Principal `candid:"canister_id"`
+	DerivationPath [][]byte             `candid:"derivation_path"`
+	KeyID          ECDSAKeyID           `candid:"key_id"`
+}
+
+// ECDSAPublicKey is a SEC1 compressed public key (33 bytes) and its chain code (32 bytes).
+type ECDSAPublicKey struct {
+	PublicKey []byte `candid:"public_key"`
+	ChainCode []byte `candid:"chain_code"`
+}
+
+// SignWithECDSAArgs is the argument of sign_with_ecdsa; the hash has 32 bytes.
+type SignWithECDSAArgs struct {
+	MessageHash    []byte     `candid:"message_hash"`
+	DerivationPath [][]byte   `candid:"derivation_path"`
+	KeyID          ECDSAKeyID `candid:"key_id"`
+}
+
+type signature struct {
+	Signature []byte `candid:"signature"`
+}
+
+// ECDSAPublicKey asks the subnet for the public key under a derivation path.
+func (c *Canister) ECDSAPublicKey(args ECDSAPublicKeyArgs, done func(ECDSAPublicKey, error)) {
+	Then(c.Call(principal.Management, "ecdsa_public_key", args), done)
+}
+
+// SignWithECDSA asks the subnet for a threshold signature, 64 bytes r‖s, and pays with the given cycles. A *RejectError with
+// any code leaves it open whether a signature exists: treat what was asked to be signed as signed for ever.
+func (c *Canister) SignWithECDSA(args SignWithECDSAArgs, pay Cycles, done func(sig []byte, err error)) {
+	Then(c.Call(principal.Management, "sign_with_ecdsa", args).WithCycles(pay), func(s signature, err error) {
+		if err == nil && len(s.Signature) != 64 {
+			err = fmt.Errorf("sign_with_ecdsa: signature of %d bytes, want 64", len(s.Signature))
+		}
+		done(s.Signature, err)
+	})
+}
+
+// RawRand asks the subnet for 32 bytes that nobody could know when the call was made. It is the only source of secrets: the
+// random numbers of the Go runtime are predictable in a canister.
+func (c *Canister) RawRand(done func([32]byte, error)) {
+	Then(c.Call(principal.Management, "raw_rand"), func(b []byte, err error) {
+		if err == nil && len(b) != 32 {
+			err = fmt.Errorf("raw_rand: %d bytes, want 32", len(b))
+		}
+		var out [32]byte
+		copy(out[:], b)
+		done(out, err)
+	})
+}
