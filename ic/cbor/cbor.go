@@ -174,6 +174,15 @@ func (r *Reader) Uint() (uint64, error) {
 	return n, err
 }
 
+// Null consumes a null or undefined if one stands here.
+func (r *Reader) Null() bool {
+	if r.off < len(r.b) && (r.b[r.off] == 0xf6 || r.b[r.off] == 0xf7) {
+		r.off++
+		return true
+	}
+	return false
+}
+
 // SelfDescribe consumes the tag 55799 if it stands here.
 func (r *Reader) SelfDescribe() {
 	b := r.b[r.off:]
