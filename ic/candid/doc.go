@@ -29,7 +29,7 @@
 // # Hostile input
 //
 // Decoding is bounded: every length is checked against what is left of the message before anything is allocated, nesting is at most 512, one
-// number has at most 16 KiB, and the steps taken are at most 2^20 plus 16 for each byte of the message, so that values without bytes (a vec of 10^9 nulls
+// number has at most 16 KiB, and the steps taken are at most 2^18 plus 16 for each byte of the message, so that values without bytes (a vec of 10^9 nulls
 // is a 13-byte message) and types that expand exponentially end in ErrLimit. ErrMalformed and ErrLimit are final; an enclosing opt recovers only from ErrType, as the
 // specification demands.
 //

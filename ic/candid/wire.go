@@ -15,7 +15,7 @@ const (
 	maxDepth = 512
 	// A message may cost baseQuota steps plus stepsPerByte for each of its bytes; a step is about one value visited. Values
 	// without bytes (null, reserved, empty records) are what the base pays for: without it, 13 bytes could ask for 10^9 of them.
-	baseQuota    = 1 << 20
+	baseQuota    = 1 << 18
 	stepsPerByte = 16
 	// maxMessage bounds a message; nothing on the Internet Computer carries more than 2 MiB between canisters, this leaves room for files.
 	maxMessage = 1 << 28
