@@ -92,7 +92,9 @@ func (s *Switch) Step() bool {
 	}
 	p := s.queue[i]
 	if !(s.rng.Float64() < s.opt.Duplicate) {
-		s.queue = append(s.queue[:i], s.queue[i+1:]...)
+		copy(s.queue[1:i+1], s.queue[:i])
+		s.queue[0] = packet{}
+		s.queue = s.queue[1:]
 	}
 	cut := s.groups[p.from] != s.groups[p.to] // a partition also cuts what was under way
 	t, ok := s.nodes[p.to].topics[p.topic]
