@@ -1,0 +1,52 @@
+// Package transform turns the module that somebody installs into the module that the engine runs.
+//
+// The engine (wazero) neither counts instructions, nor fixes NaN bits, nor bounds recursion in a way that is the same
+// on every machine, and it runs the start function and copies data segments before anybody can stop it. A replica
+// needs all of that, so one pass over the binary does it at install time:
+//
+//   - validate: the limits of the Internet Computer, imports only from "ic0" with the signatures that the host offers,
+//     exports only under the names of the interface specification;
+//   - strip the start function (it runs, metered, as canister_start) and the active data segments (the host writes
+//     them into the initial heap image);
+//   - export memory, every mutable global and the counters under private names. All exports of the result are written
+//     here, so nothing in a module can collide with them;
+//   - make every NaN that arithmetic produces the canonical one;
+//   - charge instructions once per basic block and check the counter at function entry and at loop heads;
+//   - bound the depth of calls by the sizes of their frames.
+//
+// # Validation
+//
+// This package checks the format, every index that its own additions could make valid (functions, globals, locals,
+// types, labels, tables, segments), and the limits. Whether the code is well typed is checked by the engine, which validates the
+// transformed module before compiling it. That is sound because everything inserted is stack-neutral and uses only
+// indices that the original module cannot name; the fuzz target holds both directions (the result compiles exactly
+// when the original does).
+//
+// # Metering
+//
+// Each instruction has a weight (weights.go, with its source). The code is cut into segments that run as a whole or
+// not at all: a segment starts at function entry, at a loop head, after if, else and br_if, after the end of an if
+// or of a block that is the target of a branch, and after an instruction that never falls through. A segment's
+// weights are subtracted from a 64-bit global at its start. Function entries and loop heads then compare the counter
+// with zero and call the host, which stops the message (or, later, pauses it). So a run that returns has used exactly
+// the sum of the weights of its instructions; a run that traps has paid for the rest of the segment it trapped in;
+// and a counter is overdrawn at most by one function body without loops. Bulk instructions additionally pay for each byte or element, and
+// memory.grow for each page, before they run.
+//
+// # Depth of calls
+//
+// A function that calls anything costs slots of 8 bytes on a virtual stack: a constant, its parameters, results and locals, and one for
+// each instruction (an upper bound for what the compiler may spill). The virtual stack has Limits.StackSlots. The
+// limit is a property of the module and not of the compiler, so all replicas trap at the same call.
+//
+// # NaN
+//
+// After each floating-point instruction whose NaN bits the specification leaves open, a select replaces any NaN by
+// 0x7fc00000 or 0x7ff8000000000000, lane by lane for vectors. Instructions that only move bits (loads, constants,
+// abs, neg, copysign, reinterpret, pmin, pmax) are left alone.
+//
+// The package is pure: same bytes and options, same result. Version changes whenever the result could.
+package transform
+
+// Version names the output of this package; it is part of every cache key.
+const Version = 1

@@ -1,0 +1,413 @@
+package transform
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"fusion/internal/wasmbin"
+)
+
+// frameOverhead is what a call costs on the virtual stack beside the function's own values: return address, saved
+// frame pointer, argument area, and the trampoline of a host call.
+const frameOverhead = 16
+
+// segment is a run of instructions that executes as a whole; its charge goes in front of position pos.
+type segment struct {
+	pos   int
+	cost  uint64
+	check bool
+}
+
+// block is an open block of a function body.
+type block struct {
+	op       wasmbin.Op
+	targeted bool
+}
+
+// analysis is what the first pass over a body finds.
+type analysis struct {
+	segments       []segment
+	calls          bool
+	simd           bool
+	f32, f64, v128 bool // temporaries that NaN canonicalisation needs
+	blocks         int
+	values         int64 // slots that the function's values may take when all of them are spilled
+}
+
+func (t *pass) functions() error {
+	t.chargeBytes = uint32(len(t.funcTypes)) + 1
+	t.chargeElems, t.chargePages = t.chargeBytes+1, t.chargeBytes+2
+	var targets []uint32
+	for i := range t.m.Code {
+		c := &t.m.Code[i]
+		ft := t.m.Types[t.m.Funcs[i]]
+		if len(c.Body) > t.lim.FunctionBytes {
+			return invalid("function %d: %d bytes exceed the limit of %d", i+int(t.imported), len(c.Body), t.lim.FunctionBytes)
+		}
+		if n := c.NumLocals() + uint64(len(ft.Params)); n > uint64(t.lim.Locals) {
+			return invalid("function %d: %d parameters and locals exceed the limit of %d", i+int(t.imported), n, t.lim.Locals)
+		}
+		a, err := t.analyse(c, ft, &targets)
+		if err == nil {
+			if locals := int64(c.NumLocals()) + int64(len(ft.Params)); locals*int64(a.blocks) > int64(t.lim.Complexity) {
+				err = invalid("%d locals in %d blocks are too complex to compile", locals, a.blocks)
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				err = fmt.Errorf("%w: %w", ErrInvalid, err)
+			}
+			return fmt.Errorf("function %d: %w", i+int(t.imported), err)
+		}
+		t.rewrite(c, ft, a)
+	}
+	return nil
+}
+
+// analyse checks a body's indices and cuts it into segments.
+func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) (*analysis, error) {
+	locals := uint32(len(ft.Params)) + uint32(c.NumLocals())
+	a := &analysis{segments: []segment{{check: true}}}
+	ctrl := []block{{op: wasmbin.OpBlock}}
+	r := wasmbin.NewReader(c.Body)
+	var in wasmbin.Instr
+	cut := func(check bool) {
+		last := &a.segments[len(a.segments)-1]
+		if last.cost == 0 && !last.check {
+			last.pos, last.check = in.End, check
+			return
+		}
+		a.segments = append(a.segments, segment{pos: in.End, check: check})
+	}
+	branch := func(label uint32) error {
+		if int64(label) >= int64(len(ctrl)) {
+			return invalid("branch to unknown label %d at %#x", label, in.Start)
+		}
+		ctrl[len(ctrl)-1-int(label)].targeted = true
+		return nil
+	}
+	for {
+		if err := r.Next(&in); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = invalid("blocks are not closed")
+			}
+			return nil, err
+		}
+		a.segments[len(a.segments)-1].cost += Weight(in.Op)
+		a.values++
+		if err := t.indices(&in, locals, a); err != nil {
+			return nil, err
+		}
+		switch nanOf(in.Op) {
+		case nanF32:
+			a.f32 = true
+		case nanF64:
+			a.f64 = true
+		case nanF32x4, nanF64x2:
+			a.v128 = true
+		}
+		if in.Op>>8 == 0xfd {
+			a.simd = true
+		}
+		switch in.Op {
+		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
+			a.blocks++
+			ctrl = append(ctrl, block{op: in.Op})
+			if in.Op == wasmbin.OpLoop {
+				cut(true)
+			} else if in.Op == wasmbin.OpIf {
+				cut(false)
+			}
+		case wasmbin.OpElse:
+			top := &ctrl[len(ctrl)-1]
+			if top.op != wasmbin.OpIf {
+				return nil, invalid("else without if at %#x", in.Start)
+			}
+			top.op, top.targeted = wasmbin.OpElse, true
+			cut(false)
+		case wasmbin.OpEnd:
+			top := ctrl[len(ctrl)-1]
+			ctrl = ctrl[:len(ctrl)-1]
+			if len(ctrl) == 0 {
+				if in.End != len(c.Body) {
+					return nil, invalid("code after the end at %#x", in.Start)
+				}
+				return a, nil
+			}
+			if top.op == wasmbin.OpIf || (top.targeted && top.op != wasmbin.OpLoop) {
+				cut(false)
+			}
+		case wasmbin.OpBr, wasmbin.OpBrIf:
+			if err := branch(in.Index); err != nil {
+				return nil, err
+			}
+			cut(false)
+		case wasmbin.OpBrTable:
+			*targets = append(r.Targets(&in, (*targets)[:0]), in.Index)
+			for _, l := range *targets {
+				if err := branch(l); err != nil {
+					return nil, err
+				}
+			}
+			a.blocks += int(in.Count)
+			cut(false)
+		case wasmbin.OpReturn, wasmbin.OpUnreachable, wasmbin.OpReturnCall, wasmbin.OpReturnCallIndirect:
+			cut(false)
+		}
+	}
+}
+
+// indices refuses every index that the original module does not define, so that nothing can name what this pass adds.
+func (t *pass) indices(in *wasmbin.Instr, locals uint32, a *analysis) error {
+	check := func(what string, i uint32, n int) error {
+		if int64(i) >= int64(n) {
+			return invalid("unknown %s %d at %#x", what, i, in.Start)
+		}
+		return nil
+	}
+	callee := func(ty uint32) {
+		a.calls = true
+		a.values += int64(len(t.m.Types[ty].Params) + len(t.m.Types[ty].Results))
+	}
+	switch in.Imm {
+	case wasmbin.ImmFunc:
+		if err := check("function", in.Index, len(t.funcTypes)); err != nil {
+			return err
+		}
+		if in.Op != wasmbin.OpRefFunc {
+			callee(t.funcTypes[in.Index])
+		}
+	case wasmbin.ImmCallIndirect:
+		if err := check("type", in.Index, t.numTypes); err != nil {
+			return err
+		}
+		callee(in.Index)
+		return check("table", in.Index2, len(t.m.Tables))
+	case wasmbin.ImmLocal:
+		return check("local", in.Index, int(locals))
+	case wasmbin.ImmGlobal:
+		return check("global", in.Index, int(t.numGlobals))
+	case wasmbin.ImmTable:
+		if in.Op != wasmbin.OpTableGet && in.Op != wasmbin.OpTableSize {
+			t.res.Stateful = true
+		}
+		return check("table", in.Index, len(t.m.Tables))
+	case wasmbin.ImmTwoTables:
+		t.res.Stateful = true
+		if err := check("table", in.Index, len(t.m.Tables)); err != nil {
+			return err
+		}
+		return check("table", in.Index2, len(t.m.Tables))
+	case wasmbin.ImmElem, wasmbin.ImmElemTable:
+		t.res.Stateful = true
+		if err := check("element segment", in.Index, len(t.m.Elements)); err != nil {
+			return err
+		}
+		if in.Imm == wasmbin.ImmElemTable {
+			return check("table", in.Index2, len(t.m.Tables))
+		}
+	case wasmbin.ImmData, wasmbin.ImmDataMemory:
+		if in.Op == wasmbin.OpDataDrop {
+			t.res.Stateful = true
+		}
+		if t.m.DataCount == nil {
+			return invalid("data segment %d at %#x without a data count section", in.Index, in.Start)
+		}
+		return check("data segment", in.Index, len(t.m.Data))
+	case wasmbin.ImmBlock:
+		if i, ok := in.Block.TypeIndex(); ok {
+			if err := check("type", i, t.numTypes); err != nil {
+				return err
+			}
+			a.values += int64(len(t.m.Types[i].Params) + len(t.m.Types[i].Results))
+		}
+	}
+	return nil
+}
+
+// slots is the size of a value on the virtual stack.
+func slots(v wasmbin.ValType) int64 {
+	if v == wasmbin.V128 {
+		return 2
+	}
+	return 1
+}
+
+// appendCheck appends: if a counter is negative, call the host.
+func (t *pass) appendCheck(b []byte, depth bool) []byte {
+	b = wasmbin.AppendIndex(b, wasmbin.OpGlobalGet, t.meter)
+	if depth {
+		b = wasmbin.AppendIndex(b, wasmbin.OpGlobalGet, t.depth)
+		b = wasmbin.AppendOp(b, opI64Or)
+	}
+	b = wasmbin.AppendOp(wasmbin.AppendI64(b, 0), wasmbin.OpI64LtS)
+	b = wasmbin.AppendBlock(b, wasmbin.OpIf, wasmbin.BlockEmpty)
+	b = wasmbin.AppendIndex(b, wasmbin.OpCall, t.trap)
+	return append(b, byte(wasmbin.OpEnd))
+}
+
+const opI64Or wasmbin.Op = 0x84
+
+// appendAdd appends: global += delta.
+func appendAdd(b []byte, global uint32, delta int64) []byte {
+	b = wasmbin.AppendIndex(b, wasmbin.OpGlobalGet, global)
+	b = wasmbin.AppendOp(wasmbin.AppendI64(b, delta), wasmbin.OpI64Add)
+	return wasmbin.AppendIndex(b, wasmbin.OpGlobalSet, global)
+}
+
+// rewrite writes the body again with charges, the depth bound, canonical NaNs and new function indices.
+func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
+	src := c.Body
+	frame := frameOverhead + a.values
+	if a.simd {
+		frame += a.values
+	}
+	for _, p := range ft.Params {
+		frame += slots(p)
+	}
+	for _, p := range ft.Results {
+		frame += slots(p)
+	}
+	for _, l := range c.Locals {
+		frame += slots(l.Type) * int64(l.Count)
+	}
+
+	next := uint32(len(ft.Params)) + uint32(c.NumLocals())
+	temp := func(need bool, v wasmbin.ValType) uint32 {
+		if !need {
+			return 0
+		}
+		c.Locals = append(c.Locals, wasmbin.LocalRun{Count: 1, Type: v})
+		next++
+		return next - 1
+	}
+	tmp := [...]uint32{
+		nanF32: temp(a.f32, wasmbin.F32), nanF64: temp(a.f64, wasmbin.F64),
+		nanF32x4: temp(a.v128, wasmbin.V128),
+		nanF64x2: 0,
+	}
+	tmp[nanF64x2] = tmp[nanF32x4]
+
+	out := make([]byte, 0, len(src)+len(a.segments)*14+64)
+	charge := func(s segment) {
+		if s.cost > 0 {
+			out = appendAdd(out, t.meter, -int64(s.cost))
+		}
+		if s.check {
+			out = t.appendCheck(out, false)
+		}
+	}
+	seg := 1
+	if a.calls {
+		// The entry check looks at both counters, and the body becomes a block so that every way out of the function
+		// passes the code that gives the frame back.
+		if s := a.segments[0]; s.cost > 0 {
+			out = appendAdd(out, t.meter, -int64(s.cost))
+		}
+		out = appendAdd(out, t.depth, -frame)
+		out = t.appendCheck(out, true)
+		out = wasmbin.AppendBlock(out, wasmbin.OpBlock, t.resultBlock(ft))
+	} else {
+		charge(a.segments[0])
+	}
+
+	r := wasmbin.NewReader(src)
+	var in wasmbin.Instr
+	copied, nesting := 0, uint32(0)
+	flush := func(to int) { out, copied = append(out, src[copied:to]...), to }
+	for r.Next(&in) == nil {
+		for seg < len(a.segments) && a.segments[seg].pos == in.Start {
+			flush(in.Start)
+			charge(a.segments[seg])
+			seg++
+		}
+		switch in.Op {
+		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
+			nesting++
+		case wasmbin.OpEnd:
+			if nesting--; in.End == len(src) && a.calls {
+				flush(in.End) // closes the wrapping block
+				out = appendAdd(out, t.depth, frame)
+				out = append(out, byte(wasmbin.OpEnd))
+			}
+		case wasmbin.OpCall:
+			flush(in.Start)
+			out = wasmbin.AppendIndex(out, in.Op, t.moved(in.Index))
+			copied = in.End
+		case wasmbin.OpRefFunc:
+			flush(in.Start)
+			out = wasmbin.AppendIndex(out, in.Op, t.moved(in.Index))
+			copied = in.End
+		case wasmbin.OpReturnCall:
+			flush(in.Start)
+			out = appendAdd(out, t.depth, frame)
+			out = wasmbin.AppendIndex(out, in.Op, t.moved(in.Index))
+			copied = in.End
+		case wasmbin.OpReturnCallIndirect:
+			flush(in.Start)
+			out = appendAdd(out, t.depth, frame)
+		case wasmbin.OpReturn:
+			if a.calls {
+				flush(in.Start)
+				out = wasmbin.AppendIndex(out, wasmbin.OpBr, nesting)
+				copied = in.End
+			}
+		case wasmbin.OpMemoryFill, wasmbin.OpMemoryCopy, wasmbin.OpMemoryInit:
+			flush(in.Start)
+			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeBytes)
+		case wasmbin.OpTableFill, wasmbin.OpTableCopy, wasmbin.OpTableInit, wasmbin.OpTableGrow:
+			flush(in.Start)
+			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeElems)
+		case wasmbin.OpMemoryGrow:
+			flush(in.Start)
+			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargePages)
+		}
+		if k := nanOf(in.Op); k != nanNone {
+			flush(in.End)
+			out = appendCanonical(out, k, tmp[k])
+		}
+	}
+	flush(len(src))
+	c.Body = out
+}
+
+// resultBlock returns the type of a block without parameters that yields the function's results.
+func (t *pass) resultBlock(ft wasmbin.FuncType) wasmbin.BlockType {
+	switch len(ft.Results) {
+	case 0:
+		return wasmbin.BlockEmpty
+	case 1:
+		return wasmbin.BlockResult(ft.Results[0])
+	}
+	return wasmbin.BlockType(t.m.AddType(wasmbin.FuncType{Results: ft.Results}))
+}
+
+const (
+	canonicalF32 = 0x7fc00000
+	canonicalF64 = 0x7ff8000000000000
+)
+
+// appendCanonical appends code that replaces a NaN on top of the stack by the canonical one.
+func appendCanonical(b []byte, k nanKind, tmp uint32) []byte {
+	canon, eq, choose := wasmbin.Instr{}, wasmbin.Op(0), wasmbin.OpSelect
+	switch k {
+	case nanF32:
+		canon, eq = wasmbin.Instr{Op: wasmbin.OpF32Const, Imm: wasmbin.ImmF32, Bits: canonicalF32}, wasmbin.OpF32Eq
+	case nanF64:
+		canon, eq = wasmbin.Instr{Op: wasmbin.OpF64Const, Imm: wasmbin.ImmF64, Bits: canonicalF64}, wasmbin.OpF64Eq
+	case nanF32x4:
+		const pair = canonicalF32<<32 | canonicalF32
+		canon = wasmbin.Instr{Op: wasmbin.OpV128Const, Imm: wasmbin.ImmV128, Bits: pair, Bits2: pair}
+		eq, choose = wasmbin.OpF32x4Eq, wasmbin.OpV128Bitselect
+	case nanF64x2:
+		canon = wasmbin.Instr{Op: wasmbin.OpV128Const, Imm: wasmbin.ImmV128, Bits: canonicalF64, Bits2: canonicalF64}
+		eq, choose = wasmbin.OpF64x2Eq, wasmbin.OpV128Bitselect
+	}
+	b = wasmbin.AppendIndex(b, wasmbin.OpLocalTee, tmp)
+	b = canon.Append(b, nil)
+	b = wasmbin.AppendIndex(b, wasmbin.OpLocalGet, tmp)
+	b = wasmbin.AppendIndex(b, wasmbin.OpLocalGet, tmp)
+	b = wasmbin.AppendOp(b, eq)
+	return wasmbin.AppendOp(b, choose)
+}
