@@ -18,7 +18,7 @@ type Canister struct {
 
 	init, preUpgrade, postUpgrade, heartbeat func()
 	inspect                                  func(*Inspection)
-	initArgs                                 []*candid.Type
+	initArgs                                 []candid.Arg
 
 	current *Msg // the message or call context that is being executed
 	calls   map[uint32]*Call

@@ -271,7 +271,7 @@ func TestServiceType(t *testing.T) {
 	if get := service.Method("get"); get == nil || get.Type.Func.Mode != candid.Query || len(get.Type.Func.Args) != 0 {
 		t.Fatalf("get: %+v", get)
 	}
-	if len(init) != 1 || init[0].Kind != candid.KindNat64 {
+	if len(init) != 1 || init[0].Type.Kind != candid.KindNat64 {
 		t.Fatalf("init: %+v", init)
 	}
 	if service.Method("<fusion internal> timer") != nil {

@@ -16,6 +16,8 @@ type Description struct {
 	Inspect    bool `json:"inspect"`
 	// Checksum binds a module to its description: a module refuses to start with exports made for another list.
 	Checksum uint32 `json:"checksum"`
+	// Candid is the .did text of the service with its init arguments.
+	Candid string `json:"candid"`
 }
 
 // MethodInfo is one exported method.
@@ -28,6 +30,8 @@ type MethodInfo struct {
 func Describe(setup func(*Canister)) Description {
 	c := New(nil, setup)
 	d := c.Entries()
+	service, init := c.ServiceType()
+	d.Candid = candid.RenderService(service, init)
 	return d
 }
 
@@ -62,14 +66,14 @@ func checksum(d Description) uint32 {
 	return h.Sum32()
 }
 
-// ServiceType is the Candid type of the service that setup builds, and the types of its init arguments. Raw methods have no
+// ServiceType is the Candid type of the service that setup builds, and the types of its init arguments (nil without Init). Raw methods have no
 // type and are left out.
-func ServiceType(setup func(*Canister)) (service *candid.Type, initArgs []*candid.Type) {
+func ServiceType(setup func(*Canister)) (service *candid.Type, initArgs []candid.Arg) {
 	return New(nil, setup).ServiceType()
 }
 
 // ServiceType is available on canisters made with a nil system.
-func (c *Canister) ServiceType() (service *candid.Type, initArgs []*candid.Type) {
+func (c *Canister) ServiceType() (service *candid.Type, initArgs []candid.Arg) {
 	service = &candid.Type{Kind: candid.KindService}
 	for _, name := range c.names {
 		m := c.methods[name]

@@ -145,7 +145,7 @@ func (r *Reply[R]) Reject(format string, args ...any) { r.m.Reject(format, args.
 // Init registers what runs once when the canister is installed.
 func Init[A any](c *Canister, fn func(A)) {
 	if c.sys == nil {
-		c.initArgs = typesOf[A]()
+		c.initArgs = arguments(typesOf[A]())
 	}
 	c.OnInit(func() { fn(argument[A](c, "init")) })
 }

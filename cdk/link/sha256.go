@@ -1,0 +1,120 @@
+package link
+
+import (
+	"math/big"
+
+	"fusion/internal/wasmbin"
+)
+
+// sha256Constants are the round constants: the first 32 bits of the fractional parts of the cube roots of the first 64 primes
+// (FIPS 180-4, section 4.2.2).
+func sha256Constants() (k [64]uint32) {
+	n := 0
+	for p := int64(2); n < len(k); p++ {
+		if !big.NewInt(p).ProbablyPrime(0) {
+			continue
+		}
+		// floor(2^32 · cbrt(p)) = cbrt(p · 2^96), whose low 32 bits are the fraction's.
+		target := new(big.Int).Lsh(big.NewInt(p), 96)
+		lo, hi := new(big.Int), new(big.Int).Lsh(big.NewInt(1), 36)
+		for one := big.NewInt(1); new(big.Int).Sub(hi, lo).Cmp(one) > 0; {
+			mid := new(big.Int).Add(lo, hi)
+			mid.Rsh(mid, 1)
+			if cube := new(big.Int).Exp(mid, big.NewInt(3), nil); cube.Cmp(target) <= 0 {
+				lo = mid
+			} else {
+				hi = mid
+			}
+		}
+		k[n] = uint32(lo.Uint64())
+		n++
+	}
+	return k
+}
+
+// sha256Block compresses n blocks of 64 bytes into a state of eight 32-bit words: (state, data, n). The rounds are unrolled, so
+// that the working variables are locals whose roles rotate instead of their values.
+func sha256Block() wasmbin.Code {
+	const state, data, n = 0, 1, 2
+	const vars, w, t = 3, 11, 27
+	k := sha256Constants()
+	a := (&asm{}).local(8+16+1, i32)
+	rotr := func(x uint32, by int32) { a.get(x).i32(by).op(opI32Rotr) }
+	xor := func() { a.op(opI32Xor) }
+	add := func() { a.op(wasmbin.OpI32Add) }
+
+	a.block().loop()
+	a.get(n).op(wasmbin.OpI32Eqz).brIf(1)
+	for i := range uint32(8) {
+		a.get(state).load32(uint64(4 * i)).set(vars + i)
+	}
+	for i := range uint32(16) { // big-endian words
+		a.get(data).mem(wasmbin.OpI32Load, 0, uint64(4*i)).tee(t)
+		a.i32(8).op(opI32Rotl).i32(0x00ff00ff).op(wasmbin.OpI32And)
+		rotr(t, 8)
+		a.i32(-0x00ff0100).op(wasmbin.OpI32And, opI32Or).set(w + i)
+	}
+	for i := range uint32(64) {
+		v := func(role uint32) uint32 { return vars + (role+64-i)%8 } // roles a…h are 0…7
+		A, B, C, D, E, F, G, H := v(0), v(1), v(2), v(3), v(4), v(5), v(6), v(7)
+		wi := w + i%16
+		if i >= 16 {
+			w15, w2, w7 := w+(i+1)%16, w+(i+14)%16, w+(i+9)%16
+			a.get(wi)
+			rotr(w15, 7)
+			rotr(w15, 18)
+			xor()
+			a.get(w15).i32(3).op(opI32ShrU)
+			xor()
+			add()
+			a.get(w7)
+			add()
+			rotr(w2, 17)
+			rotr(w2, 19)
+			xor()
+			a.get(w2).i32(10).op(opI32ShrU)
+			xor()
+			add()
+			a.set(wi)
+		}
+		// t = h + Σ1(e) + Ch(e,f,g) + k + w
+		a.get(H)
+		rotr(E, 6)
+		rotr(E, 11)
+		xor()
+		rotr(E, 25)
+		xor()
+		add()
+		a.get(F).get(G).op(opI32Xor).get(E).op(wasmbin.OpI32And).get(G).op(opI32Xor)
+		add()
+		a.i32(int32(k[i]))
+		add()
+		a.get(wi)
+		add()
+		a.tee(t).get(D)
+		add()
+		a.set(D)
+		// h = t + Σ0(a) + Maj(a,b,c)
+		a.get(t)
+		rotr(A, 2)
+		rotr(A, 13)
+		xor()
+		rotr(A, 22)
+		xor()
+		add()
+		a.get(A).get(B).op(opI32Xor).get(B).get(C).op(opI32Xor, wasmbin.OpI32And).get(B).op(opI32Xor)
+		add()
+		a.set(H)
+	}
+	for i := range uint32(8) { // 64 rounds turn the roles a whole number of times
+		a.get(state).get(state).load32(uint64(4 * i)).get(vars + i)
+		add()
+		a.store32(uint64(4 * i))
+	}
+	a.get(data).i32(64)
+	add()
+	a.set(data)
+	a.get(n).i32(1).op(wasmbin.OpI32Sub).set(n)
+	a.br(0).end().end()
+	return a.code()
+}
