@@ -409,6 +409,12 @@ func (t *Tree) SetBody(n *Node, size int) {
 	t.putMeta()
 }
 
+// ClearBody records that n's body was dropped.
+func (t *Tree) ClearBody(n *Node) {
+	n.Body, n.Order, n.Size = NoBody, 0, 0
+	t.putNode(n)
+}
+
 // SetInvalid records that n's own body is invalid and removes the headers above n, which it returns.
 func (t *Tree) SetInvalid(n *Node) (removed []*Node) {
 	n.Body = InvalidBody
