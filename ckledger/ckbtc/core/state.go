@@ -1,0 +1,647 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fusion/btc"
+)
+
+// ErrEvent means that an event does not fit the state: the log is corrupt or the program is wrong. The caller must stop.
+var ErrEvent = errors.New("event does not fit the minter's state")
+
+// DepositState is where a deposit stands.
+type DepositState uint8
+
+// The states of a deposit that passed its checks.
+const (
+	DepositChecked DepositState = iota + 1 // to be minted
+	DepositAsked                           // the ledger was asked; the outcome is not known yet
+	DepositUnknown                         // the outcome can no longer be known; an operator must look at the ledger
+	DepositMinted
+)
+
+// Deposit is a deposit that passed its checks.
+type Deposit struct {
+	Utxo    Utxo
+	Account Account
+	State   DepositState
+	Mint    MintAsked // the last one asked
+	Block   uint64    // of the ledger, once minted
+}
+
+// Suspended is a deposit that did not pass its checks. It may be tried again a day later.
+type Suspended struct {
+	Utxo    Utxo
+	Account Account
+	Reason  SuspendReason
+	Since   uint64 // ns
+}
+
+// RetryAfter is how long a suspended deposit waits before it is checked again: one day, as ckBTC's.
+const RetryAfter = uint64(24 * 3600 * 1e9)
+
+// RequestState is where a withdrawal stands.
+type RequestState uint8
+
+// The states of a withdrawal, from burn to end.
+const (
+	RequestPending       RequestState = iota + 1 // waits for a transaction
+	RequestInPayment                             // see the payment
+	RequestConfirmed                             // paid
+	RequestWillRefund                            // ckBTC will be minted back
+	RequestRefunded                              // it was
+	RequestRefundUnknown                         // the mint's outcome cannot be known: an operator must look at the ledger
+)
+
+// Request is a withdrawal.
+type Request struct {
+	BlockIndex uint64 // of the burn
+	Amount     uint64
+	Address    btc.Address
+	ReceivedAt uint64
+	Account    Account // to refund
+	State      RequestState
+	Payment    uint64
+	Txid       btc.Hash // of the confirmed transaction
+	Refund     Refund
+	RefundAt   uint64 // the stamp of the refund asked, 0 for none
+	RefundIn   uint64 // the block of the refund
+}
+
+// Burn is a burn whose outcome is not known yet.
+type Burn struct {
+	BurnAsked
+	Unknown bool
+}
+
+// Version is one transaction of a payment.
+type Version struct {
+	Prepared
+	Tx         *btc.Tx
+	Txid       btc.Hash
+	Digests    [][32]byte
+	Signatures [][]byte // nil where missing
+	PreparedAt uint64
+	Complete   bool
+	CompleteAt uint64
+	Raw        []byte // once complete
+	Sent       bool
+}
+
+// Payment is a batch of withdrawals with all transactions ever prepared for it. All spend the same inputs.
+type Payment struct {
+	ID       uint64
+	Requests []uint64
+	Inputs   []Owned
+	Keys     [][]byte
+	Versions []*Version
+}
+
+// Owned is an output that the minter can spend.
+type Owned struct {
+	Utxo
+	Account Account
+}
+
+// Latest is the newest version.
+func (p *Payment) Latest() *Version { return p.Versions[len(p.Versions)-1] }
+
+// best is the newest version that is complete, or nil.
+func (p *Payment) best() *Version {
+	for i := len(p.Versions) - 1; i >= 0; i-- {
+		if p.Versions[i].Complete {
+			return p.Versions[i]
+		}
+	}
+	return nil
+}
+
+// State is everything the minter knows. It changes by Apply only.
+type State struct {
+	Config Config
+	Minter Account // the minter's main account: change goes there
+
+	deposits  map[btc.Outpoint]*Deposit
+	openMints map[btc.Outpoint]*Deposit // checked or asked
+	suspended map[btc.Outpoint]*Suspended
+	available map[btc.Outpoint]Owned
+	known     map[Account][]btc.Outpoint // available, by account
+
+	burns     map[uint64]*Burn
+	lastBurn  uint64
+	requests  map[uint64]*Request
+	byAccount map[Account][]uint64 // requests by refund account
+	queue     []uint64             // pending requests, oldest first
+	refunds   map[uint64]*Request  // scheduled, not minted
+
+	payments map[uint64]*Payment // not final
+	lastPay  uint64
+	txids    map[btc.Hash]uint64 // every transaction ever prepared → payment
+
+	lastStamp uint64
+	events    uint64
+
+	minted, burned, refunded uint64 // satoshi, ever
+}
+
+// NewState is the state before the first event.
+func NewState(minter Account) *State {
+	return &State{Minter: minter,
+		deposits: map[btc.Outpoint]*Deposit{}, openMints: map[btc.Outpoint]*Deposit{}, suspended: map[btc.Outpoint]*Suspended{},
+		available: map[btc.Outpoint]Owned{}, known: map[Account][]btc.Outpoint{}, burns: map[uint64]*Burn{}, requests: map[uint64]*Request{},
+		byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{}}
+}
+
+func misfit(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrEvent, fmt.Sprintf(format, args...))
+}
+
+// Apply changes the state by one event. An error leaves the state unusable.
+func (s *State) Apply(e *Event) error {
+	if s.events == 0 && e.Init == nil {
+		return misfit("the log does not begin with init")
+	}
+	s.events++
+	switch {
+	case e.Init != nil:
+		if s.events != 1 {
+			return misfit("init twice")
+		}
+		s.Config = *e.Init
+		return s.Config.Check()
+	case e.Upgrade != nil:
+		if e.Upgrade.Network != s.Config.Network || !bytes.Equal(e.Upgrade.Ledger, s.Config.Ledger) || e.Upgrade.KeyName != s.Config.KeyName {
+			return misfit("an upgrade changes network, ledger or key")
+		}
+		s.Config = *e.Upgrade
+		return s.Config.Check()
+	case e.CheckedUtxo != nil:
+		return s.checked(e.CheckedUtxo)
+	case e.SuspendedUtxo != nil:
+		x := e.SuspendedUtxo
+		if s.deposits[x.Utxo.Outpoint()] != nil {
+			return misfit("deposit %v is suspended after it passed", x.Utxo.Outpoint())
+		}
+		s.suspended[x.Utxo.Outpoint()] = &Suspended{x.Utxo, x.Account, x.Reason, e.Time}
+	case e.MintAsked != nil, e.MintRefused != nil, e.MintUnknown != nil, e.Minted != nil:
+		return s.mint(e)
+	case e.BurnAsked != nil, e.BurnRefused != nil, e.BurnUnknown != nil, e.Accepted != nil:
+		return s.burn(e)
+	case e.Prepared != nil:
+		return s.prepared(e)
+	case e.Signed != nil, e.Complete != nil, e.Sent != nil:
+		return s.signed(e)
+	case e.Confirmed != nil:
+		return s.confirmed(e)
+	case e.Refund != nil, e.RefundAsked != nil, e.RefundRefused != nil, e.RefundUnknown != nil, e.Refunded != nil:
+		return s.refund(e)
+	default:
+		return misfit("empty event")
+	}
+	return nil
+}
+
+func (s *State) checked(x *UtxoOf) error {
+	op := x.Utxo.Outpoint()
+	if s.deposits[op] != nil {
+		return misfit("deposit %v is checked twice", op)
+	}
+	if x.Account == s.Minter {
+		return misfit("deposit %v belongs to the minter itself", op)
+	}
+	delete(s.suspended, op)
+	d := &Deposit{Utxo: x.Utxo, Account: x.Account, State: DepositChecked}
+	s.deposits[op], s.openMints[op] = d, d
+	return nil
+}
+
+func (s *State) mint(e *Event) error {
+	var op btc.Outpoint
+	switch {
+	case e.MintAsked != nil:
+		op = e.MintAsked.Outpoint
+	case e.MintRefused != nil:
+		op = *e.MintRefused
+	case e.MintUnknown != nil:
+		op = *e.MintUnknown
+	default:
+		op = e.Minted.Outpoint
+	}
+	d := s.deposits[op]
+	if d == nil {
+		return misfit("mint of unknown deposit %v", op)
+	}
+	if want := DepositAsked; e.MintAsked != nil {
+		if want = DepositChecked; d.State != want {
+			return misfit("mint of deposit %v is asked in state %d", op, d.State)
+		}
+	} else if d.State != want {
+		return misfit("mint of deposit %v ends in state %d", op, d.State)
+	}
+	switch {
+	case e.MintAsked != nil:
+		if e.MintAsked.Amount+e.MintAsked.CheckFee != d.Utxo.Value || e.MintAsked.Amount == 0 {
+			return misfit("mint of %d for deposit %v of %d", e.MintAsked.Amount, op, d.Utxo.Value)
+		}
+		d.State, d.Mint = DepositAsked, *e.MintAsked
+		s.lastStamp = max(s.lastStamp, d.Mint.CreatedAt)
+	case e.MintRefused != nil:
+		d.State = DepositChecked
+	case e.MintUnknown != nil:
+		d.State = DepositUnknown
+		delete(s.openMints, op)
+	default:
+		d.State, d.Block = DepositMinted, e.Minted.BlockIndex
+		delete(s.openMints, op)
+		s.minted += d.Mint.Amount
+		s.own(Owned{d.Utxo, d.Account})
+	}
+	return nil
+}
+
+func (s *State) own(o Owned) {
+	op := o.Outpoint()
+	s.available[op] = o
+	s.known[o.Account] = append(s.known[o.Account], op)
+}
+
+func (s *State) disown(op btc.Outpoint) (Owned, bool) {
+	o, ok := s.available[op]
+	if !ok {
+		return o, false
+	}
+	delete(s.available, op)
+	list := s.known[o.Account]
+	list = slices.Delete(list, slices.Index(list, op), slices.Index(list, op)+1)
+	if len(list) == 0 {
+		delete(s.known, o.Account)
+	} else {
+		s.known[o.Account] = list
+	}
+	return o, true
+}
+
+func (s *State) burn(e *Event) error {
+	switch {
+	case e.BurnAsked != nil:
+		b := e.BurnAsked
+		if b.Number != s.lastBurn+1 {
+			return misfit("burn %d follows %d", b.Number, s.lastBurn)
+		}
+		s.lastBurn = b.Number
+		s.burns[b.Number] = &Burn{BurnAsked: *b}
+		s.lastStamp = max(s.lastStamp, b.CreatedAt)
+	case e.BurnRefused != nil:
+		if b := s.burns[*e.BurnRefused]; b == nil || b.Unknown {
+			return misfit("burn %d is not open", *e.BurnRefused)
+		}
+		delete(s.burns, *e.BurnRefused)
+	case e.BurnUnknown != nil:
+		b := s.burns[*e.BurnUnknown]
+		if b == nil || b.Unknown {
+			return misfit("burn %d is not open", *e.BurnUnknown)
+		}
+		b.Unknown = true
+	default:
+		a := e.Accepted
+		if s.burns[a.Number] == nil {
+			return misfit("burn %d is not open", a.Number)
+		}
+		if s.requests[a.BlockIndex] != nil {
+			return misfit("burn block %d is accepted twice", a.BlockIndex)
+		}
+		addr, err := btc.ParseAddress(s.Config.Network, a.Address)
+		if err != nil {
+			return misfit("withdrawal to %q: %v", a.Address, err)
+		}
+		delete(s.burns, a.Number)
+		s.requests[a.BlockIndex] = &Request{BlockIndex: a.BlockIndex, Amount: a.Amount, Address: addr, ReceivedAt: e.Time,
+			Account: a.Refund, State: RequestPending}
+		s.byAccount[a.Refund] = append(s.byAccount[a.Refund], a.BlockIndex)
+		s.queue = append(s.queue, a.BlockIndex)
+		s.burned += a.Amount
+	}
+	return nil
+}
+
+func (s *State) prepared(e *Event) error {
+	x := e.Prepared
+	var p *Payment
+	if x.Version == 0 {
+		if x.Payment != s.lastPay+1 {
+			return misfit("payment %d follows %d", x.Payment, s.lastPay)
+		}
+		p = &Payment{ID: x.Payment, Requests: x.Requests, Keys: x.Keys}
+		if len(x.Requests) == 0 || len(x.Inputs) == 0 || len(x.Keys) != len(x.Inputs) {
+			return misfit("payment %d is empty", x.Payment)
+		}
+		for _, u := range x.Inputs {
+			o, ok := s.disown(u.Outpoint())
+			if !ok {
+				return misfit("payment %d spends %v, which is not available", x.Payment, u.Outpoint())
+			}
+			p.Inputs = append(p.Inputs, o)
+		}
+		for _, id := range x.Requests {
+			r := s.requests[id]
+			if r == nil || r.State != RequestPending {
+				return misfit("payment %d pays %d, which is not pending", x.Payment, id)
+			}
+			r.State, r.Payment = RequestInPayment, x.Payment
+			s.unqueue(id)
+		}
+		s.lastPay = x.Payment
+		s.payments[p.ID] = p
+	} else {
+		p = s.payments[x.Payment]
+		if p == nil || x.Version != uint64(len(p.Versions)) || !p.Latest().Complete || len(x.Inputs)+len(x.Requests)+len(x.Keys) != 0 {
+			return misfit("version %d of payment %d is out of order", x.Version, x.Payment)
+		}
+	}
+	v, err := s.version(p, x)
+	if err != nil {
+		return err
+	}
+	if _, dup := s.txids[v.Txid]; dup {
+		return misfit("transaction %v is prepared twice", v.Txid)
+	}
+	v.PreparedAt = e.Time
+	s.txids[v.Txid] = p.ID
+	p.Versions = append(p.Versions, v)
+	return nil
+}
+
+// version builds the transaction and checks that it pays every request what it is owed less the fees, and the rest to the minter.
+func (s *State) version(p *Payment, x *Prepared) (*Version, error) {
+	tx := &btc.Tx{Version: 2}
+	var in, out, owed uint64
+	for _, u := range p.Inputs {
+		tx.Inputs = append(tx.Inputs, btc.TxIn{Prev: u.Outpoint(), Sequence: btc.SequenceRBF})
+		in += u.Value
+	}
+	for _, o := range x.Outputs {
+		tx.Outputs = append(tx.Outputs, btc.TxOut{Value: btc.Satoshi(o.Value), Script: o.Script})
+		out += o.Value
+	}
+	if len(x.Outputs) != len(p.Requests)+1 {
+		return nil, misfit("payment %d has %d outputs for %d requests", p.ID, len(x.Outputs), len(p.Requests))
+	}
+	for i, id := range p.Requests {
+		r := s.requests[id]
+		if !bytes.Equal(x.Outputs[i].Script, r.Address.Script()) || x.Outputs[i].Value > r.Amount {
+			return nil, misfit("payment %d does not pay request %d what it asked", p.ID, id)
+		}
+		owed += r.Amount
+	}
+	if in < owed || in != out+x.BtcFee || x.Outputs[len(p.Requests)].Value != in-owed+x.MinterFee {
+		return nil, misfit("payment %d does not balance", p.ID)
+	}
+	v := &Version{Prepared: *x, Tx: tx, Txid: tx.Txid(), Signatures: make([][]byte, len(p.Inputs))}
+	hashes := btc.NewSigHashes(tx)
+	for i, u := range p.Inputs {
+		d, err := hashes.P2WPKH(i, p.Keys[i], btc.Satoshi(u.Value))
+		if err != nil {
+			return nil, misfit("payment %d: %v", p.ID, err)
+		}
+		v.Digests = append(v.Digests, d)
+	}
+	return v, nil
+}
+
+func (s *State) signed(e *Event) error {
+	var id, n uint64
+	switch {
+	case e.Signed != nil:
+		id, n = e.Signed.Payment, e.Signed.Version
+	case e.Complete != nil:
+		id, n = e.Complete.Payment, e.Complete.Version
+	default:
+		id, n = e.Sent.Payment, e.Sent.Version
+	}
+	p := s.payments[id]
+	if p == nil || n >= uint64(len(p.Versions)) {
+		return misfit("no version %d of payment %d", n, id)
+	}
+	v := p.Versions[n]
+	switch {
+	case e.Signed != nil:
+		i := e.Signed.Input
+		if i >= uint64(len(v.Signatures)) || v.Complete || v.Signatures[i] != nil {
+			return misfit("input %d of payment %d needs no signature", i, id)
+		}
+		v.Signatures[i] = e.Signed.Signature
+	case e.Complete != nil:
+		if v.Complete || slices.ContainsFunc(v.Signatures, func(b []byte) bool { return b == nil }) || e.Complete.Txid != v.Txid {
+			return misfit("version %d of payment %d is not complete", n, id)
+		}
+		v.Complete, v.CompleteAt, v.Raw = true, e.Time, e.Complete.Raw
+		v.Tx = nil
+	default:
+		if !v.Complete || v.Sent {
+			return misfit("version %d of payment %d is sent out of order", n, id)
+		}
+		v.Sent = true
+	}
+	return nil
+}
+
+func (s *State) confirmed(e *Event) error {
+	x := e.Confirmed
+	p := s.payments[x.Payment]
+	if p == nil || s.txids[x.Txid] != x.Payment {
+		return misfit("payment %d is not open", x.Payment)
+	}
+	i := slices.IndexFunc(p.Versions, func(v *Version) bool { return v.Txid == x.Txid })
+	v := p.Versions[i]
+	for _, id := range p.Requests {
+		r := s.requests[id]
+		r.State, r.Txid = RequestConfirmed, x.Txid
+	}
+	change := len(v.Outputs) - 1
+	s.own(Owned{Utxo{Txid: x.Txid, Vout: uint32(change), Value: v.Outputs[change].Value, Height: x.Height}, s.Minter})
+	delete(s.payments, x.Payment)
+	return nil
+}
+
+func (s *State) refund(e *Event) error {
+	if x := e.Refund; x != nil {
+		r := s.requests[x.BlockIndex]
+		if r == nil || r.State != RequestPending || x.Amount == 0 || x.Amount > r.Amount || x.Account != r.Account {
+			return misfit("withdrawal %d cannot be refunded", x.BlockIndex)
+		}
+		s.unqueue(x.BlockIndex)
+		r.State, r.Refund = RequestWillRefund, *x
+		s.refunds[x.BlockIndex] = r
+		return nil
+	}
+	var id uint64
+	switch {
+	case e.RefundAsked != nil:
+		id = e.RefundAsked.BlockIndex
+	case e.RefundRefused != nil:
+		id = *e.RefundRefused
+	case e.RefundUnknown != nil:
+		id = *e.RefundUnknown
+	default:
+		id = e.Refunded.BlockIndex
+	}
+	r := s.refunds[id]
+	if r == nil || (e.RefundAsked != nil) != (r.RefundAt == 0) {
+		return misfit("refund of %d is out of order", id)
+	}
+	switch {
+	case e.RefundAsked != nil:
+		r.RefundAt = e.RefundAsked.CreatedAt
+		s.lastStamp = max(s.lastStamp, r.RefundAt)
+	case e.RefundRefused != nil:
+		r.RefundAt = 0
+	case e.RefundUnknown != nil:
+		r.State = RequestRefundUnknown
+		delete(s.refunds, id)
+	default:
+		r.State, r.RefundIn = RequestRefunded, e.Refunded.MintBlock
+		delete(s.refunds, id)
+		s.refunded += r.Refund.Amount
+	}
+	return nil
+}
+
+func (s *State) unqueue(id uint64) {
+	if i := slices.Index(s.queue, id); i >= 0 {
+		s.queue = slices.Delete(s.queue, i, i+1)
+	}
+}
+
+// Stamp is a created_at_time for the ledger that no earlier request has: two equal transfers in one block must not look like one.
+func (s *State) Stamp(now uint64) uint64 { return max(now, s.lastStamp+1) }
+
+// NextBurn is the number of the next burn.
+func (s *State) NextBurn() uint64 { return s.lastBurn + 1 }
+
+// Deposit returns a deposit that passed its checks, or nil.
+func (s *State) Deposit(op btc.Outpoint) *Deposit { return s.deposits[op] }
+
+// SuspendedUtxo returns a suspended deposit, or nil.
+func (s *State) SuspendedUtxo(op btc.Outpoint) *Suspended { return s.suspended[op] }
+
+// Burn returns an open burn, or nil.
+func (s *State) Burn(number uint64) *Burn { return s.burns[number] }
+
+// Request returns a withdrawal by the block of its burn, or nil.
+func (s *State) Request(block uint64) *Request { return s.requests[block] }
+
+// Requests lists the withdrawals that would be refunded to an account, oldest first.
+func (s *State) Requests(a Account) []uint64 { return s.byAccount[a] }
+
+// Payment returns a payment that is not final, or nil.
+func (s *State) Payment(id uint64) *Payment { return s.payments[id] }
+
+// Known lists the spendable outputs of an account.
+func (s *State) Known(a Account) []Utxo {
+	var us []Utxo
+	for _, op := range s.known[a] {
+		us = append(us, s.available[op].Utxo)
+	}
+	return us
+}
+
+// Open is the number of withdrawals that are neither paid nor refunded, with burns whose outcome is open.
+func (s *State) Open() int {
+	n := len(s.queue) + len(s.burns)
+	for _, p := range s.payments {
+		n += len(p.Requests)
+	}
+	return n
+}
+
+// Events is the number of events applied.
+func (s *State) Events() uint64 { return s.events }
+
+// Totals are the ckBTC ever minted for deposits, burned for withdrawals and minted back, in satoshi.
+func (s *State) Totals() (minted, burned, refunded uint64) { return s.minted, s.burned, s.refunded }
+
+// Custody is the bitcoin that the log accounts for: spendable outputs and the inputs of payments that are not final.
+func (s *State) Custody() uint64 {
+	var sum uint64
+	for _, o := range s.available {
+		sum += o.Value
+	}
+	for _, p := range s.payments {
+		for _, o := range p.Inputs {
+			sum += o.Value
+		}
+	}
+	return sum
+}
+
+// CheckInvariants checks what must hold after every event. It visits everything: for tests and upgrades.
+func (s *State) CheckInvariants() error {
+	bad := func(format string, args ...any) error { return fmt.Errorf("invariant broken: "+format, args...) }
+	// What holders of ckBTC own, and what is owed for burns, is covered by bitcoin.
+	var owed uint64
+	states := map[RequestState]uint64{}
+	for id, r := range s.requests {
+		states[r.State]++
+		switch r.State {
+		case RequestPending, RequestInPayment, RequestWillRefund, RequestRefundUnknown:
+			owed += r.Amount
+		}
+		queued := slices.Contains(s.queue, id)
+		if queued != (r.State == RequestPending) {
+			return bad("withdrawal %d in state %d, queued %v", id, r.State, queued)
+		}
+		if p := s.payments[r.Payment]; (r.State == RequestInPayment) != (p != nil && slices.Contains(p.Requests, id)) {
+			return bad("withdrawal %d in state %d, payment %d", id, r.State, r.Payment)
+		}
+		if open := s.refunds[id] != nil; open != (r.State == RequestWillRefund) {
+			return bad("withdrawal %d in state %d, refund open %v", id, r.State, open)
+		}
+	}
+	for op, d := range s.deposits {
+		if (d.State == DepositAsked || d.State == DepositUnknown) && d.Mint.Amount > d.Utxo.Value {
+			return bad("deposit %v may mint %d", op, d.Mint.Amount)
+		}
+		if s.suspended[op] != nil {
+			return bad("deposit %v is suspended and checked", op)
+		}
+		if _, have := s.available[op]; have && d.State != DepositMinted {
+			return bad("deposit %v is spendable in state %d", op, d.State)
+		}
+	}
+	if supply, have := s.minted+s.refunded+owed, s.Custody()+s.burned; supply > have {
+		return bad("minted %d + refunded %d + owed %d exceed custody %d + burned %d", s.minted, s.refunded, owed, s.Custody(), s.burned)
+	}
+	inputs := map[btc.Outpoint]uint64{}
+	for id, p := range s.payments {
+		for _, o := range p.Inputs {
+			if other, dup := inputs[o.Outpoint()]; dup {
+				return bad("payments %d and %d spend %v", id, other, o.Outpoint())
+			}
+			inputs[o.Outpoint()] = id
+			if _, have := s.available[o.Outpoint()]; have {
+				return bad("payment %d spends %v, which is still available", id, o.Outpoint())
+			}
+		}
+		for _, v := range p.Versions {
+			if s.txids[v.Txid] != id {
+				return bad("transaction %v of payment %d is not tracked", v.Txid, id)
+			}
+		}
+	}
+	known := 0
+	for a, ops := range s.known {
+		known += len(ops)
+		for _, op := range ops {
+			if s.available[op].Account != a {
+				return bad("output %v is not with its account", op)
+			}
+		}
+	}
+	if known != len(s.available) {
+		return bad("%d outputs by account, %d in all", known, len(s.available))
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package core
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"fusion/btc"
+	"fusion/chainkey/derive"
+	"fusion/ic/principal"
+)
+
+// Account is an account of the ckBTC ledger. The zero subaccount is the default one.
+type Account struct {
+	Owner      principal.Principal
+	Subaccount [32]byte
+}
+
+// NewAccount makes an account; a nil subaccount is the default one, any other must have 32 bytes.
+func NewAccount(owner principal.Principal, subaccount *[]byte) (Account, error) {
+	a := Account{Owner: owner}
+	if subaccount == nil {
+		return a, nil
+	}
+	if len(*subaccount) != 32 {
+		return a, fmt.Errorf("subaccount of %d bytes, want 32", len(*subaccount))
+	}
+	copy(a.Subaccount[:], *subaccount)
+	return a, nil
+}
+
+// Sub returns the subaccount for the ledger's interface: nil for the default one.
+func (a Account) Sub() *[]byte {
+	if a.Subaccount == [32]byte{} {
+		return nil
+	}
+	s := append([]byte(nil), a.Subaccount[:]...)
+	return &s
+}
+
+// Path is the derivation path of the account's key below the minter canister's key: the schema number 1, the owner, the subaccount.
+func (a Account) Path() [][]byte {
+	return [][]byte{{1}, a.Owner.Bytes(), append([]byte(nil), a.Subaccount[:]...)}
+}
+
+// MarshalCBOR writes the account as one byte string: subaccount, then owner.
+func (a Account) MarshalCBOR() ([]byte, error) {
+	return a.Owner.Append(append([]byte{0x58, byte(32 + a.Owner.Len())}, a.Subaccount[:]...)), nil
+}
+
+var errAccount = errors.New("malformed account in the event log")
+
+// UnmarshalCBOR reads what MarshalCBOR wrote.
+func (a *Account) UnmarshalCBOR(b []byte) error {
+	if len(b) < 34 || b[0] != 0x58 || int(b[1]) != len(b)-2 {
+		return errAccount
+	}
+	owner, err := principal.FromBytes(b[34:])
+	if err != nil {
+		return err
+	}
+	a.Owner = owner
+	copy(a.Subaccount[:], b[2:34])
+	return nil
+}
+
+// withdrawalDomain separates withdrawal subaccounts from others: a length byte, then the name.
+const withdrawalDomain = "\x05ckbtc"
+
+// WithdrawalAccount is where a user deposits ckBTC before retrieve_btc: an account of the minter, one per user.
+func WithdrawalAccount(minter, user principal.Principal) Account {
+	h := sha256.New()
+	h.Write([]byte(withdrawalDomain))
+	h.Write(user.Bytes())
+	h.Write(binary.BigEndian.AppendUint64(nil, 0)) // a nonce that is always 0
+	a := Account{Owner: minter}
+	h.Sum(a.Subaccount[:0])
+	return a
+}
+
+// PublicKey is the minter canister's key and chain code, as ecdsa_public_key reports them.
+type PublicKey struct {
+	Key       [33]byte
+	ChainCode [32]byte
+}
+
+// Of derives the key of an account.
+func (k PublicKey) Of(a Account) ([33]byte, error) {
+	c, err := derive.Secp256k1(k.Key, k.ChainCode, a.Path())
+	return c.PublicKey, err
+}
+
+// Address is the P2WPKH address of an account.
+func (k PublicKey) Address(n btc.Network, a Account) (btc.Address, error) {
+	pub, err := k.Of(a)
+	if err != nil {
+		return btc.Address{}, err
+	}
+	return btc.P2WPKHFromPubKey(n, pub[:])
+}
+
+// Utxo is an unspent output of Bitcoin. Height is that of its block.
+type Utxo struct {
+	Txid   btc.Hash `cbor:"1,keyasint"`
+	Vout   uint32   `cbor:"2,keyasint"`
+	Value  uint64   `cbor:"3,keyasint"` // satoshi
+	Height uint32   `cbor:"4,keyasint"`
+}
+
+// Outpoint names the output.
+func (u Utxo) Outpoint() btc.Outpoint { return btc.Outpoint{Txid: u.Txid, Vout: u.Vout} }
+
+// Compare orders by value, then outpoint, so that selection does not depend on the order of discovery.
+func (u Utxo) Compare(v Utxo) int {
+	switch {
+	case u.Value < v.Value:
+		return -1
+	case u.Value > v.Value:
+		return 1
+	}
+	if c := bytes.Compare(u.Txid[:], v.Txid[:]); c != 0 {
+		return c
+	}
+	return int(u.Vout) - int(v.Vout)
+}
+
+// ModeKind says who may change the minter's state.
+type ModeKind uint8
+
+// The modes of the interface.
+const (
+	GeneralAvailability ModeKind = iota
+	ReadOnly
+	RestrictedTo
+	DepositsRestrictedTo
+)
+
+// Mode is a mode with its principals.
+type Mode struct {
+	Kind    ModeKind `cbor:"1,keyasint"`
+	Allowed [][]byte `cbor:"2,keyasint,omitempty"`
+}
+
+func (m Mode) allows(p principal.Principal) bool {
+	for _, a := range m.Allowed {
+		if bytes.Equal(a, p.Bytes()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Deposits returns the reason why p may not convert BTC to ckBTC now, or "".
+func (m Mode) Deposits(p principal.Principal) string {
+	switch {
+	case m.Kind == ReadOnly:
+		return "the minter is in read-only mode"
+	case (m.Kind == RestrictedTo || m.Kind == DepositsRestrictedTo) && !m.allows(p):
+		return "BTC deposits are temporarily restricted"
+	}
+	return ""
+}
+
+// Withdrawals returns the reason why p may not convert ckBTC to BTC now, or "".
+func (m Mode) Withdrawals(p principal.Principal) string {
+	switch {
+	case m.Kind == ReadOnly:
+		return "the minter is in read-only mode"
+	case m.Kind == RestrictedTo && !m.allows(p):
+		return "BTC withdrawals are temporarily restricted"
+	}
+	return ""
+}
+
+// Config is the minter's configuration, from its init arguments and the upgrades since.
+type Config struct {
+	Network        btc.Network `cbor:"1,keyasint"`
+	Ledger         []byte      `cbor:"2,keyasint"`
+	KeyName        string      `cbor:"3,keyasint"`
+	DepositMin     uint64      `cbor:"4,keyasint"` // satoshi; smaller deposits are ignored
+	RetrieveMin    uint64      `cbor:"5,keyasint"` // satoshi
+	MaxTimeInQueue uint64      `cbor:"6,keyasint"` // ns
+	Confirmations  uint32      `cbor:"7,keyasint"`
+	Mode           Mode        `cbor:"8,keyasint"`
+	CheckFee       uint64      `cbor:"9,keyasint"`            // satoshi, kept from each deposit
+	Checker        []byte      `cbor:"10,keyasint,omitempty"` // nil: no checks
+	MaxInputs      uint64      `cbor:"11,keyasint"`           // of one transaction
+	Consolidate    uint64      `cbor:"12,keyasint"`           // available outputs from which on a transaction also spends small ones
+}
+
+// Defaults of the init arguments that may be absent.
+const (
+	DefaultConfirmations = 6    // as ckBTC's
+	DefaultMaxInputs     = 1000 // P2WPKH inputs of 68 vB each: 68 kvB, below the 100 kvB that nodes relay
+	DefaultConsolidate   = 1000 // UTXOs_COUNT_THRESHOLD of ckBTC
+)
+
+// ErrConfig means that init or upgrade arguments cannot be used.
+var ErrConfig = errors.New("invalid minter configuration")
+
+// Check validates a configuration.
+func (c Config) Check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !c.Network.Valid():
+		return bad("unknown bitcoin network")
+	case c.KeyName == "":
+		return bad("ecdsa_key_name is empty")
+	case c.Network == btc.Mainnet && c.KeyName == "dfx_test_key":
+		return bad("the development key %s may not hold mainnet coins", c.KeyName)
+	case c.Confirmations == 0:
+		return bad("min_confirmations must be at least 1")
+	case c.Network != btc.Regtest && c.Checker == nil:
+		return bad("btc_checker_principal is required outside regtest")
+	case c.MaxInputs == 0 || c.MaxInputs > DefaultMaxInputs:
+		return bad("max_num_inputs_in_transaction must be 1 to %d", DefaultMaxInputs)
+	case c.RetrieveMin < 2*minDust:
+		return bad("retrieve_btc_min_amount %d is below %d", c.RetrieveMin, 2*minDust)
+	case c.CheckFee > uint64(btc.Coin):
+		return bad("check_fee %d exceeds one bitcoin", c.CheckFee)
+	}
+	return nil
+}
+
+// MinDeposit is the smallest value that is minted: what remains after the check fee must be positive, and the output must be worth at least
+// three times what spending it costs at the floor rate.
+func (c Config) MinDeposit() uint64 { return max(c.DepositMin, c.CheckFee+1, 3*inputVSize) }
