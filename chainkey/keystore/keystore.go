@@ -1,0 +1,497 @@
+package keystore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+
+	"fusion/chainkey"
+	"fusion/internal/codec"
+)
+
+var (
+	// ErrNotFound says that there is no such item.
+	ErrNotFound = errors.New("not in the key store")
+	// ErrJoined says that a session was joined before, perhaps before a crash.
+	ErrJoined = errors.New("session was joined before")
+	// ErrUnsealed says that secrets would lie, or lie, in plain text where that is not allowed.
+	ErrUnsealed = errors.New("key store is not sealed")
+	// ErrPermissions says that others can read the store or its key.
+	ErrPermissions = errors.New("permissions are too open")
+	// ErrInUse says that another process holds the store.
+	ErrInUse = errors.New("key store is in use by another process")
+	// ErrDamaged says that an item cannot be opened.
+	ErrDamaged = errors.New("damaged item in the key store")
+)
+
+// Options say where a store is and how it is sealed.
+type Options struct {
+	Dir string
+	// IdentityFile names a file with one age identity (AGE-SECRET-KEY-1…, as age-keygen writes it), outside Dir.
+	IdentityFile string
+	// AllowPlain accepts a store without an identity. It is for networks of class local.
+	AllowPlain bool
+}
+
+// Generation names a share.
+type Generation struct {
+	Key     string
+	Epoch   uint64
+	Attempt uint32
+}
+
+func (g Generation) String() string {
+	return fmt.Sprintf("key %s, epoch %d, attempt %d", g.Key, g.Epoch, g.Attempt)
+}
+
+const (
+	sharePrefix  = "share-"
+	paramsPrefix = "params-"
+)
+
+func (g Generation) name() string {
+	return fmt.Sprintf("%s%s-%d-%d", sharePrefix, hex.EncodeToString([]byte(g.Key)), g.Epoch, g.Attempt)
+}
+
+// Store is an open key store. Its methods may be called concurrently.
+type Store struct {
+	dir       string
+	recipient age.Recipient
+	identity  age.Identity
+
+	mu     sync.Mutex
+	lock   *os.File
+	log    *os.File
+	joined map[[32]byte]bool
+}
+
+// Open opens or makes a store.
+func Open(o Options) (*Store, error) {
+	s := &Store{dir: o.Dir, joined: map[[32]byte]bool{}}
+	if o.IdentityFile != "" {
+		if err := s.seal(o); err != nil {
+			return nil, fmt.Errorf("key store %s: %w", o.Dir, err)
+		}
+	} else if !o.AllowPlain {
+		return nil, fmt.Errorf("key store %s: %w: name an age identity file", o.Dir, ErrUnsealed)
+	}
+	if err := s.open(); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("key store %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) seal(o Options) error {
+	if err := private(o.IdentityFile); err != nil {
+		return fmt.Errorf("identity file: %w", err)
+	}
+	dir, err := resolve(o.Dir)
+	if err != nil {
+		return err
+	}
+	file, err := resolve(o.IdentityFile)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(dir, file); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return fmt.Errorf("%w: the identity file %s lies in the store that it seals", ErrUnsealed, o.IdentityFile)
+	}
+	f, err := os.Open(o.IdentityFile)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ids, err := age.ParseIdentities(io.LimitReader(f, 64<<10))
+	if err != nil {
+		return fmt.Errorf("identity file %s: not an age identity", o.IdentityFile) // the parser's error may quote the file
+	}
+	x, ok := ids[0].(*age.X25519Identity)
+	if !ok || len(ids) != 1 {
+		return fmt.Errorf("identity file %s: want exactly one X25519 identity", o.IdentityFile)
+	}
+	s.identity, s.recipient = x, x.Recipient()
+	return nil
+}
+
+// resolve follows symbolic links, also where the last element does not exist yet.
+func resolve(p string) (string, error) {
+	p, err := filepath.Abs(p)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		return real, nil
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(p))
+	if err != nil {
+		return p, nil //nolint:nilerr // nothing of the path exists, so no link leads elsewhere
+	}
+	return filepath.Join(parent, filepath.Base(p)), nil
+}
+
+// private refuses what group or others can read.
+func private(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%w: %s has mode %#o, want no access for group and others", ErrPermissions, path, info.Mode().Perm())
+	}
+	return nil
+}
+
+func (s *Store) open() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	if err := private(s.dir); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = os.OpenFile(filepath.Join(s.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return ErrInUse
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasSuffix(name, ".tmp") { // a write that a crash interrupted: the item was not promised to anybody
+			if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := private(filepath.Join(s.dir, name)); err != nil {
+			return err
+		}
+	}
+	return s.openLog()
+}
+
+// The join log is records of a session id and its CRC-32C. A torn last record belongs to a Join that never returned.
+const (
+	recordSize = 32 + 4
+	// keepJoined is how many old markers survive an Open. Session ids contain the boot's incarnation, so markers of earlier
+	// boots guard only against a machine restored with its old memory; a few thousand cover all attempts that could be open.
+	keepJoined = 1 << 16
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (s *Store) openLog() error {
+	path := filepath.Join(s.dir, "joined")
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var good []byte
+	for len(b) >= recordSize {
+		r := b[:recordSize]
+		if binary.BigEndian.Uint32(r[32:]) != crc32.Checksum(r[:32], castagnoli) {
+			if len(b) >= 2*recordSize {
+				return fmt.Errorf("%w: join log, byte %d", ErrDamaged, len(good))
+			}
+			break
+		}
+		good = append(good, r...)
+		b = b[recordSize:]
+	}
+	if extra := len(good) - keepJoined*recordSize; extra > 0 {
+		good = good[extra:]
+	}
+	for i := 0; i < len(good); i += recordSize {
+		s.joined[[32]byte(good[i:])] = true
+	}
+	if err := s.replace("joined", good); err != nil {
+		return err
+	}
+	s.log, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
+	return err
+}
+
+// Close releases the store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, f := range []*os.File{s.log, s.lock} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	s.log, s.lock = nil, nil
+	return errors.Join(errs...)
+}
+
+// Join notes, durably, that a session is about to be joined. It returns ErrJoined if that was noted before.
+func (s *Store) Join(session [32]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.log == nil {
+		return fmt.Errorf("joining a session: %w", fs.ErrClosed)
+	}
+	if s.joined[session] {
+		return fmt.Errorf("%w: %x", ErrJoined, session[:8])
+	}
+	s.joined[session] = true // also when the write fails: then it may or may not have reached the disk
+	record := binary.BigEndian.AppendUint32(bytes.Clone(session[:]), crc32.Checksum(session[:], castagnoli))
+	if _, err := s.log.Write(record); err != nil {
+		return fmt.Errorf("joining a session: %w", err)
+	}
+	if err := s.log.Sync(); err != nil {
+		return fmt.Errorf("joining a session: %w", err)
+	}
+	return nil
+}
+
+// PutShare stores a share of the given scheme. It never replaces one.
+func (s *Store) PutShare(g Generation, scheme string, share chainkey.Secret) error {
+	if _, err := os.Stat(filepath.Join(s.dir, g.name())); err == nil {
+		return fmt.Errorf("storing the share of %v: %w", g, fs.ErrExist)
+	}
+	if err := s.put(g.name(), scheme, share); err != nil {
+		return fmt.Errorf("storing the share of %v: %w", g, err)
+	}
+	return nil
+}
+
+// Share returns a share and its scheme's name. The caller wipes it.
+func (s *Store) Share(g Generation) (scheme string, share chainkey.Secret, err error) {
+	if scheme, share, err = s.get(g.name()); err != nil {
+		return "", nil, fmt.Errorf("share of %v: %w", g, err)
+	}
+	return scheme, share, nil
+}
+
+// Shares lists the generations that there are shares of, by key, epoch and attempt.
+func (s *Store) Shares() ([]Generation, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []Generation
+	for _, e := range entries {
+		var g Generation
+		rest, ok := strings.CutPrefix(e.Name(), sharePrefix)
+		key, numbers, ok2 := strings.Cut(rest, "-")
+		name, err := hex.DecodeString(key)
+		if !ok || !ok2 || err != nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(numbers, "%d-%d", &g.Epoch, &g.Attempt); err != nil {
+			continue
+		}
+		if g.Key = string(name); g.name() == e.Name() {
+			list = append(list, g)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if a.Key != b.Key {
+			return a.Key < b.Key
+		}
+		if a.Epoch != b.Epoch {
+			return a.Epoch < b.Epoch
+		}
+		return a.Attempt < b.Attempt
+	})
+	return list, nil
+}
+
+// WipeShare overwrites and removes a share. A share that does not exist is no error.
+func (s *Store) WipeShare(g Generation) error { return s.wipe(g.name()) }
+
+// PutParams stores secret parameters for a coming key generation.
+func (s *Store) PutParams(g Generation, params chainkey.Secret) error {
+	if err := s.put(paramsName(g), "", params); err != nil {
+		return fmt.Errorf("storing parameters for %v: %w", g, err)
+	}
+	return nil
+}
+
+// Params returns the parameters for a key generation. They serve all attempts of an epoch. The caller wipes them.
+func (s *Store) Params(g Generation) (chainkey.Secret, error) {
+	_, params, err := s.get(paramsName(g))
+	if err != nil {
+		return nil, fmt.Errorf("parameters for %v: %w", g, err)
+	}
+	return params, nil
+}
+
+// WipeParams overwrites and removes parameters.
+func (s *Store) WipeParams(g Generation) error { return s.wipe(paramsName(g)) }
+
+func paramsName(g Generation) string {
+	return fmt.Sprintf("%s%s-%d", paramsPrefix, hex.EncodeToString([]byte(g.Key)), g.Epoch)
+}
+
+// item is what is sealed.
+type item struct {
+	_      struct{} `cbor:",toarray"`
+	Name   string
+	Scheme string
+	Secret []byte
+}
+
+// The first byte of a file.
+const (
+	plain  byte = 'p'
+	sealed byte = 's'
+)
+
+// maxItem bounds a file, in bytes: a share of 40 members has 45 kB.
+const maxItem = 1 << 20
+
+func (s *Store) put(name, scheme string, secret chainkey.Secret) error {
+	content := codec.Marshal(item{Name: name, Scheme: scheme, Secret: secret})
+	defer clear(content)
+	var out bytes.Buffer
+	if s.recipient == nil {
+		out.WriteByte(plain)
+		out.Write(content)
+		defer func() { clear(out.Bytes()) }()
+	} else {
+		out.WriteByte(sealed)
+		w, err := age.Encrypt(&out, s.recipient)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(content); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock == nil {
+		return fs.ErrClosed
+	}
+	return s.replace(name, out.Bytes())
+}
+
+// replace writes a file so that after a crash it has its old content or its new.
+func (s *Store) replace(name string, content []byte) (err error) {
+	path := filepath.Join(s.dir, name)
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path+".tmp"))
+	}
+	return s.syncDir()
+}
+
+func (s *Store) syncDir() error {
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (s *Store) get(name string) (string, chainkey.Secret, error) {
+	path := filepath.Join(s.dir, name)
+	if err := private(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil, ErrNotFound
+		}
+		return "", nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxItem+1))
+	if err != nil {
+		return "", nil, err
+	}
+	defer clear(b)
+	if len(b) == 0 || len(b) > maxItem {
+		return "", nil, fmt.Errorf("%w: %s has %d bytes", ErrDamaged, name, len(b))
+	}
+	content := b[1:]
+	switch {
+	case b[0] == plain && s.identity == nil:
+	case b[0] == plain:
+		return "", nil, fmt.Errorf("%w: %s lies in plain text in a store that has an identity", ErrUnsealed, name)
+	case b[0] == sealed && s.identity != nil:
+		r, err := age.Decrypt(bytes.NewReader(content), s.identity)
+		if err != nil {
+			return "", nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+		}
+		opened, err := io.ReadAll(io.LimitReader(r, maxItem))
+		if err != nil {
+			return "", nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+		}
+		defer clear(opened)
+		content = opened
+	case b[0] == sealed:
+		return "", nil, fmt.Errorf("%s is sealed, but no identity file was named", name)
+	default:
+		return "", nil, fmt.Errorf("%w: %s is of an unknown form", ErrDamaged, name)
+	}
+	var it item
+	if err := codec.Unmarshal(content, &it); err != nil {
+		return "", nil, fmt.Errorf("%w: %s", ErrDamaged, name) // the decoder's error could quote the secret
+	}
+	if it.Name != name {
+		clear(it.Secret)
+		return "", nil, fmt.Errorf("%w: %s holds %s", ErrDamaged, name, it.Name)
+	}
+	return it.Scheme, it.Secret, nil
+}
+
+func (s *Store) wipe(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := filepath.Join(s.dir, name)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wiping %s: %w", name, err)
+	}
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.Write(make([]byte, info.Size()))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close(), os.Remove(path), s.syncDir()); err != nil {
+		return fmt.Errorf("wiping %s: %w", name, err)
+	}
+	return nil
+}
