@@ -84,6 +84,16 @@ func New(cfg Config) *Pool {
 	return &Pool{cfg: cfg, byID: map[envelope.ID]*pending{}, senders: map[principal.Principal]*account{}, turns: list.New()}
 }
 
+// Authenticate checks the signature and the times of a call that a user submits, without keeping it, so that it can be inspected
+// before; the Add that follows does not check the signature again. env may be nil or raw decoded.
+func (p *Pool) Authenticate(env *envelope.Envelope, raw []byte) (*Message, error) {
+	msg, err := p.cfg.Memo.authenticate(env, raw)
+	if err != nil {
+		return nil, err
+	}
+	return msg, msg.CheckTimes(p.cfg.Now())
+}
+
 // Add authenticates a call that a user submitted here and keeps it. The id is valid also with ErrDuplicate, which means that the
 // call is in the pool or the state already.
 func (p *Pool) Add(raw []byte) (envelope.ID, error) { return p.AddDecoded(nil, raw) }
@@ -116,11 +126,8 @@ func (p *Pool) AddBatch(raws [][]byte) (added int, bad error) {
 }
 
 func (p *Pool) add(env *envelope.Envelope, raw []byte) (*Message, error) {
-	msg, err := p.cfg.Memo.authenticate(env, raw)
+	msg, err := p.Authenticate(env, raw)
 	if err != nil {
-		return nil, err
-	}
-	if err := msg.CheckTimes(p.cfg.Now()); err != nil {
 		return nil, err
 	}
 	if p.cfg.Known(msg.ID) {

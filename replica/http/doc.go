@@ -1,0 +1,25 @@
+// Package http is the public HTTP interface of a replica (interface specification, section "HTTPS interface").
+//
+//	GET  /api/v2/status
+//	POST /api/v2/canister/<id>/call                  asynchronous: 202, or a reject from before the subnet saw the call
+//	POST /api/v3/canister/<id>/call, /api/v4/…       synchronous: waits for the certificate of the answer, then 202
+//	POST /api/v4/subnet/<id>/call                    creation of canisters only
+//	POST /api/v2/canister/<id>/query, /api/v3/…      signed by this node
+//	POST /api/v3/subnet/<id>/query                   list_canisters only
+//	POST /api/v2/canister/<id>/read_state, /api/v3/…
+//	POST /api/v2/subnet/<id>/read_state, /api/v3/…
+//	GET  /health                                     200 when healthy, else 503 and why
+//	GET  /metrics                                    if Config.Metrics is set
+//
+// A [Handler] does the protocol: encodings, limits, who may read which path, which canister a request is about, certificates. What
+// a replica knows and does comes from a [Backend], which the replica's wiring implements. There is nothing of an operator's here: no
+// administration, no profiling, no files.
+//
+// Requests come from anybody: bodies and times are bounded, requests in progress are counted per address and in all, and the
+// Host header must be one of Config.AllowedHosts where that is set, so that a web page cannot reach a developer's network by
+// pointing its own name at it. Browsers of every origin may use the API, as on the Internet Computer: its authentication does
+// not depend on who makes the request.
+//
+// The subnet is its own root: certificates have no delegation, and both forms of canister ranges are served at the paths where
+// the specification has them.
+package http

@@ -1,0 +1,462 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	nethttp "net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fusion/ic/certificate"
+	"fusion/ic/envelope"
+	"fusion/ic/principal"
+	"fusion/replica/management"
+)
+
+// MaxBody bounds a request's body in bytes.
+const MaxBody = envelope.MaxSize
+
+// Config tunes a Handler and its Server.
+type Config struct {
+	// ImplVersion is what the status endpoint calls this software. The default is "fusion".
+	ImplVersion string
+	// AllowedHosts lists the names (without port) that a Host header may have; empty allows all.
+	AllowedHosts []string
+	// CallTimeout is how long a synchronous call waits before it answers 202. The default is 10 s, as on the Internet Computer.
+	CallTimeout time.Duration
+	// QueryTimeout bounds the execution of a query. The default is 10 s.
+	QueryTimeout time.Duration
+	// MaxPerIP bounds the requests in progress from one address. The default is 4096.
+	MaxPerIP int
+	// MaxRequests bounds the requests in progress in all. The default is 8192.
+	MaxRequests int
+	// Metrics is served at /metrics. The default serves nothing.
+	Metrics nethttp.Handler
+	// Other serves what is not of this interface, such as a gateway or a dashboard. The default answers 404.
+	Other nethttp.Handler
+	// Observe is told of each request: the route's name, the HTTP status and the duration. The default is nobody.
+	Observe func(route string, status int, d time.Duration)
+	// Log receives failures of the Backend. The default is slog.Default().
+	Log *slog.Logger
+}
+
+func (c *Config) ensureDefaults() {
+	def := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&c.CallTimeout, 10*time.Second)
+	def(&c.QueryTimeout, 10*time.Second)
+	if c.ImplVersion == "" {
+		c.ImplVersion = "fusion"
+	}
+	if c.MaxPerIP <= 0 {
+		c.MaxPerIP = 4096
+	}
+	if c.MaxRequests <= 0 {
+		c.MaxRequests = 8192
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, int, time.Duration) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+}
+
+// Handler serves the interface.
+type Handler struct {
+	b   Backend
+	cfg Config
+	mux *nethttp.ServeMux
+
+	mu    sync.Mutex
+	total int
+	perIP map[string]int
+}
+
+// NewHandler makes the handler of a replica.
+func NewHandler(b Backend, cfg Config) *Handler {
+	cfg.ensureDefaults()
+	h := &Handler{b: b, cfg: cfg, mux: nethttp.NewServeMux(), perIP: map[string]int{}}
+	h.mux.HandleFunc("GET /api/v2/status", h.route("status", h.status))
+	for _, v := range []int{2, 3, 4} {
+		h.api(v, "canister", "call", h.call)
+		if v == 4 {
+			h.api(v, "subnet", "call", h.call)
+			continue
+		}
+		h.api(v, "canister", "query", h.query)
+		h.api(v, "canister", "read_state", h.readState)
+		h.api(v, "subnet", "read_state", h.readState)
+		if v == 3 {
+			h.api(v, "subnet", "query", h.query)
+		}
+	}
+	h.mux.HandleFunc("/api/", h.preflight)
+	h.mux.HandleFunc("GET /health", h.health)
+	if cfg.Metrics != nil {
+		h.mux.Handle("GET /metrics", cfg.Metrics)
+	}
+	if cfg.Other != nil {
+		h.mux.Handle("/", cfg.Other)
+	}
+	return h
+}
+
+// ServeHTTP implements net/http.Handler.
+func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
+	if !h.allowedHost(r.Host) {
+		nethttp.Error(w, fmt.Sprintf("host %q is not served here", r.Host), nethttp.StatusMisdirectedRequest)
+		return
+	}
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		ip = r.RemoteAddr
+	}
+	switch h.enter(ip) {
+	case tooManyOfOne:
+		w.Header().Set("Retry-After", "1")
+		nethttp.Error(w, "too many requests in progress from this address", nethttp.StatusTooManyRequests)
+		return
+	case tooManyInAll:
+		w.Header().Set("Retry-After", "1")
+		nethttp.Error(w, "too many requests in progress", nethttp.StatusServiceUnavailable)
+		return
+	}
+	defer h.leave(ip)
+	h.mux.ServeHTTP(w, r)
+}
+
+func (h *Handler) allowedHost(host string) bool {
+	if len(h.cfg.AllowedHosts) == 0 {
+		return true
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return slices.ContainsFunc(h.cfg.AllowedHosts, func(a string) bool { return strings.EqualFold(a, host) })
+}
+
+type admission int
+
+const (
+	admitted admission = iota
+	tooManyOfOne
+	tooManyInAll
+)
+
+func (h *Handler) enter(ip string) admission {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.total >= h.cfg.MaxRequests:
+		return tooManyInAll
+	case h.perIP[ip] >= h.cfg.MaxPerIP:
+		return tooManyOfOne
+	}
+	h.total++
+	h.perIP[ip]++
+	return admitted
+}
+
+func (h *Handler) leave(ip string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.total--
+	if h.perIP[ip]--; h.perIP[ip] == 0 {
+		delete(h.perIP, ip)
+	}
+}
+
+// failure is an HTTP error with its status.
+type failure struct {
+	status int
+	text   string
+}
+
+func (f *failure) Error() string { return f.text }
+
+func badRequest(format string, args ...any) error {
+	return &failure{nethttp.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+func forbidden(format string, args ...any) error {
+	return &failure{nethttp.StatusForbidden, fmt.Sprintf(format, args...)}
+}
+
+// expiryText is what clients look for in the text of a 400 to set their clock right and try again.
+const expiryText = "Invalid request expiry: "
+
+// classify chooses the HTTP status of an error.
+func classify(err error) *failure {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, envelope.ErrExpired), errors.Is(err, envelope.ErrTooFarInFuture):
+		return &failure{nethttp.StatusBadRequest, expiryText + err.Error()}
+	case errors.Is(err, envelope.ErrTooLarge):
+		return &failure{nethttp.StatusRequestEntityTooLarge, err.Error()}
+	case errors.Is(err, envelope.ErrMalformed), errors.Is(err, envelope.ErrUnsupported), errors.Is(err, envelope.ErrBadSignature),
+		errors.Is(err, envelope.ErrSenderMismatch), errors.Is(err, envelope.ErrAnonymous), errors.Is(err, envelope.ErrDelegation):
+		return &failure{nethttp.StatusBadRequest, err.Error()}
+	case errors.Is(err, ErrBusy):
+		return &failure{nethttp.StatusTooManyRequests, err.Error()}
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &failure{nethttp.StatusServiceUnavailable, err.Error()}
+	}
+	return nil
+}
+
+// route wraps an endpoint: cross-origin headers, errors, observation.
+func (h *Handler) route(name string, serve func(w nethttp.ResponseWriter, r *nethttp.Request) error) nethttp.HandlerFunc {
+	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		start := time.Now()
+		status := &statusWriter{ResponseWriter: w, status: nethttp.StatusOK}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if err := serve(status, r); err != nil {
+			f := classify(err)
+			if f == nil {
+				h.cfg.Log.Error("request failed", "route", name, "error", err)
+				f = &failure{nethttp.StatusInternalServerError, "internal error"}
+			}
+			if f.status == nethttp.StatusTooManyRequests || f.status == nethttp.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "1")
+			}
+			nethttp.Error(status, f.text, f.status)
+		}
+		h.cfg.Observe(name, status.status, time.Since(start))
+	}
+}
+
+type statusWriter struct {
+	nethttp.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// preflight answers browsers that ask whether they may use the API, and 404 to what else no endpoint matches.
+func (h *Handler) preflight(w nethttp.ResponseWriter, r *nethttp.Request) {
+	if r.Method != nethttp.MethodOptions {
+		nethttp.NotFound(w, r)
+		return
+	}
+	hd := w.Header()
+	hd.Set("Access-Control-Allow-Origin", "*")
+	hd.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	hd.Set("Access-Control-Allow-Headers", "Accept, Content-Type")
+	hd.Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(nethttp.StatusNoContent)
+}
+
+const healthy = "healthy"
+
+func (h *Handler) health(w nethttp.ResponseWriter, _ *nethttp.Request) {
+	state := h.b.Health()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if state != healthy {
+		w.WriteHeader(nethttp.StatusServiceUnavailable)
+	}
+	_, _ = io.WriteString(w, state+"\n")
+}
+
+func (h *Handler) status(w nethttp.ResponseWriter, _ *nethttp.Request) error {
+	s := envelope.Status{RootKey: h.b.RootKeyDER(), ImplVersion: h.cfg.ImplVersion, Health: h.b.Health()}
+	if snap := h.b.Snapshot(); snap != nil {
+		s.CertifiedHeight = snap.Height
+	}
+	reply(w, s.Encode())
+	return nil
+}
+
+const contentCBOR = "application/cbor"
+
+func reply(w nethttp.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", contentCBOR)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body) // a client that is gone is not our error
+}
+
+// request is a decoded request with where it was sent.
+type request struct {
+	version   int
+	subnet    bool // sent to /subnet/<id>, not /canister/<id>
+	effective principal.Principal
+	env       *envelope.Envelope
+	raw       []byte
+	ctx       context.Context
+}
+
+// api registers an endpoint.
+func (h *Handler) api(version int, scope, kind string, serve func(nethttp.ResponseWriter, *request) error) {
+	name := fmt.Sprintf("v%d %s %s", version, scope, kind)
+	pattern := fmt.Sprintf("POST /api/v%d/%s/{id}/%s", version, scope, kind)
+	h.mux.HandleFunc(pattern, h.route(name, func(w nethttp.ResponseWriter, r *nethttp.Request) error {
+		req := &request{version: version, subnet: scope == "subnet", ctx: r.Context()}
+		if err := h.read(w, r, req, envelope.RequestType(kind)); err != nil {
+			return err
+		}
+		return serve(w, req)
+	}))
+}
+
+// read decodes a request and checks that it is of the endpoint's kind and, by its URL, for this subnet.
+func (h *Handler) read(w nethttp.ResponseWriter, r *nethttp.Request, req *request, kind envelope.RequestType) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentCBOR {
+		return &failure{nethttp.StatusUnsupportedMediaType, fmt.Sprintf("content type is %q, want %q", r.Header.Get("Content-Type"), contentCBOR)}
+	}
+	id, err := principal.Parse(r.PathValue("id"))
+	if err != nil {
+		return badRequest("the id in the URL: %v", err)
+	}
+	req.effective = id
+	if h.b.RootKeyDER() == nil {
+		return fmt.Errorf("%w: the subnet has no key yet (%s)", ErrUnavailable, h.b.Health())
+	}
+	if req.subnet && id != h.b.SubnetID() {
+		return badRequest("subnet %s is not here, this is %s", id, h.b.SubnetID())
+	}
+	if !req.subnet && !id.IsManagement() && !certificate.InRanges(h.b.CanisterRanges(), id) {
+		return badRequest("canister_not_found: %s is not in the canister ranges of subnet %s", id, h.b.SubnetID())
+	}
+	if r.ContentLength > MaxBody {
+		return &failure{nethttp.StatusRequestEntityTooLarge, fmt.Sprintf("body of %d bytes, at most %d", r.ContentLength, MaxBody)}
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 64<<10)+bytes.MinRead)) // more when it has arrived
+	if _, err := buf.ReadFrom(nethttp.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
+		var tooLarge *nethttp.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return &failure{nethttp.StatusRequestEntityTooLarge, fmt.Sprintf("body larger than %d bytes", MaxBody)}
+		}
+		return badRequest("reading the body: %v", err)
+	}
+	req.raw = buf.Bytes()
+	if req.env, err = envelope.Decode(req.raw); err != nil {
+		return err
+	}
+	if got := req.env.Content.RequestType; got != kind {
+		return badRequest("a %s request was sent to the %s endpoint", got, kind)
+	}
+	return nil
+}
+
+// checkEffective checks that the URL names the canister that a call or query is about (section "Effective canister id").
+func (h *Handler) checkEffective(req *request) error {
+	c := &req.env.Content
+	query := c.RequestType == envelope.Query
+	if c.CanisterID != principal.Management {
+		if req.subnet {
+			return badRequest("requests to the subnet are for the management canister, this one is for %s", c.CanisterID)
+		}
+		if req.effective != c.CanisterID {
+			return badRequest("the URL names canister %s, the request %s", req.effective, c.CanisterID)
+		}
+		return nil
+	}
+	about, anyCanister, err := management.EffectiveCanister(c.MethodName, c.Arg, query)
+	switch {
+	case req.subnet && !(query && c.MethodName == "list_canisters") && !(!query && creates[c.MethodName]):
+		return badRequest("method %q of the management canister cannot be called at the subnet's URL", c.MethodName)
+	case err != nil || anyCanister || req.subnet:
+		return nil // an error is the Backend's to report, as the reject of the call
+	case creates[c.MethodName] && req.effective.IsManagement():
+		return nil
+	case req.effective != about:
+		return badRequest("the URL names canister %s, the argument %s", req.effective, about)
+	}
+	return nil
+}
+
+// creates lists the methods that create a canister, whose effective id is any of the subnet's.
+var creates = map[string]bool{"create_canister": true, "provisional_create_canister_with_cycles": true}
+
+func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
+	if err := h.checkEffective(req); err != nil {
+		return err
+	}
+	id, err := h.b.Submit(req.ctx, req.env, req.raw)
+	var rej *envelope.Reject
+	switch {
+	case errors.As(err, &rej):
+		if req.version == 2 {
+			reply(w, rej.EncodeAsync())
+		} else {
+			reply(w, (&envelope.CallResponse{Reject: rej}).Encode())
+		}
+		return nil
+	case err != nil && !errors.Is(err, ErrDuplicate):
+		return err
+	}
+	if req.version == 2 {
+		w.WriteHeader(nethttp.StatusAccepted)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(req.ctx, h.cfg.CallTimeout)
+	defer cancel()
+	snap, err := h.b.WaitCertified(ctx, id)
+	if err != nil {
+		// Whatever went wrong with waiting, the call is on its way: the client can ask again.
+		w.WriteHeader(nethttp.StatusAccepted)
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+			h.cfg.Log.Warn("waiting for a call's certificate", "request", fmt.Sprintf("%x", id), "error", err)
+		}
+		return nil
+	}
+	reply(w, (&envelope.CallResponse{Certificate: snap.Certify([][]byte{labelRequest, id[:]})}).Encode())
+	return nil
+}
+
+func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
+	if err := h.checkEffective(req); err != nil {
+		return err
+	}
+	if err := req.env.Verify(h.b.NowNs()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(req.ctx, h.cfg.QueryTimeout)
+	defer cancel()
+	c := &req.env.Content
+	var out envelope.QueryResponse
+	var err error
+	if out.Reply, err = h.b.Query(ctx, c); err != nil && !errors.As(err, &out.Reject) {
+		return err
+	}
+	now := h.b.NowNs()
+	sig, err := h.b.SignQuery(out.SignedBytes(c.RequestID(), now))
+	if err != nil {
+		return fmt.Errorf("signing a query response: %w", err)
+	}
+	out.Signatures = []envelope.NodeSignature{{Timestamp: now, Signature: sig, Identity: h.b.NodeID()}}
+	reply(w, out.Encode())
+	return nil
+}
+
+func (h *Handler) readState(w nethttp.ResponseWriter, req *request) error {
+	if err := req.env.Verify(h.b.NowNs()); err != nil {
+		return err
+	}
+	snap := h.b.Snapshot()
+	if snap == nil {
+		return fmt.Errorf("%w: no certified state yet (%s)", ErrUnavailable, h.b.Health())
+	}
+	if err := h.checkPaths(req, snap); err != nil {
+		return err
+	}
+	reply(w, (&envelope.ReadStateResponse{Certificate: snap.Certify(req.env.Content.Paths...)}).Encode())
+	return nil
+}
