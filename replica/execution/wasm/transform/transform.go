@@ -105,7 +105,16 @@ const (
 	// ExportMeter is the i64 global that holds the instructions left, ExportDepth that with the stack slots left.
 	ExportMeter = "fusion:instructions"
 	ExportDepth = "fusion:stack"
+	// ExportCallback32 and ExportCallback64 take an index of table 0 and an environment (i32 or i64), and call that
+	// function with it. They exist if table 0 holds functions; the second only if the module imports a function with
+	// 64-bit pointers.
+	ExportCallback32 = "fusion:callback32"
+	ExportCallback64 = "fusion:callback64"
 )
+
+// MaxPages is the largest memory in 64 KiB pages, one page short of 4 GiB: the engine's compiled code holds the length
+// in 32 bits, so 4 GiB would read as 0.
+const MaxPages = 65535
 
 // ExportGlobal returns the name under which the i-th mutable global of the result is exported. A v128 global is
 // exported as two functions instead: this name followed by ":get" () -> (i64 low, i64 high) and ":set" (i64, i64) -> ().
@@ -127,8 +136,8 @@ type Result struct {
 	Exports []string
 	// HasStart tells that ExportStart exists.
 	HasStart bool
-	// HasMemory tells whether the module has a memory; MemoryMin and MemoryMax are its bounds in 64 KiB pages. The
-	// transformed module's own maximum is always 65,536: the host's allocator enforces MemoryMax.
+	// HasMemory tells whether the module has a memory; MemoryMin and MemoryMax are its bounds in 64 KiB pages, at most
+	// MaxPages. The transformed module's own maximum is always 65,536: the host's allocator enforces MemoryMax.
 	HasMemory            bool
 	MemoryMin, MemoryMax uint32
 	// Segments go into the initial heap in this order.
@@ -139,8 +148,8 @@ type Result struct {
 	// Stateful means that the code can change state outside memory and globals (tables, dropped segments), which only
 	// a new instance restores.
 	Stateful bool
-	// TableFuncs tells that table 0 exists and holds functions.
-	TableFuncs bool
+	// Callbacks32 and Callbacks64 tell which callback exports exist.
+	Callbacks32, Callbacks64 bool
 	// Custom are the sections named "icp:public x" and "icp:private x".
 	Custom []CustomSection
 	// StackSlots is the value that the stack counter starts from.
@@ -211,6 +220,7 @@ type pass struct {
 	imported    uint32   // imported functions of the original
 	numGlobals  uint32   // globals of the original
 	numTypes    int      // types of the original
+	wide        bool     // an import has 64-bit pointers
 	unexported  []uint32 // functions that lose their export, new numbering
 	trap        uint32   // index of the trap import
 	meter       uint32   // global indices
@@ -281,7 +291,7 @@ func (t *pass) imports() error {
 		}
 		imp.Module = HostModule32
 		if width == wasmbin.I64 {
-			imp.Module = HostModule64
+			imp.Module, t.wide = HostModule64, true
 		}
 		t.imported++
 	}
@@ -390,10 +400,10 @@ func (t *pass) memory() error {
 		}
 		max = mem.Max
 	}
-	if mem.Min > 65536 {
-		return invalid("memory of %d pages exceeds 65536", mem.Min)
+	if mem.Min > MaxPages {
+		return invalid("memory of %d pages exceeds %d", mem.Min, MaxPages)
 	}
-	t.res.HasMemory, t.res.MemoryMin, t.res.MemoryMax = true, uint32(mem.Min), uint32(max)
+	t.res.HasMemory, t.res.MemoryMin, t.res.MemoryMax = true, uint32(mem.Min), uint32(min(max, MaxPages))
 	mem.HasMax, mem.Max = true, 65536
 	return nil
 }
@@ -418,7 +428,8 @@ func (t *pass) tables() error {
 			l.HasMax, l.Max = true, t.lim.TableElements
 		}
 	}
-	t.res.TableFuncs = len(t.m.Tables) > 0 && t.m.Tables[0].Type == wasmbin.FuncRef
+	t.res.Callbacks32 = len(t.m.Tables) > 0 && t.m.Tables[0].Type == wasmbin.FuncRef
+	t.res.Callbacks64 = t.res.Callbacks32 && t.wide
 	return nil
 }
 
@@ -660,9 +671,35 @@ func (t *pass) finish() error {
 	for _, per := range []int64{PerByte, PerElement, PerPage} {
 		m.AddFunc(wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32}, Results: []wasmbin.ValType{wasmbin.I32}}, t.helper(per))
 	}
+	t.callbacks()
 	t.vectorGlobals()
+	for i := range t.exportList {
+		// The engine cannot call an imported function from outside.
+		if e := &t.exportList[i]; e.Kind == wasmbin.KindFunc && e.Index < t.imported {
+			body := append(wasmbin.AppendIndex(nil, wasmbin.OpCall, e.Index), byte(wasmbin.OpEnd))
+			e.Index = m.AddFunc(wasmbin.FuncType{}, wasmbin.Code{Body: body})
+		}
+	}
 	m.Exports = t.exportList
 	return nil
+}
+
+// callbacks adds the functions that call an element of table 0.
+func (t *pass) callbacks() {
+	add := func(name string, env wasmbin.ValType) {
+		callee := t.m.AddType(wasmbin.FuncType{Params: []wasmbin.ValType{env}})
+		b := wasmbin.AppendIndex(nil, wasmbin.OpLocalGet, 1)
+		b = wasmbin.AppendIndex(b, wasmbin.OpLocalGet, 0)
+		b = append(wasmbin.AppendIndex(b, wasmbin.OpCallIndirect, callee), 0, byte(wasmbin.OpEnd))
+		f := t.m.AddFunc(wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32, env}}, wasmbin.Code{Body: b})
+		t.exportList = append(t.exportList, wasmbin.Export{Name: name, Kind: wasmbin.KindFunc, Index: f})
+	}
+	if t.res.Callbacks32 {
+		add(ExportCallback32, wasmbin.I32)
+	}
+	if t.res.Callbacks64 {
+		add(ExportCallback64, wasmbin.I64)
+	}
 }
 
 // helper is the function that charges local 0 × per and returns local 0.

@@ -662,7 +662,7 @@ func TestRefusals(t *testing.T) {
 		"trap import":      {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: TrapModule, Name: TrapName}} }), `only module "ic0"`},
 		"memory64":         {with(func(m *wb.Module) { m.Memories[0].Is64 = true }), "memory64"},
 		"two memories":     {with(func(m *wb.Module) { m.Memories = append(m.Memories, wb.Limits{}) }), "2 memories"},
-		"huge memory":      {with(func(m *wb.Module) { m.Memories[0].Min = 65537 }), "65537 pages"},
+		"huge memory":      {with(func(m *wb.Module) { m.Memories[0].Min = 65537 }), "exceeds 65535"},
 		"huge table":       {with(func(m *wb.Module) { m.Tables = []wb.Table{{Type: wb.FuncRef, Limits: wb.Limits{Min: 1 << 30}}} }), "exceed the limit"},
 		"reserved export":  {export("canister_start"), "reserved"},
 		"reserved export2": {export("canister_frobnicate"), "reserved"},
