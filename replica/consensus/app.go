@@ -1,0 +1,129 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/types"
+
+	"fusion/replica/consensus/driver"
+)
+
+// abciApp is a driver.App in CometBFT's terms.
+type abciApp struct {
+	abci.BaseApplication
+	app            driver.App
+	log            *slog.Logger
+	nodes          map[string]int  // validator address → node index
+	peers          map[p2p.ID]bool // members, by the address of their node key
+	prepareTimeout time.Duration
+	height         atomic.Uint64 // committed
+	committed      func(height uint64)
+	pending        uint64
+}
+
+// guard turns a panic of the App into an error.
+func guard(what string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic while %s: %v\n%s", what, r, debug.Stack())
+	}
+}
+
+func (a *abciApp) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	height, hash := a.app.Info()
+	a.height.Store(height)
+	return &abci.ResponseInfo{LastBlockHeight: int64(height), LastBlockAppHash: hash}, nil
+}
+
+func (a *abciApp) InitChain(_ context.Context, r *abci.RequestInitChain) (res *abci.ResponseInitChain, err error) {
+	defer guard("initialising the chain", &err)
+	hash, err := a.app.InitChain(uint64(r.Time.UnixNano()))
+	if err != nil {
+		return nil, fmt.Errorf("initialising the chain: %w", err)
+	}
+	return &abci.ResponseInitChain{AppHash: hash}, nil
+}
+
+func (a *abciApp) PrepareProposal(ctx context.Context, r *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.prepareTimeout)
+	defer cancel()
+	txs, err := a.prepare(ctx, driver.Proposal{Height: uint64(r.Height), TimeNs: uint64(r.Time.UnixNano()), MaxBytes: int(r.MaxTxBytes)})
+	if err != nil {
+		a.log.Error("proposing an empty block", "height", r.Height, "err", err)
+		txs = nil
+	}
+	// A proposal that is too large stops consensus, so it must not leave here.
+	if size := types.ComputeProtoSizeForTxs(types.ToTxs(txs)); size > r.MaxTxBytes {
+		a.log.Error("proposing an empty block: the proposal is too large", "height", r.Height, "bytes", size, "max", r.MaxTxBytes)
+		txs = nil
+	}
+	return &abci.ResponsePrepareProposal{Txs: txs}, nil
+}
+
+func (a *abciApp) prepare(ctx context.Context, p driver.Proposal) (txs [][]byte, err error) {
+	defer guard("preparing a proposal", &err)
+	return a.app.Prepare(ctx, p), nil
+}
+
+func (a *abciApp) ProcessProposal(_ context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
+	b := a.block(r.Height, r.Time, r.ProposerAddress, r.Txs)
+	if err := a.process(b); err != nil {
+		a.log.Warn("proposal refused", "height", b.Height, "proposer", b.Proposer, "err", err)
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+	}
+	return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
+}
+
+func (a *abciApp) process(b driver.Block) (err error) {
+	defer guard("checking a proposal", &err)
+	return a.app.Process(b)
+}
+
+func (a *abciApp) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (res *abci.ResponseFinalizeBlock, err error) {
+	defer guard("executing a block", &err)
+	b := a.block(r.Height, r.Time, r.ProposerAddress, r.Txs)
+	hash, err := a.app.Finalize(b)
+	if err != nil {
+		return nil, fmt.Errorf("executing block %d: %w", b.Height, err)
+	}
+	a.pending = b.Height
+	res = &abci.ResponseFinalizeBlock{AppHash: hash, TxResults: make([]*abci.ExecTxResult, len(r.Txs))}
+	for i := range res.TxResults {
+		res.TxResults[i] = &abci.ExecTxResult{} // results are part of the App's state, not of CometBFT's
+	}
+	return res, nil
+}
+
+func (a *abciApp) Commit(context.Context, *abci.RequestCommit) (res *abci.ResponseCommit, err error) {
+	defer guard("committing a block", &err)
+	retain, err := a.app.Commit()
+	if err != nil {
+		return nil, fmt.Errorf("committing block %d: %w", a.pending, err)
+	}
+	a.height.Store(a.pending)
+	a.committed(a.pending)
+	return &abci.ResponseCommit{RetainHeight: int64(min(retain, a.pending))}, nil
+}
+
+func (a *abciApp) block(height int64, at time.Time, proposer []byte, txs [][]byte) driver.Block {
+	i, ok := a.nodes[string(proposer)]
+	if !ok {
+		i = -1
+	}
+	return driver.Block{Height: uint64(height), TimeNs: uint64(at.UnixNano()), Proposer: i, Txs: txs}
+}
+
+// Query answers the peer filter, the only thing CometBFT asks with its RPC off.
+func (a *abciApp) Query(_ context.Context, r *abci.RequestQuery) (*abci.ResponseQuery, error) {
+	if id, ok := strings.CutPrefix(r.Path, "/p2p/filter/id/"); ok && !a.peers[p2p.ID(id)] {
+		return &abci.ResponseQuery{Code: 1, Log: "not a member"}, nil
+	}
+	return &abci.ResponseQuery{}, nil
+}

@@ -1,0 +1,392 @@
+package consensus
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	dbm "github.com/cometbft/cometbft-db"
+	"github.com/cometbft/cometbft/config"
+	cmtconsensus "github.com/cometbft/cometbft/consensus"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/types"
+
+	"fusion/replica/consensus/driver"
+)
+
+// Errors of a Node.
+var (
+	ErrConfig  = errors.New("invalid consensus configuration")
+	ErrFailure = errors.New("consensus has stopped")
+	ErrStalled = errors.New("this replica stands still while others go on")
+)
+
+// Member is one replica in the genesis file. Its place in Config.Members is its node index.
+type Member struct {
+	ValidatorKey ed25519.PublicKey
+	NodeKey      ed25519.PublicKey // authenticates its connections
+	Power        int64             // votes; the default is 1
+	Addr         string            // host:port of its consensus listener
+}
+
+// Timings of consensus. All but Commit must be the same order of magnitude on all replicas; none of them is agreed.
+type Timings struct {
+	// Propose is how long to wait for a proposal, the price of a dead proposer. A block has to travel within it. The default is 2 s.
+	Propose time.Duration
+	// ProposeDelta is added in each further round. The default is 500 ms.
+	ProposeDelta time.Duration
+	// Vote is how long to wait for more votes when 2f+1 do not agree. The default is 500 ms.
+	Vote time.Duration
+	// Commit is the pause after a block, in which votes of slower replicas still count. The default is 300 ms.
+	Commit time.Duration
+	// SkipCommit goes on as soon as all votes are there.
+	SkipCommit bool
+	// GossipSleep is how long a routine sleeps that found nothing to send. The default is 10 ms.
+	GossipSleep time.Duration
+	// Flush is how long small messages are collected. The default is 2 ms.
+	Flush time.Duration
+	// Stall is how long this replica may stand still while others go on before it is reported. The default is 60 s.
+	Stall time.Duration
+}
+
+func (t Timings) withDefaults() Timings {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&t.Propose, 2*time.Second)
+	def(&t.ProposeDelta, 500*time.Millisecond)
+	def(&t.Vote, 500*time.Millisecond)
+	def(&t.Commit, 300*time.Millisecond)
+	def(&t.GossipSleep, 10*time.Millisecond)
+	def(&t.Flush, 2*time.Millisecond)
+	def(&t.Stall, time.Minute)
+	return t
+}
+
+// LocalTimings suit a network on one machine that should feel quick and cost little when idle: about five blocks a second.
+func LocalTimings() Timings {
+	return Timings{Commit: 150 * time.Millisecond, GossipSleep: 5 * time.Millisecond, Flush: time.Millisecond}
+}
+
+// Config of a Node.
+type Config struct {
+	Home         string // directory for blocks, state and the write-ahead log
+	SignState    string // the signer's file; the default is sign-state.json in Home
+	ChainID      string // at most 50 bytes
+	GenesisTime  time.Time
+	Members      []Member
+	Self         int
+	NodeKey      ed25519.PrivateKey
+	ValidatorKey ed25519.PrivateKey
+	Listen       string // host:port; the default is the own member address
+	// MaxBlockBytes is fixed at genesis. The default is 4 MiB.
+	MaxBlockBytes int
+	Timings       Timings
+	Logger        *slog.Logger // the default discards
+	// OnCommit is called after each commit, in the consensus routine: it must not block.
+	OnCommit func(height uint64)
+	// OnFatal is called at most once, in its own goroutine, when this replica cannot go on. It may call Stop.
+	OnFatal func(reason error)
+}
+
+func (c Config) withDefaults() Config {
+	if c.SignState == "" {
+		c.SignState = filepath.Join(c.Home, "sign-state.json")
+	}
+	if c.Listen == "" && c.Self >= 0 && c.Self < len(c.Members) {
+		c.Listen = c.Members[c.Self].Addr
+	}
+	if c.MaxBlockBytes == 0 {
+		c.MaxBlockBytes = 4 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.OnCommit == nil {
+		c.OnCommit = func(uint64) {}
+	}
+	if c.OnFatal == nil {
+		c.OnFatal = func(error) {}
+	}
+	c.Timings = c.Timings.withDefaults()
+	c.Members = append([]Member(nil), c.Members...)
+	for i := range c.Members {
+		if c.Members[i].Power == 0 {
+			c.Members[i].Power = 1
+		}
+	}
+	return c
+}
+
+func (c Config) check() error {
+	if c.Home == "" || c.ChainID == "" || len(c.ChainID) > types.MaxChainIDLen {
+		return fmt.Errorf("%w: home %q, chain id %.60q", ErrConfig, c.Home, c.ChainID)
+	}
+	if c.Self < 0 || c.Self >= len(c.Members) || len(c.NodeKey) != ed25519.PrivateKeySize || len(c.ValidatorKey) != ed25519.PrivateKeySize {
+		return fmt.Errorf("%w: node %d of %d with keys of %d and %d bytes", ErrConfig, c.Self, len(c.Members), len(c.NodeKey), len(c.ValidatorKey))
+	}
+	if c.GenesisTime.IsZero() {
+		return fmt.Errorf("%w: no genesis time", ErrConfig)
+	}
+	if c.MaxBlockBytes < 1<<16 || c.MaxBlockBytes > types.MaxBlockSizeBytes {
+		return fmt.Errorf("%w: blocks of %d bytes", ErrConfig, c.MaxBlockBytes)
+	}
+	seen := map[string]int{}
+	for i, m := range c.Members {
+		if len(m.ValidatorKey) != ed25519.PublicKeySize || len(m.NodeKey) != ed25519.PublicKeySize || m.Power < 1 {
+			return fmt.Errorf("%w: node %d has keys of %d and %d bytes and power %d", ErrConfig, i, len(m.ValidatorKey), len(m.NodeKey), m.Power)
+		}
+		for _, k := range []string{"v" + string(m.ValidatorKey), "n" + string(m.NodeKey)} {
+			if j, ok := seen[k]; ok {
+				return fmt.Errorf("%w: nodes %d and %d share a key", ErrConfig, j, i)
+			}
+			seen[k] = i
+		}
+		if _, _, err := net.SplitHostPort(m.Addr); err != nil && len(c.Members) > 1 {
+			return fmt.Errorf("%w: address of node %d: %w", ErrConfig, i, err)
+		}
+	}
+	me := c.Members[c.Self]
+	if !me.NodeKey.Equal(c.NodeKey.Public()) || !me.ValidatorKey.Equal(c.ValidatorKey.Public()) {
+		return fmt.Errorf("%w: the keys are not those of node %d", ErrConfig, c.Self)
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "0" && len(c.Members) > 1 {
+		return fmt.Errorf("%w: listen address %q (peers must know the port)", ErrConfig, c.Listen)
+	}
+	return nil
+}
+
+// Node is a running replica's consensus.
+type Node struct {
+	cfg  Config
+	app  *abciApp
+	log  *slog.Logger
+	node *node.Node
+
+	fatal  sync.Once
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	stop   sync.Once
+}
+
+// Start opens the stores, brings the App to the height of the stored blocks and joins the network. It returns before the
+// replica has caught up.
+func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger}
+	n.app = &abciApp{app: app, log: cfg.Logger, nodes: map[string]int{}, peers: map[p2p.ID]bool{}, prepareTimeout: cfg.Timings.Propose / 2,
+		committed: cfg.OnCommit}
+	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1, ConsensusParams: types.DefaultConsensusParams()}
+	gen.ConsensusParams.Block.MaxBytes = int64(cfg.MaxBlockBytes)
+	gen.ConsensusParams.Evidence.MaxBytes = int64(min(cfg.MaxBlockBytes/4, 1<<20))
+	for i, m := range cfg.Members {
+		key := cmted25519.PubKey(m.ValidatorKey)
+		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power, Name: fmt.Sprintf("node %d", i)})
+		n.app.nodes[string(key.Address())] = i
+		n.app.peers[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = true
+	}
+	if err := gen.ValidateAndComplete(); err != nil {
+		return nil, fmt.Errorf("%w: genesis: %w", ErrConfig, err)
+	}
+	cc := n.cometConfig()
+	if err := cc.ValidateBasic(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.Home, "data"), 0o700); err != nil {
+		return nil, fmt.Errorf("creating the consensus directory: %w", err)
+	}
+	if wait := time.Until(cfg.GenesisTime); wait > 0 {
+		cfg.Logger.Info("waiting for the genesis time", "wait", wait)
+		t := time.NewTimer(wait) // CometBFT would sleep, deaf to the context
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the genesis time: %w", ctx.Err())
+		}
+	}
+	// A validator with blocks but without its sign state has forgotten what it signed.
+	_, err := os.Stat(filepath.Join(cfg.Home, "data", "blockstore.db"))
+	signer, err := OpenSigner(cfg.ValidatorKey, cfg.SignState, errors.Is(err, os.ErrNotExist))
+	if err != nil {
+		return nil, err
+	}
+	if err := n.start(ctx, cc, gen, signer); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// cometConfig is facts and settings in CometBFT's terms. Everything that is not set here is CometBFT's default.
+func (n *Node) cometConfig() *config.Config {
+	c := config.DefaultConfig()
+	c.SetRoot(n.cfg.Home)
+	c.Moniker = fmt.Sprintf("node %d", n.cfg.Self)
+	c.DBBackend = "goleveldb" // pebbledb needs a build tag
+	c.FilterPeers = true
+	c.RPC.ListenAddress = ""
+	c.TxIndex.Indexer = "null"
+	c.Storage.DiscardABCIResponses = true
+	c.Mempool.Type = config.MempoolTypeNop // the App has its own pool, and flooding stalled under load
+	c.Instrumentation.Prometheus = false
+
+	t := n.cfg.Timings
+	c.Consensus.TimeoutPropose, c.Consensus.TimeoutProposeDelta = t.Propose, t.ProposeDelta
+	c.Consensus.TimeoutPrevote, c.Consensus.TimeoutPrevoteDelta = t.Vote, t.Vote/2
+	c.Consensus.TimeoutPrecommit, c.Consensus.TimeoutPrecommitDelta = t.Vote, t.Vote/2
+	c.Consensus.TimeoutCommit, c.Consensus.SkipTimeoutCommit = t.Commit, t.SkipCommit
+	c.Consensus.PeerGossipSleepDuration = t.GossipSleep
+
+	c.P2P.ListenAddress = "tcp://" + n.cfg.Listen
+	c.P2P.PexReactor = false
+	c.P2P.AddrBookStrict = false
+	c.P2P.AllowDuplicateIP = true
+	c.P2P.FlushThrottleTimeout = t.Flush
+	c.P2P.SendRate, c.P2P.RecvRate = 50<<20, 50<<20
+	c.P2P.HandshakeTimeout = handshakeTimeout
+	c.P2P.AddrBook = filepath.Join("data", "addrbook.json") // nobody reads it
+	var ids []string
+	for i, m := range n.cfg.Members {
+		if i != n.cfg.Self {
+			ids = append(ids, string(p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))))
+		}
+	}
+	c.P2P.UnconditionalPeerIDs = strings.Join(ids, ",") // members are never turned away for want of room
+	c.P2P.MaxNumInboundPeers = 2*len(ids) + 8
+	return c
+}
+
+// start makes and starts CometBFT's node. It panics where the App and the blocks do not fit, and leaves stores open when it fails; both are mended
+// here.
+func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisDoc, signer *Signer) (err error) {
+	var dbs []dbm.DB
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("opening consensus: %v", r)
+		}
+		if err != nil {
+			if n.node != nil {
+				n.node.OnStop() // Stop refuses a node that never ran
+				n.stopApp()
+			}
+			for _, db := range dbs {
+				_ = db.Close() // the first error is the one to tell
+			}
+		}
+	}()
+	logger := cometLogger{n.log, func(cause any) { n.report(fmt.Errorf("%w: %v", ErrFailure, cause)) }}
+	n.node, err = node.NewNodeWithContext(ctx, cc, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(n.cfg.NodeKey)},
+		proxy.NewConnSyncLocalClientCreator(n.app),
+		func() (*types.GenesisDoc, error) { return gen, nil },
+		func(c *config.DBContext) (dbm.DB, error) {
+			db, err := config.DefaultDBProvider(c)
+			if err == nil {
+				dbs = append(dbs, db)
+			}
+			return db, err
+		},
+		node.DefaultMetricsProvider(cc.Instrumentation), logger)
+	if err != nil {
+		return fmt.Errorf("opening consensus: %w", err)
+	}
+	if err := n.node.Start(); err != nil {
+		return fmt.Errorf("starting consensus on %s: %w", n.cfg.Listen, err)
+	}
+	running, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.wg.Go(func() { n.watch(running) })
+	for i := range n.cfg.Members {
+		if i != n.cfg.Self {
+			n.wg.Go(func() { n.dial(running, i) })
+		}
+	}
+	return nil
+}
+
+// Stop leaves the network and closes the stores. The App is not called any more when it returns.
+func (n *Node) Stop() error {
+	var err error
+	n.stop.Do(func() {
+		n.cancel()
+		n.wg.Wait()
+		err = n.node.Stop()
+		n.node.Wait()
+		n.stopApp()
+	})
+	return err
+}
+
+// stopApp ends the routines between CometBFT and the App, which a node's own Stop forgets.
+func (n *Node) stopApp() {
+	if err := n.node.ProxyApp().Stop(); err != nil {
+		n.log.Debug("stopping the app connection", "err", err)
+	}
+}
+
+// Height returns the last committed height.
+func (n *Node) Height() uint64 { return n.app.height.Load() }
+
+// Status of a node.
+type Status struct {
+	Height      uint64
+	CatchingUp  bool
+	PeerHeights map[int]uint64 // the committed heights that connected peers claim
+}
+
+// Status returns where this replica and its peers are.
+func (n *Node) Status() Status {
+	s := Status{Height: n.Height(), CatchingUp: n.node.ConsensusReactor().WaitSync(), PeerHeights: map[int]uint64{}}
+	ids := map[p2p.ID]int{}
+	for i, m := range n.cfg.Members {
+		ids[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = i
+	}
+	n.node.Switch().Peers().ForEach(func(p p2p.Peer) {
+		i, ok := ids[p.ID()]
+		if !ok {
+			return
+		}
+		s.PeerHeights[i] = 0
+		if ps, ok := p.Get(types.PeerStateKey).(*cmtconsensus.PeerState); ok {
+			s.PeerHeights[i] = uint64(max(ps.GetHeight()-1, 0)) // it works on the next
+		}
+	})
+	return s
+}
+
+// report calls OnFatal once, outside of CometBFT's routines, so that it may call Stop.
+func (n *Node) report(reason error) {
+	n.fatal.Do(func() {
+		n.log.Error("this replica cannot go on", "err", reason)
+		go n.cfg.OnFatal(reason)
+	})
+}
+
+// LocalAddrs finds n free loopback addresses. Another process may take one before it is used; then Start says so, and the caller tries again.
+func LocalAddrs(n int) ([]string, error) {
+	var out []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("finding a free port: %w", err)
+		}
+		defer l.Close() // all at the end, so that no port is found twice
+		out = append(out, l.Addr().String())
+	}
+	return out, nil
+}
