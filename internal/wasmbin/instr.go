@@ -334,6 +334,21 @@ func (r *Reader) Next(in *Instr) error {
 		return io.EOF
 	}
 	in.Start = r.pos
+	// Most instructions have no immediate, or a small one.
+	op := Op(r.buf[r.pos])
+	switch imm := immMVP[op]; imm {
+	case ImmNone:
+		r.pos++
+		in.Op, in.Imm, in.End = op, imm, r.pos
+		return nil
+	case ImmLocal, ImmGlobal, ImmLabel, ImmFunc:
+		if r.pos+1 < len(r.buf) && r.buf[r.pos+1] < 0x80 {
+			in.Op, in.Imm, in.Index = op, imm, uint32(r.buf[r.pos+1])
+			r.pos += 2
+			in.End = r.pos
+			return nil
+		}
+	}
 	if err := r.next(in); err != nil {
 		return fmt.Errorf("instruction %#02x at %#x: %w", r.buf[in.Start], in.Start, err)
 	}

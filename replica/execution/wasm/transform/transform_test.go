@@ -785,3 +785,20 @@ func FuzzTransform(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkTransform(b *testing.B) {
+	g := &generator{Rand: rand.New(rand.NewSource(1))}
+	m := g.program()
+	for len(m.Code) < 5000 {
+		for i := range g.funcs {
+			m.Funcs, m.Code = append(m.Funcs, 1), append(m.Code, m.Code[1+i])
+		}
+	}
+	src := m.Encode()
+	b.SetBytes(int64(len(src)))
+	for b.Loop() {
+		if _, err := Transform(src, Options{Host: testHost}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
