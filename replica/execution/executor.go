@@ -1,0 +1,199 @@
+package execution
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"fusion/ic/principal"
+	"fusion/internal/kv"
+)
+
+// Executor is the canisters of a subnet. See the package documentation for the caller's duties.
+type Executor struct {
+	cfg    Config
+	price  prices
+	subnet []byte
+
+	global    globalRecord
+	canisters map[principal.Principal]*canister // mu guards the map for queries
+	order     []*canister                       // by id
+	pending   map[uint64]*pendingCall
+	history   history
+
+	// Of the round that runs.
+	store       kv.Store
+	keys        []EcdsaKey
+	used        uint64 // of the round's budget
+	result      *RoundResult
+	ready       []*canister
+	scheduling  bool
+	pendingNew  []*pendingCall
+	pendingDone []uint64
+	deleted     []principal.Principal
+	exec        exec
+
+	treeDirty map[principal.Principal]struct{}
+
+	mu        sync.RWMutex // guards canisters, nowNs and queryKeys for queries
+	nowNs     uint64
+	queryKeys []EcdsaKey
+	codeMu    sync.Mutex // one module is compiled or loaded at a time
+	storeMu   sync.Mutex // guards a store that queries share with Round
+	shared    bool       // cfg.Reader is the store of Round
+}
+
+// New opens the executor that the store holds, or an empty one. The store must be read-only for others while Round runs.
+func New(cfg Config, store kv.Store) (*Executor, error) {
+	shared := cfg.Reader == nil
+	cfg.setDefaults(store)
+	x := &Executor{cfg: cfg, price: prices{nodes: uint64(cfg.NodeCount)}, subnet: cfg.Subnet.Bytes(), canisters: map[principal.Principal]*canister{},
+		pending: map[uint64]*pendingCall{}, treeDirty: map[principal.Principal]struct{}{}, shared: shared}
+	if err := x.openState(store); err != nil {
+		return nil, fmt.Errorf("opening the executor: %w", err)
+	}
+	x.nowNs = x.global.TimeNs
+	return x, nil
+}
+
+// SetRootKey sets the DER-encoded root key that canisters see. It is part of the replicated configuration: set it before the
+// first Round after New.
+func (x *Executor) SetRootKey(der []byte) { x.cfg.RootKey = append([]byte(nil), der...) }
+
+// callbackCost is what is set aside for the largest response and the longest callback of a call.
+func (x *Executor) callbackCost() Cycles {
+	return x.price.response(maxPayload).Add(x.price.execution(x.cfg.MessageInstructions))
+}
+
+// callCost is what a canister needs above its freezing limit to make a call with so many bytes.
+func (x *Executor) callCost(bytes uint64) Cycles { return x.price.call(bytes).Add(x.callbackCost()) }
+
+func (x *Executor) hasKey(name string) bool {
+	for _, k := range x.currentKeys() {
+		if k.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// currentKeys is safe for queries, which may run before the first round of this process.
+func (x *Executor) currentKeys() []EcdsaKey {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.queryKeys
+}
+
+func (x *Executor) lookup(id principal.Principal) *canister {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.canisters[id]
+}
+
+// get reads a store that queries may share with Round.
+func (x *Executor) get(r kv.Reader, key []byte) ([]byte, bool) {
+	if x.shared {
+		x.storeMu.Lock()
+		defer x.storeMu.Unlock()
+	}
+	return r.Get(key)
+}
+
+func (x *Executor) stableLoader(c *canister, r kv.Reader) func(i uint64) *page {
+	return func(i uint64) *page {
+		b, ok := x.get(r, keyOf(keyStable, c.id, be64(i)...))
+		if !ok {
+			return nil
+		}
+		if len(b) != pageSize {
+			panic(fmt.Sprintf("execution: stable memory page %d of %s has %d bytes", i, c.id, len(b)))
+		}
+		p := new(page)
+		copy(p[:], b)
+		return p
+	}
+}
+
+// load returns the canister's code, bringing it from the store when it is not in memory. The caller is Round, or a query that
+// holds c.mu and has seen that there is code.
+func (x *Executor) load(c *canister, r kv.Reader) *code {
+	if k := c.code.Load(); k != nil {
+		return k
+	}
+	x.codeMu.Lock()
+	defer x.codeMu.Unlock()
+	if k := c.code.Load(); k != nil {
+		return k
+	}
+	broken := func(err error) { panic(fmt.Sprintf("execution: code of %s: %v", c.id, err)) }
+	module, ok := x.get(r, keyOf(keyModule, c.id))
+	if !ok {
+		broken(fmt.Errorf("no module in the store"))
+	}
+	m, err := x.cfg.Engine.Compile(module)
+	if err != nil {
+		broken(err) // it compiled when it was installed
+	}
+	image, err := m.LoadImage(uint32(c.HeapPages), c.Globals, func(put func(index uint32, page []byte) error) (err error) {
+		if x.shared {
+			x.storeMu.Lock()
+			defer x.storeMu.Unlock()
+		}
+		prefix := keyOf(keyHeap, c.id)
+		kv.ScanPrefix(r, prefix, func(k, v []byte) bool {
+			err = put(binary.BigEndian.Uint32(k[len(prefix):]), v)
+			return err == nil
+		})
+		return err
+	})
+	if err != nil {
+		broken(err)
+	}
+	k := &code{module: m, image: image}
+	c.code.Store(k)
+	return k
+}
+
+// unload closes what the engine holds for k. c.mu is held, so no query uses it.
+func (k *code) unload() {
+	if k == nil {
+		return
+	}
+	if k.inst != nil {
+		closing(k.inst.Close())
+	}
+	closing(k.image.Close())
+	if k.module != nil {
+		closing(k.module.Close())
+	}
+}
+
+// closing reports a failure to give memory back, which the operating system has no reason for.
+func closing(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("execution: %v", err))
+	}
+}
+
+// Close releases the instances and heap images. No query may run any more.
+func (x *Executor) Close() {
+	for _, c := range x.order {
+		c.mu.Lock()
+		c.code.Swap(nil).unload()
+		c.mu.Unlock()
+	}
+}
+
+// snapshot is the canister as queries see it.
+func (c *canister) snapshot(x *Executor) view {
+	memory := c.memory()
+	v := view{settings: c.Settings, status: c.Status, cycles: c.Cycles, version: c.Version, certified: c.Certified, stablePages: c.StablePages,
+		heapPages: c.HeapPages, globals: len(c.Globals), moduleHash: c.ModuleHash, moduleSize: c.ModuleSize, chunks: len(c.Chunks),
+		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata,
+		frozen:     x.price.idle(memory, c.Settings.Compute, c.Settings.Freezing),
+		burnPerDay: x.price.idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}
+	for _, s := range c.metadata {
+		v.sections += uint64(len(s.Name) + len(s.Content))
+	}
+	return v
+}

@@ -1,0 +1,299 @@
+package execution
+
+import (
+	"context"
+	"fmt"
+
+	"fusion/ic/principal"
+	"fusion/replica/management"
+)
+
+const (
+	maxQueryDepth = 7 // of calls between composite queries
+)
+
+// QueryRequest is a query call.
+type QueryRequest struct {
+	Sender   principal.Principal
+	Canister principal.Principal
+	Method   string
+	Arg      []byte
+	// Certificate is what data_certificate_copy gives the canister; nil says that there is none.
+	Certificate []byte
+}
+
+// QueryResult is the outcome of a query: a rejection if Reject is set, else Reply.
+type QueryResult struct {
+	Reply        []byte
+	Reject       *Reject
+	Instructions uint64
+}
+
+// Query executes a query on the canister's last committed execution. It may be called at any time, also while Round runs.
+func (x *Executor) Query(ctx context.Context, r QueryRequest) QueryResult {
+	q := &queryTree{x: x, ctx: ctx, left: x.cfg.QueryInstructions}
+	out := q.call(r, 0)
+	return QueryResult{Reply: out.data, Reject: out.reject, Instructions: x.cfg.QueryInstructions - q.left}
+}
+
+// queryTree is a query with all that it calls.
+type queryTree struct {
+	x     *Executor
+	ctx   context.Context
+	left  uint64 // instructions
+	stack []principal.Principal
+}
+
+func rejected(code errorCode, format string, args ...any) response {
+	return response{reject: reject(code, format, args...)}
+}
+
+func (q *queryTree) call(r QueryRequest, depth int) response {
+	x := q.x
+	if err := q.ctx.Err(); err != nil {
+		return rejected(528, "The query of Canister %s was given up: %v", r.Canister, err)
+	}
+	if depth > maxQueryDepth {
+		return rejected(errQueryTooDeep, "The queries call each other more than %d levels deep", maxQueryDepth)
+	}
+	for _, id := range q.stack {
+		if id == r.Canister {
+			return rejected(errQueryLoop, "Canister %s is called by a query of its own", r.Canister)
+		}
+	}
+	if r.Canister == principal.Management {
+		return x.managementQuery(r)
+	}
+	c := x.lookup(r.Canister)
+	if c == nil {
+		return rejected(errCanisterNotFound, "Canister %s not found", r.Canister)
+	}
+	if c.kind == nativeCanister {
+		out := c.native.Call(NativeCall{Method: r.Method, Arg: r.Arg, Caller: r.Sender, TimeNs: x.now(), Query: true})
+		return response{data: out.Reply, reject: out.Reject}
+	}
+	q.stack = append(q.stack, r.Canister)
+	defer func() { q.stack = q.stack[:len(q.stack)-1] }()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if rej := c.view.available(c.id, r.Method); rej != nil {
+		return response{reject: rej}
+	}
+	code := x.load(c, x.cfg.Reader)
+	name, m := "canister_query "+r.Method, modeNRQ
+	if !code.module.HasExport(name) {
+		name, m = "canister_composite_query "+r.Method, modeCQ
+		if !code.module.HasExport(name) {
+			return rejected(errMethodNotFound, "Error from Canister %s: Canister has no query method '%s'", c.id, r.Method)
+		}
+	}
+	e, release, err := x.beginQuery(c, code, m)
+	if err != nil {
+		return rejected(errEngine, "Error from Canister %s: the engine could not make an instance: %v", c.id, err)
+	}
+	defer release()
+	e.arg, e.method, e.callerBytes, e.canReply = r.Arg, r.Method, r.Sender.Bytes(), true
+	if depth == 0 {
+		e.certificate = r.Certificate
+	}
+	return q.run(e, export(name), r, depth)
+}
+
+// run executes the method and, for a composite query, the calls it makes with their callbacks, until there is a response.
+func (q *queryTree) run(e *exec, entry entry, r QueryRequest, depth int) response {
+	var open []outCall
+	rej := q.step(e, entry)
+	for {
+		if rej == nil && e.response != nil {
+			return *e.response
+		}
+		if rej == nil {
+			open = append(open, e.calls...)
+		}
+		if len(open) == 0 {
+			if rej == nil {
+				rej = reject(errDidNotReply, "Error from Canister %s: Canister did not reply to the call of '%s'", e.c.id, r.Method)
+			}
+			return response{reject: rej}
+		}
+		call := open[0]
+		open = open[1:]
+		if !call.cycles.IsZero() {
+			panic("execution: a query attached cycles")
+		}
+		out := q.call(QueryRequest{Sender: e.c.id, Canister: call.callee, Method: call.method, Arg: call.arg}, depth+1)
+		fn := call.reply
+		e.mode, e.arg, e.rejectCode, e.rejectMessage = modeCRy, out.data, 0, nil
+		if out.reject != nil {
+			fn = call.reject
+			e.mode, e.arg, e.rejectCode, e.rejectMessage = modeCRt, nil, out.reject.Code, []byte(out.reject.Message)
+		}
+		e.certificate = nil
+		rej = q.step(e, fn.entry())
+		if rej != nil && call.cleanup != nil {
+			e.mode, e.canReply = modeCC, false
+			q.step(e, call.cleanup.entry())
+			e.canReply = true
+		}
+	}
+}
+
+// step runs one entry point of a query. Unlike in Round its changes stay in the instance for the callbacks that follow, unless it traps.
+func (q *queryTree) step(e *exec, entry entry) *Reject {
+	e.calls, e.under, e.response, e.replyData, e.fault = nil, nil, nil, e.replyData[:0], 0
+	used, err := entry(e.inst, q.left)
+	q.left -= min(used, q.left)
+	e.contextInstructions += used
+	if err == nil {
+		return nil
+	}
+	rej := q.x.rejectOf(e, err)
+	if rej.Error == "IC0522" && len(q.stack) > 1 {
+		rej = reject(errQueryInstructions, "The query and what it calls exceed the limit of %d instructions", q.x.cfg.QueryInstructions)
+	}
+	if err := e.inst.Rollback(); err != nil {
+		panic(fmt.Sprintf("execution: rollback: %v", err))
+	}
+	return rej
+}
+
+func (x *Executor) now() uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.nowNs
+}
+
+// available says why a canister cannot execute a user's request, if it cannot.
+func (v *view) available(id principal.Principal, method string) *Reject {
+	switch {
+	case v.status == stopping:
+		return reject(errStopping, "Canister %s is stopping and does not take the call of '%s'", id, method)
+	case v.status == stopped:
+		return reject(errStopped, "Canister %s is stopped and does not take the call of '%s'", id, method)
+	case len(v.moduleHash) == 0:
+		return reject(errModuleNotFound, "Error from Canister %s: Attempted to execute '%s', but the canister contains no Wasm module", id, method)
+	}
+	return nil
+}
+
+// beginQuery prepares a non-replicated execution; c.mu is held for reading until release.
+func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release func(), err error) {
+	inst, err := code.image.Query()
+	if err != nil {
+		return nil, nil, err
+	}
+	v := &c.view
+	e = &exec{x: x, c: c, mode: m, inst: inst, self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
+		memory: v.memory, balance: v.cycles, freezing: v.frozen, certified: v.certified}
+	e.stable.begin(&c.stable, v.stablePages, x.stableLoader(c, x.cfg.Reader))
+	inst.Ctx = e
+	return e, func() {
+		if err := inst.Release(); err != nil {
+			x.cfg.Log.Error("a query's instance was lost", "canister", c.id.String(), "err", err)
+		}
+	}, nil
+}
+
+// managementQuery answers the queries of the management canister.
+func (x *Executor) managementQuery(r QueryRequest) response {
+	info, ok := management.Methods[r.Method]
+	switch {
+	case !ok || !info.Query:
+		return rejected(errMethodNotFound, "Management canister has no query method '%s'", r.Method)
+	case info.Missing:
+		return rejected(errMethodNotFound, "Management canister method '%s' is not available on this subnet", r.Method)
+	}
+	var a management.CanisterInfoArgs
+	if rej := decodeArg(r.Method, r.Arg, &a); rej != nil {
+		return response{reject: rej}
+	}
+	c := x.lookup(a.CanisterID)
+	if c == nil || c.kind != wasmCanister {
+		return rejected(errCanisterNotFound, "Canister %s not found", a.CanisterID)
+	}
+	c.mu.RLock()
+	v := c.view
+	c.mu.RUnlock()
+	var out response
+	switch r.Method {
+	case "canister_status":
+		out.data, out.reject = v.statusReply(a.CanisterID, r.Sender)
+	case "canister_info":
+		out.data = v.infoReply(a.NumRequestedChanges)
+	case "fetch_canister_logs":
+		out.data, out.reject = v.logsReply(a.CanisterID, r.Sender)
+	default:
+		panic("execution: management query " + r.Method + " is listed and not carried out")
+	}
+	return out
+}
+
+// InspectMessage decides whether a user's message may enter a block, before any replica spends work on it: the receiver exists, runs and
+// can pay, and its canister_inspect_message, if it has one, accepts. It may be called at any time and binds no other replica.
+func (x *Executor) InspectMessage(ctx context.Context, m Ingress) *Reject {
+	if err := ctx.Err(); err != nil {
+		return reject(errIngressTimeout, "%v", err)
+	}
+	if m.Canister == principal.Management {
+		return x.inspectManagement(&m)
+	}
+	c := x.lookup(m.Canister)
+	if c == nil {
+		return reject(errCanisterNotFound, "Canister %s not found", m.Canister)
+	}
+	if c.kind == nativeCanister {
+		return nil
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	v := &c.view
+	if rej := v.available(c.id, m.Method); rej != nil {
+		return rej
+	}
+	if cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))); v.cycles.Sub(v.frozen).Cmp(cost) < 0 {
+		return reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", c.id)
+	}
+	code := x.load(c, x.cfg.Reader)
+	const name = "canister_inspect_message"
+	if !code.module.HasExport(name) {
+		return nil
+	}
+	e, release, err := x.beginQuery(c, code, modeF)
+	if err != nil {
+		return reject(errEngine, "Error from Canister %s: the engine could not make an instance: %v", c.id, err)
+	}
+	defer release()
+	e.arg, e.method, e.callerBytes = m.Arg, m.Method, m.Sender.Bytes()
+	if _, err := e.inst.Run(name, x.cfg.InspectInstructions); err != nil {
+		return x.rejectOf(e, err)
+	}
+	if !e.accepted {
+		return reject(errCanisterRejected, "Canister %s rejected ingress message '%s'", c.id, m.Method)
+	}
+	return nil
+}
+
+// inspectManagement lets only those users' calls through that have a chance: known methods of canisters that the sender controls.
+func (x *Executor) inspectManagement(m *Ingress) *Reject {
+	info := management.Methods[m.Method]
+	id, anyCanister, err := management.EffectiveCanister(m.Method, m.Arg, false)
+	switch {
+	case err != nil:
+		return reject(errCanisterRejected, "Management canister: %v", err)
+	case info.Provisional && !x.cfg.Local:
+		return reject(errCanisterRejected, "Management canister method '%s' exists on local networks only", m.Method)
+	case info.Provisional || anyCanister:
+		return nil
+	}
+	c := x.lookup(id)
+	if c == nil || c.kind != wasmCanister {
+		return reject(errCanisterNotFound, "Canister %s not found", id)
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	set := &c.view.settings
+	if m.Method == "canister_status" && set.Status.allows(set.Controllers, m.Sender) || containsPrincipal(set.Controllers, m.Sender) {
+		return nil
+	}
+	return notController(id, set.Controllers, m.Sender)
+}

@@ -1,0 +1,165 @@
+package execution
+
+import (
+	"sync"
+
+	"fusion/ic/principal"
+	"fusion/internal/kv"
+)
+
+type page = [pageSize]byte
+
+var zeroPage page
+
+// stableCacheLimit is the number of pages of one canister that stay in memory after the round in which they were used.
+const stableCacheLimit = 16_384 // 64 MiB
+
+// stableMemory is a canister's committed stable memory: the pages of the store behind a cache. A nil page is all zeroes.
+type stableMemory struct {
+	mu    sync.Mutex // queries fill the cache too
+	pages map[uint64]*page
+	dirty map[uint64]struct{}
+	// wiped means that pages which are not in the cache are zero whatever the store still says, until the next round.
+	wiped bool
+}
+
+func newStable() stableMemory {
+	return stableMemory{pages: map[uint64]*page{}, dirty: map[uint64]struct{}{}}
+}
+
+// get returns a page to read, loading it when needed.
+func (s *stableMemory) get(i uint64, load func(i uint64) *page) *page {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.pages[i]
+	if !ok {
+		if !s.wiped {
+			p = load(i)
+		}
+		s.pages[i] = p
+	}
+	return p
+}
+
+// put commits pages that a message wrote.
+func (s *stableMemory) put(pages map[uint64]*page) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, p := range pages {
+		s.pages[i] = p
+		s.dirty[i] = struct{}{}
+	}
+}
+
+func (s *stableMemory) wipe() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.pages)
+	clear(s.dirty)
+	s.wiped = true
+}
+
+// nextRound is called when everything flushed before is committed.
+func (s *stableMemory) nextRound() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wiped = false
+	if len(s.pages) > stableCacheLimit {
+		clear(s.pages)
+	}
+}
+
+func (s *stableMemory) flush(store kv.Store, id principal.Principal) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.dirty)
+	if n == 0 {
+		return 0
+	}
+	for _, i := range sortedKeys(s.dirty) {
+		if p := s.pages[i]; *p == zeroPage {
+			store.Delete(keyOf(keyStable, id, be64(i)...)) // absent means zero, so equal memories give equal stores
+		} else {
+			store.Set(keyOf(keyStable, id, be64(i)...), p[:])
+		}
+	}
+	clear(s.dirty)
+	return n
+}
+
+// stableTx is the stable memory as one message sees it: the committed one under the message's own writes.
+type stableTx struct {
+	base  *stableMemory
+	load  func(i uint64) *page
+	pages map[uint64]*page // written by this message
+	size  uint64           // in 64 KiB pages
+	wiped bool             // a reinstallation starts from nothing
+
+	last  uint64 // the page that was read last
+	lastP *page
+}
+
+func (t *stableTx) begin(base *stableMemory, size uint64, load func(uint64) *page) {
+	clear(t.pages)
+	if t.pages == nil {
+		t.pages = map[uint64]*page{}
+	}
+	t.base, t.size, t.load, t.wiped, t.last, t.lastP = base, size, load, false, ^uint64(0), nil
+}
+
+func (t *stableTx) bytes() uint64 { return t.size * wasmPage }
+
+func (t *stableTx) page(i uint64) *page {
+	if i == t.last {
+		return t.lastP
+	}
+	p, ok := t.pages[i]
+	if !ok && !t.wiped {
+		p = t.base.get(i, t.load)
+	}
+	t.last, t.lastP = i, p
+	return p
+}
+
+// read copies stable memory at offset to dst; the caller has checked the bounds.
+func (t *stableTx) read(dst []byte, offset uint64) {
+	for len(dst) > 0 {
+		i, at := offset/pageSize, offset%pageSize
+		n := min(uint64(len(dst)), pageSize-at)
+		if p := t.page(i); p != nil {
+			copy(dst[:n], p[at:])
+		} else {
+			clear(dst[:n])
+		}
+		dst, offset = dst[n:], offset+n
+	}
+}
+
+// write copies src to stable memory at offset; the caller has checked the bounds.
+func (t *stableTx) write(offset uint64, src []byte) {
+	for len(src) > 0 {
+		i, at := offset/pageSize, offset%pageSize
+		p, own := t.pages[i]
+		if !own {
+			old := t.page(i)
+			p = new(page)
+			if old != nil {
+				*p = *old
+			}
+			t.pages[i] = p
+		}
+		t.last, t.lastP = i, p
+		n := copy(p[at:], src)
+		src, offset = src[n:], offset+uint64(n)
+	}
+}
+
+// commit publishes the writes into the base. The pages belong to the base afterwards.
+func (t *stableTx) commit() {
+	if t.wiped {
+		t.base.wipe()
+	}
+	t.base.put(t.pages)
+	clear(t.pages)
+	t.last = ^uint64(0)
+}

@@ -1,0 +1,718 @@
+package execution
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"fusion/ic/principal"
+	"fusion/internal/codec"
+	"fusion/internal/kv"
+	"fusion/replica/execution/wasm"
+)
+
+// ErrState means that the store holds something that this version cannot read.
+var ErrState = errors.New("execution state is malformed")
+
+// The key space. Ids are length-prefixed, numbers big-endian, so that all keys of one canister of one kind are one range.
+const (
+	keyGlobal   = 'g' // globalRecord
+	keyCanister = 'c' // id → record
+	keyModule   = 'm' // id → module as installed
+	keyHeap     = 'h' // id, 32-bit page → 4 KiB of heap
+	keyStable   = 's' // id, 64-bit page → 4 KiB of stable memory
+	keyChunk    = 'k' // id, hash → chunk of the chunk store
+	keyLog      = 'l' // id → log records
+	keyMessage  = 'q' // id, 64-bit sequence number → message waiting at the canister
+	keyPending  = 'p' // 64-bit id → open system call
+	keyIngress  = 'i' // request id → ingress status
+	keyMetadata = 'n' // id → sections of the installed module
+	keyDeleted  = 'd' // id → empty: the id of a deleted canister is never given again
+)
+
+func keyOf(kind byte, id principal.Principal, suffix ...byte) []byte {
+	k := make([]byte, 0, 2+principal.MaxLen+len(suffix))
+	k = append(k, kind, byte(id.Len()))
+	k = id.Append(k)
+	return append(k, suffix...)
+}
+
+func be32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+type globalRecord struct {
+	_            struct{} `cbor:",toarray"`
+	Height       uint64
+	TimeNs       uint64
+	NextCanister uint64 // next number to try for an id of our choice
+	NextCall     uint64 // next id of a system call
+	NextDone     uint64 // next number of a terminal ingress status
+	Cursor       []byte // the canister that runs first in the next round
+}
+
+type status uint8
+
+const (
+	running  status = 1
+	stopping status = 2
+	stopped  status = 3
+)
+
+func (s status) String() string {
+	switch s {
+	case running:
+		return "running"
+	case stopping:
+		return "stopping"
+	}
+	return "stopped"
+}
+
+// Who may see the logs, the status, the snapshots.
+const (
+	visibleToControllers uint8 = iota
+	visibleToAll
+	visibleToViewers
+)
+
+type visibility struct {
+	_       struct{} `cbor:",toarray"`
+	Kind    uint8
+	Viewers []principalBytes
+}
+
+// principalBytes is a principal as records hold it.
+type principalBytes []byte
+
+func (b principalBytes) principal() principal.Principal { return principal.MustFromBytes(b) }
+
+type envVar struct {
+	_     struct{} `cbor:",toarray"`
+	Name  string
+	Value string
+}
+
+type settings struct {
+	_             struct{} `cbor:",toarray"`
+	Controllers   []principalBytes
+	Compute       uint64
+	Memory        uint64
+	Freezing      uint64 // seconds
+	ReservedLimit Cycles
+	MinIncoming   Cycles
+	Logs          visibility
+	Snapshots     visibility
+	Status        visibility
+	WasmLimit     uint64
+	WasmThreshold uint64
+	Env           []envVar
+}
+
+// The origin of a call says where its response goes.
+const (
+	originNone    uint8 = iota // a system task: nobody waits
+	originIngress              // ID is the request id
+	originCall                 // ID is the calling canister
+)
+
+type origin struct {
+	_        struct{} `cbor:",toarray"`
+	Kind     uint8
+	ID       []byte
+	Callback uint64
+	Deadline uint64 // ns, of a best-effort call; 0 otherwise
+}
+
+// message waits at a canister: a request or a response.
+type message struct {
+	_        struct{} `cbor:",toarray"`
+	Response bool
+	Method   string
+	Data     []byte // argument or reply
+	Caller   principalBytes
+	Cycles   Cycles // attached or refunded
+	Origin   origin // of a request
+	Callback uint64 // of a response
+	Reject   *Reject
+	Expiry   uint64 // of an ingress message
+
+	seq    uint64
+	stored bool
+}
+
+type callContext struct {
+	_            struct{} `cbor:",toarray"`
+	ID           uint64
+	Origin       origin
+	Caller       principalBytes
+	Method       string
+	Available    Cycles
+	Responded    bool
+	Deleted      bool   // the code it belonged to was uninstalled
+	Outstanding  uint64 // callbacks not yet run
+	Instructions uint64
+}
+
+// closure is a function of the canister's table with its argument.
+type closure struct {
+	_     struct{} `cbor:",toarray"`
+	Index uint32
+	Env   uint64
+}
+
+type callback struct {
+	_        struct{} `cbor:",toarray"`
+	ID       uint64
+	Context  uint64
+	Callee   principalBytes
+	Reply    closure
+	Reject   closure
+	Cleanup  *closure
+	Prepaid  Cycles // for carrying the response and running the callback
+	Deadline uint64
+	Answered bool // a response is in the queue; a later one is dropped
+}
+
+type stopRequest struct {
+	_      struct{} `cbor:",toarray"`
+	Origin origin
+	Cycles Cycles
+	Since  uint64
+}
+
+// change is an entry of the canister's history.
+type change struct {
+	_           struct{} `cbor:",toarray"`
+	Time        uint64
+	Version     uint64
+	Origin      principalBytes
+	FromUser    bool
+	OriginVer   *uint64
+	Kind        uint8
+	Mode        uint8 // of a deployment
+	Hash        []byte
+	Controllers []principalBytes
+}
+
+const (
+	changeCreation uint8 = iota
+	changeUninstall
+	changeDeployment
+	changeControllers
+)
+
+// record is what the store holds of a canister, beside its module, pages, chunks, logs and messages.
+type record struct {
+	_           struct{} `cbor:",toarray"`
+	Settings    settings
+	Status      status
+	Stops       []stopRequest
+	Cycles      Cycles
+	Version     uint64
+	ModuleHash  []byte // empty when there is no code
+	ModuleSize  uint64
+	HeapPages   uint64 // 64 KiB pages
+	Globals     []uint64
+	StablePages uint64 // 64 KiB pages
+	Certified   []byte
+	Timer       uint64
+	CreatedNs   uint64
+	InstalledNs uint64
+	NextID      uint64 // of call contexts and callbacks
+	NextMessage uint64
+	Contexts    []*callContext
+	Callbacks   []*callback
+	Changes     []change
+	ChangeCount uint64
+	NextLog     uint64
+	Hooks       uint8    // which optional entry points the module has
+	Chunks      [][]byte // hashes, in order
+	Burned      Cycles   // consumed for messages and instructions, and burnt
+	LowMemory   bool     // canister_on_low_wasm_memory is due
+}
+
+type logRecord struct {
+	_       struct{} `cbor:",toarray"`
+	Index   uint64
+	TimeNs  uint64
+	Content []byte
+}
+
+type kind uint8
+
+const (
+	wasmCanister kind = iota
+	nativeCanister
+	managementCanister
+)
+
+// canister is the working copy of a record with its caches. Fields are used by Round alone except where said.
+type canister struct {
+	id   principal.Principal
+	kind kind
+	record
+	native Native
+
+	contexts   map[uint64]*callContext
+	callbacks  map[uint64]*callback
+	inFlight   map[principal.Principal]int // open callbacks per callee
+	bestEffort int                         // open callbacks with a deadline
+
+	responses, requests fifo
+	ingressWaiting      int
+	queued              bool // is in the ready list
+	heartbeatDue        bool
+	timerDue            bool
+
+	logs     []logRecord
+	metadata []section
+
+	// What flush has to write.
+	dirty, dirtyModule, dirtyLog bool
+	wipeHeap, wipeStable         bool
+	wipeChunks                   bool
+	heapDirty                    map[uint32][]byte
+	newChunks                    map[string][]byte
+	module                       []byte // the installed bytes, kept only until flush
+	consumed                     []uint64
+
+	stable stableMemory
+
+	// mu lets queries read heap, stable memory and view at one moment: Round holds it while it commits.
+	mu   sync.RWMutex
+	view view
+	code atomic.Pointer[code]
+}
+
+// Bits of record.Hooks.
+const (
+	hookHeartbeat uint8 = 1 << iota
+	hookTimer
+	hookLowMemory
+)
+
+// view is what queries see of a canister beside its memories.
+type view struct {
+	settings    settings
+	status      status
+	cycles      Cycles
+	burnPerDay  Cycles
+	frozen      Cycles
+	version     uint64
+	certified   []byte
+	stablePages uint64
+	heapPages   uint64
+	globals     int
+	moduleHash  []byte
+	moduleSize  uint64
+	sections    uint64
+	chunks      int
+	memory      uint64
+	changes     []change
+	changeCount uint64
+	logs        []logRecord
+	metadata    []section
+}
+
+// code is an installed module in memory.
+type code struct {
+	module *wasm.Module
+	image  *wasm.Image
+	inst   *wasm.Instance // for updates; queries take theirs from the image
+}
+
+func newCanister(id principal.Principal, k kind) *canister {
+	return &canister{id: id, kind: k, record: record{Status: running}, contexts: map[uint64]*callContext{}, callbacks: map[uint64]*callback{},
+		inFlight: map[principal.Principal]int{}, heapDirty: map[uint32][]byte{}, newChunks: map[string][]byte{}, stable: newStable()}
+}
+
+func (c *canister) hasCode() bool { return len(c.ModuleHash) != 0 }
+
+func (c *canister) hasWork() bool {
+	return c.heartbeatDue || c.timerDue || c.lowMemoryDue() || c.responses.len()+c.requests.len() > 0
+}
+
+func (c *canister) isController(p principal.Principal) bool {
+	return containsPrincipal(c.Settings.Controllers, p)
+}
+
+func containsPrincipal(list []principalBytes, p principal.Principal) bool {
+	for _, q := range list {
+		if q.principal() == p {
+			return true
+		}
+	}
+	return false
+}
+
+func (v visibility) allows(controllers []principalBytes, p principal.Principal) bool {
+	switch {
+	case v.Kind == visibleToAll:
+		return true
+	case v.Kind == visibleToViewers && containsPrincipal(v.Viewers, p):
+		return true
+	}
+	return containsPrincipal(controllers, p)
+}
+
+// memory is the bytes the canister holds.
+func (c *canister) memory() uint64 {
+	n := (c.HeapPages+c.StablePages)*wasmPage + c.ModuleSize + uint64(len(c.Globals))*8 + uint64(len(c.Chunks))*maxChunk
+	for _, m := range [...]*fifo{&c.requests, &c.responses} {
+		n += m.bytes
+	}
+	return n + uint64(len(c.Changes))*changeBytes
+}
+
+// changeBytes is what an entry of the history counts in a canister's memory.
+const changeBytes = 128
+
+func (c *canister) lowMemoryDue() bool { return c.LowMemory && c.hasCode() && c.Status == running }
+
+func (c *canister) enqueue(m *message) {
+	m.seq = c.NextMessage
+	c.NextMessage++
+	if m.Response {
+		c.responses.push(m)
+	} else {
+		c.requests.push(m)
+		if m.Origin.Kind == originIngress {
+			c.ingressWaiting++
+		}
+	}
+	c.dirty = true
+}
+
+func (c *canister) dequeue(q *fifo) *message {
+	m := q.pop()
+	if m.stored {
+		c.consumed = append(c.consumed, m.seq)
+	}
+	if !m.Response && m.Origin.Kind == originIngress {
+		c.ingressWaiting--
+	}
+	c.dirty = true
+	return m
+}
+
+func (c *canister) addCallback(cb *callback) {
+	c.callbacks[cb.ID] = cb
+	c.inFlight[cb.Callee.principal()]++
+	if cb.Deadline != 0 {
+		c.bestEffort++
+	}
+}
+
+func (c *canister) removeCallback(cb *callback) {
+	delete(c.callbacks, cb.ID)
+	callee := cb.Callee.principal()
+	if c.inFlight[callee]--; c.inFlight[callee] == 0 {
+		delete(c.inFlight, callee)
+	}
+	if cb.Deadline != 0 {
+		c.bestEffort--
+	}
+}
+
+func (c *canister) log(timeNs uint64, text []byte) {
+	if len(text) > maxLogBytes {
+		text = text[:maxLogBytes]
+	}
+	c.logs = append(c.logs, logRecord{Index: c.NextLog, TimeNs: timeNs, Content: text})
+	c.NextLog++
+	size := 0
+	for i := len(c.logs) - 1; i >= 0; i-- {
+		if size += len(c.logs[i].Content) + 24; size > maxLogBytes+24 {
+			c.logs = c.logs[i+1:]
+			break
+		}
+	}
+	c.dirtyLog, c.dirty = true, true
+}
+
+// fifo is a queue of messages.
+type fifo struct {
+	items []*message
+	head  int
+	bytes uint64
+}
+
+func (q *fifo) len() int { return len(q.items) - q.head }
+
+func (q *fifo) push(m *message) {
+	q.items = append(q.items, m)
+	q.bytes += uint64(len(m.Data) + len(m.Method))
+}
+
+func (q *fifo) pop() *message {
+	m := q.items[q.head]
+	q.items[q.head] = nil
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	q.bytes -= uint64(len(m.Data) + len(m.Method))
+	return m
+}
+
+// pendingCall is a system call that waits for its answer.
+type pendingCall struct {
+	_      struct{} `cbor:",toarray"`
+	Kind   SystemCallKind
+	Caller principalBytes
+	Origin origin
+	Cycles Cycles // to give back with the response
+	Sign   *SignRequest
+
+	id     uint64
+	stored bool
+}
+
+// openState reads the store into x.
+func (x *Executor) openState(store kv.Store) error {
+	if b, ok := store.Get([]byte{keyGlobal}); ok {
+		if err := codec.Unmarshal(b, &x.global); err != nil {
+			return fmt.Errorf("%w: %w", ErrState, err)
+		}
+	} else {
+		x.global.NextCanister = x.cfg.FirstCanister
+	}
+	var err error
+	fail := func(what string, cause error) bool {
+		err = fmt.Errorf("%w: %s: %w", ErrState, what, cause)
+		return false
+	}
+	scan := func(kind byte, visit func(key, value []byte) bool) {
+		if err == nil {
+			kv.ScanPrefix(store, []byte{kind}, func(k, v []byte) bool { return visit(k[1:], v) })
+		}
+	}
+	scan(keyCanister, func(k, v []byte) bool {
+		id, _, e := splitID(k)
+		if e != nil {
+			return fail("canister key", e)
+		}
+		c := newCanister(id, wasmCanister)
+		if e := codec.Unmarshal(v, &c.record); e != nil {
+			return fail("canister "+id.String(), e)
+		}
+		for _, ctx := range c.Contexts {
+			c.contexts[ctx.ID] = ctx
+		}
+		for _, cb := range c.Callbacks {
+			c.addCallback(cb)
+		}
+		c.Contexts, c.Callbacks = nil, nil
+		x.canisters[id] = c
+		return true
+	})
+	scan(keyMessage, func(k, v []byte) bool {
+		id, rest, e := splitID(k)
+		c := x.canisters[id]
+		if e != nil || len(rest) != 8 || c == nil {
+			return fail("message", fmt.Errorf("key %x of no canister", k))
+		}
+		m := &message{seq: binary.BigEndian.Uint64(rest), stored: true}
+		if e := codec.Unmarshal(v, m); e != nil {
+			return fail("message at "+id.String(), e)
+		}
+		if m.Response {
+			c.responses.push(m)
+		} else {
+			c.requests.push(m)
+			if m.Origin.Kind == originIngress {
+				c.ingressWaiting++
+			}
+		}
+		return true
+	})
+	scan(keyLog, func(k, v []byte) bool {
+		id, _, e := splitID(k)
+		c := x.canisters[id]
+		if e != nil || c == nil {
+			return fail("log", fmt.Errorf("key %x of no canister", k))
+		}
+		if e := codec.Unmarshal(v, &c.logs); e != nil {
+			return fail("log of "+id.String(), e)
+		}
+		return true
+	})
+	scan(keyMetadata, func(k, v []byte) bool {
+		id, _, e := splitID(k)
+		c := x.canisters[id]
+		if e != nil || c == nil {
+			return fail("metadata", fmt.Errorf("key %x of no canister", k))
+		}
+		if e := codec.Unmarshal(v, &c.metadata); e != nil {
+			return fail("metadata of "+id.String(), e)
+		}
+		return true
+	})
+	scan(keyPending, func(k, v []byte) bool {
+		p := &pendingCall{stored: true}
+		if len(k) != 8 {
+			return fail("system call", fmt.Errorf("key %x", k))
+		}
+		p.id = binary.BigEndian.Uint64(k)
+		if e := codec.Unmarshal(v, p); e != nil {
+			return fail("system call", e)
+		}
+		x.pending[p.id] = p
+		return true
+	})
+	if err == nil {
+		err = x.history.open(store)
+	}
+	if err != nil {
+		return err
+	}
+	x.adopt(principal.Management, managementCanister, nil)
+	for id, n := range x.cfg.Natives {
+		x.adopt(id, nativeCanister, n)
+	}
+	for id, c := range x.canisters {
+		if c.kind == nativeCanister && c.native == nil {
+			return fmt.Errorf("%w: native canister %s is not configured", ErrState, id)
+		}
+		x.order = append(x.order, c)
+		c.view = c.snapshot(x)
+		x.treeDirty[id] = struct{}{}
+	}
+	sort.Slice(x.order, func(i, j int) bool { return x.order[i].id.Compare(x.order[j].id) < 0 })
+	return nil
+}
+
+// adopt makes the mailbox of a canister that is not wasm.
+func (x *Executor) adopt(id principal.Principal, k kind, n Native) {
+	c := x.canisters[id]
+	if c == nil {
+		c = newCanister(id, k)
+		x.canisters[id] = c
+	}
+	c.kind, c.native = k, n
+}
+
+func splitID(k []byte) (principal.Principal, []byte, error) {
+	if len(k) == 0 || len(k) < 1+int(k[0]) {
+		return principal.Principal{}, nil, fmt.Errorf("key %x is too short", k)
+	}
+	id, err := principal.FromBytes(k[1 : 1+int(k[0])])
+	return id, k[1+int(k[0]):], err
+}
+
+// flush writes what a round changed.
+func (x *Executor) flush(store kv.Store, res *RoundResult) {
+	for _, c := range x.order {
+		if c.dirty {
+			x.flushCanister(store, c, res)
+		}
+		res.Backlog += c.requests.len() + c.responses.len()
+	}
+	for _, id := range x.deleted {
+		x.forget(store, id)
+	}
+	x.deleted = x.deleted[:0]
+	for _, id := range x.pendingDone {
+		store.Delete(append([]byte{keyPending}, be64(id)...))
+	}
+	x.pendingDone = x.pendingDone[:0]
+	for _, p := range x.pendingNew {
+		if !p.stored {
+			store.Set(append([]byte{keyPending}, be64(p.id)...), codec.Marshal(p))
+			p.stored = true
+		}
+	}
+	x.pendingNew = x.pendingNew[:0]
+	x.history.flush(store)
+	store.Set([]byte{keyGlobal}, codec.Marshal(&x.global))
+}
+
+func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) {
+	if c.wipeHeap {
+		deletePrefix(store, keyOf(keyHeap, c.id))
+	}
+	for _, i := range sortedKeys(c.heapDirty) {
+		store.Set(keyOf(keyHeap, c.id, be32(i)...), c.heapDirty[i])
+	}
+	res.HeapPages += len(c.heapDirty)
+	clear(c.heapDirty)
+	if c.wipeStable {
+		deletePrefix(store, keyOf(keyStable, c.id))
+	}
+	res.StablePages += c.stable.flush(store, c.id)
+	if c.dirtyModule {
+		if c.hasCode() {
+			store.Set(keyOf(keyModule, c.id), c.module)
+			store.Set(keyOf(keyMetadata, c.id), codec.Marshal(c.metadata))
+		} else {
+			store.Delete(keyOf(keyModule, c.id))
+			store.Delete(keyOf(keyMetadata, c.id))
+		}
+		c.module = nil
+	}
+	if c.wipeChunks {
+		deletePrefix(store, keyOf(keyChunk, c.id))
+		c.wipeChunks = false
+	}
+	for _, hash := range sortedKeys(c.newChunks) {
+		store.Set(keyOf(keyChunk, c.id, []byte(hash)...), c.newChunks[hash])
+	}
+	clear(c.newChunks)
+	if c.dirtyLog {
+		store.Set(keyOf(keyLog, c.id), codec.Marshal(c.logs))
+	}
+	for _, seq := range c.consumed {
+		store.Delete(keyOf(keyMessage, c.id, be64(seq)...))
+	}
+	c.consumed = c.consumed[:0]
+	for _, q := range [...]*fifo{&c.responses, &c.requests} {
+		for _, m := range q.items[q.head:] {
+			if !m.stored {
+				store.Set(keyOf(keyMessage, c.id, be64(m.seq)...), codec.Marshal(m))
+				m.stored = true
+			}
+		}
+	}
+	for _, id := range sortedKeys(c.contexts) {
+		c.Contexts = append(c.Contexts, c.contexts[id])
+	}
+	for _, id := range sortedKeys(c.callbacks) {
+		c.Callbacks = append(c.Callbacks, c.callbacks[id])
+	}
+	store.Set(keyOf(keyCanister, c.id), codec.Marshal(&c.record))
+	c.Contexts, c.Callbacks = c.Contexts[:0], c.Callbacks[:0]
+	c.dirty, c.dirtyModule, c.dirtyLog, c.wipeHeap, c.wipeStable = false, false, false, false, false
+}
+
+// forget removes everything the store holds of a canister.
+func (x *Executor) forget(store kv.Store, id principal.Principal) {
+	for _, kind := range []byte{keyCanister, keyModule, keyMetadata, keyLog} {
+		store.Delete(keyOf(kind, id))
+	}
+	for _, kind := range []byte{keyHeap, keyStable, keyChunk, keyMessage} {
+		deletePrefix(store, keyOf(kind, id))
+	}
+	store.Set(keyOf(keyDeleted, id), []byte{})
+}
+
+func deletePrefix(store kv.Store, prefix []byte) {
+	var keys [][]byte
+	kv.ScanPrefix(store, prefix, func(k, _ []byte) bool {
+		keys = append(keys, append([]byte(nil), k...))
+		return true
+	})
+	for _, k := range keys {
+		store.Delete(k)
+	}
+}
+
+func sortedKeys[K uint32 | uint64 | string, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
+	return keys
+}

@@ -1,0 +1,343 @@
+package management
+
+import (
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+)
+
+// Visibility is log_visibility, snapshot_visibility and status_visibility.
+type Visibility struct {
+	candid.Variant
+	Controllers    *candid.Null           `candid:"controllers"`
+	Public         *candid.Null           `candid:"public"`
+	AllowedViewers *[]principal.Principal `candid:"allowed_viewers"`
+}
+
+// EnvironmentVariable is one setting that the canister can read.
+type EnvironmentVariable struct {
+	Name  string `candid:"name"`
+	Value string `candid:"value"`
+}
+
+// Settings is canister_settings: what is not given is not changed.
+type Settings struct {
+	Controllers          *[]principal.Principal `candid:"controllers"`
+	ComputeAllocation    *candid.Nat            `candid:"compute_allocation"`
+	MemoryAllocation     *candid.Nat            `candid:"memory_allocation"`
+	FreezingThreshold    *candid.Nat            `candid:"freezing_threshold"`
+	ReservedCyclesLimit  *candid.Nat            `candid:"reserved_cycles_limit"`
+	MinIncomingCycles    *candid.Nat            `candid:"minimum_incoming_canister_call_cycles"`
+	LogVisibility        *Visibility            `candid:"log_visibility"`
+	SnapshotVisibility   *Visibility            `candid:"snapshot_visibility"`
+	StatusVisibility     *Visibility            `candid:"status_visibility"`
+	WasmMemoryLimit      *candid.Nat            `candid:"wasm_memory_limit"`
+	WasmMemoryThreshold  *candid.Nat            `candid:"wasm_memory_threshold"`
+	EnvironmentVariables *[]EnvironmentVariable `candid:"environment_variables"`
+}
+
+// DefiniteSettings is definite_canister_settings.
+type DefiniteSettings struct {
+	Controllers          []principal.Principal `candid:"controllers"`
+	ComputeAllocation    candid.Nat            `candid:"compute_allocation"`
+	MemoryAllocation     candid.Nat            `candid:"memory_allocation"`
+	FreezingThreshold    candid.Nat            `candid:"freezing_threshold"`
+	ReservedCyclesLimit  candid.Nat            `candid:"reserved_cycles_limit"`
+	MinIncomingCycles    candid.Nat            `candid:"minimum_incoming_canister_call_cycles"`
+	LogVisibility        Visibility            `candid:"log_visibility"`
+	SnapshotVisibility   Visibility            `candid:"snapshot_visibility"`
+	StatusVisibility     Visibility            `candid:"status_visibility"`
+	WasmMemoryLimit      candid.Nat            `candid:"wasm_memory_limit"`
+	WasmMemoryThreshold  candid.Nat            `candid:"wasm_memory_threshold"`
+	EnvironmentVariables []EnvironmentVariable `candid:"environment_variables"`
+}
+
+// CreateCanisterArgs is the argument of create_canister.
+type CreateCanisterArgs struct {
+	Settings              *Settings `candid:"settings"`
+	SenderCanisterVersion *uint64   `candid:"sender_canister_version"`
+}
+
+// CanisterID is an argument or a result that only names a canister.
+type CanisterID struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+}
+
+// ProvisionalCreateArgs is the argument of provisional_create_canister_with_cycles.
+type ProvisionalCreateArgs struct {
+	Amount                *candid.Nat          `candid:"amount"`
+	Settings              *Settings            `candid:"settings"`
+	SpecifiedID           *principal.Principal `candid:"specified_id"`
+	SenderCanisterVersion *uint64              `candid:"sender_canister_version"`
+}
+
+// ProvisionalTopUpArgs is the argument of provisional_top_up_canister.
+type ProvisionalTopUpArgs struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+	Amount     candid.Nat          `candid:"amount"`
+}
+
+// UpdateSettingsArgs is the argument of update_settings.
+type UpdateSettingsArgs struct {
+	CanisterID            principal.Principal `candid:"canister_id"`
+	Settings              Settings            `candid:"settings"`
+	SenderCanisterVersion *uint64             `candid:"sender_canister_version"`
+}
+
+// Persistence is the wasm_memory_persistence option of an upgrade.
+type Persistence struct {
+	candid.Variant
+	Keep    *candid.Null `candid:"keep"`
+	Replace *candid.Null `candid:"replace"`
+}
+
+// UpgradeOptions are the options of an upgrade.
+type UpgradeOptions struct {
+	SkipPreUpgrade        *bool        `candid:"skip_pre_upgrade"`
+	WasmMemoryPersistence *Persistence `candid:"wasm_memory_persistence"`
+}
+
+// InstallMode is canister_install_mode. Upgrade's payload is an opt record.
+type InstallMode struct {
+	candid.Variant
+	Install   *candid.Null     `candid:"install"`
+	Reinstall *candid.Null     `candid:"reinstall"`
+	Upgrade   **UpgradeOptions `candid:"upgrade"`
+}
+
+// The modes of installation.
+func ModeInstall() InstallMode   { return InstallMode{Install: candid.Unit} }
+func ModeReinstall() InstallMode { return InstallMode{Reinstall: candid.Unit} }
+
+// ModeUpgrade upgrades with options, which may be nil.
+func ModeUpgrade(o *UpgradeOptions) InstallMode { return InstallMode{Upgrade: &o} }
+
+// InstallCodeArgs is the argument of install_code.
+type InstallCodeArgs struct {
+	Mode                  InstallMode         `candid:"mode"`
+	CanisterID            principal.Principal `candid:"canister_id"`
+	WasmModule            []byte              `candid:"wasm_module"`
+	Arg                   []byte              `candid:"arg"`
+	SenderCanisterVersion *uint64             `candid:"sender_canister_version"`
+}
+
+// ChunkHash names a chunk.
+type ChunkHash struct {
+	Hash []byte `candid:"hash"`
+}
+
+// InstallChunkedCodeArgs is the argument of install_chunked_code.
+type InstallChunkedCodeArgs struct {
+	Mode                  InstallMode          `candid:"mode"`
+	TargetCanister        principal.Principal  `candid:"target_canister"`
+	StoreCanister         *principal.Principal `candid:"store_canister"`
+	ChunkHashesList       []ChunkHash          `candid:"chunk_hashes_list"`
+	WasmModuleHash        []byte               `candid:"wasm_module_hash"`
+	Arg                   []byte               `candid:"arg"`
+	SenderCanisterVersion *uint64              `candid:"sender_canister_version"`
+}
+
+// UploadChunkArgs is the argument of upload_chunk.
+type UploadChunkArgs struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+	Chunk      []byte              `candid:"chunk"`
+}
+
+// UninstallCodeArgs is the argument of uninstall_code.
+type UninstallCodeArgs struct {
+	CanisterID            principal.Principal `candid:"canister_id"`
+	SenderCanisterVersion *uint64             `candid:"sender_canister_version"`
+}
+
+// Status is the run state of a canister.
+type Status struct {
+	candid.Variant
+	Running  *candid.Null `candid:"running"`
+	Stopping *candid.Null `candid:"stopping"`
+	Stopped  *candid.Null `candid:"stopped"`
+}
+
+// MemoryMetrics is the break-down of a canister's memory, in bytes.
+type MemoryMetrics struct {
+	WasmMemorySize      candid.Nat `candid:"wasm_memory_size"`
+	StableMemorySize    candid.Nat `candid:"stable_memory_size"`
+	GlobalMemorySize    candid.Nat `candid:"global_memory_size"`
+	WasmBinarySize      candid.Nat `candid:"wasm_binary_size"`
+	CustomSectionsSize  candid.Nat `candid:"custom_sections_size"`
+	CanisterHistorySize candid.Nat `candid:"canister_history_size"`
+	WasmChunkStoreSize  candid.Nat `candid:"wasm_chunk_store_size"`
+	SnapshotsSize       candid.Nat `candid:"snapshots_size"`
+}
+
+// QueryStats are totals over the queries of a canister.
+type QueryStats struct {
+	NumCalls             candid.Nat `candid:"num_calls_total"`
+	NumInstructions      candid.Nat `candid:"num_instructions_total"`
+	RequestPayloadBytes  candid.Nat `candid:"request_payload_bytes_total"`
+	ResponsePayloadBytes candid.Nat `candid:"response_payload_bytes_total"`
+}
+
+// CanisterStatusResult is the result of canister_status.
+type CanisterStatusResult struct {
+	Status                 Status           `candid:"status"`
+	ReadyForMigration      bool             `candid:"ready_for_migration"`
+	Version                uint64           `candid:"version"`
+	Settings               DefiniteSettings `candid:"settings"`
+	ModuleHash             *[]byte          `candid:"module_hash"`
+	MemorySize             candid.Nat       `candid:"memory_size"`
+	MemoryMetrics          MemoryMetrics    `candid:"memory_metrics"`
+	Cycles                 candid.Nat       `candid:"cycles"`
+	ReservedCycles         candid.Nat       `candid:"reserved_cycles"`
+	IdleCyclesBurnedPerDay candid.Nat       `candid:"idle_cycles_burned_per_day"`
+	QueryStats             QueryStats       `candid:"query_stats"`
+}
+
+// CanisterInfoArgs is the argument of canister_info.
+type CanisterInfoArgs struct {
+	CanisterID          principal.Principal `candid:"canister_id"`
+	NumRequestedChanges *uint64             `candid:"num_requested_changes"`
+}
+
+// FromUser and FromCanister say who made a change.
+type FromUser struct {
+	UserID principal.Principal `candid:"user_id"`
+}
+
+// FromCanister is the origin of a change that a canister made.
+type FromCanister struct {
+	CanisterID      principal.Principal `candid:"canister_id"`
+	CanisterVersion *uint64             `candid:"canister_version"`
+}
+
+// ChangeOrigin is change_origin.
+type ChangeOrigin struct {
+	candid.Variant
+	FromUser     *FromUser     `candid:"from_user"`
+	FromCanister *FromCanister `candid:"from_canister"`
+}
+
+// DeployMode is the mode of a code_deployment in the history.
+type DeployMode struct {
+	candid.Variant
+	Install   *candid.Null `candid:"install"`
+	Reinstall *candid.Null `candid:"reinstall"`
+	Upgrade   *candid.Null `candid:"upgrade"`
+}
+
+// Creation is the details of a canister's creation.
+type Creation struct {
+	Controllers []principal.Principal `candid:"controllers"`
+	EnvHash     *[]byte               `candid:"environment_variables_hash"`
+}
+
+// Deployment is the details of a code deployment.
+type Deployment struct {
+	Mode       DeployMode `candid:"mode"`
+	ModuleHash []byte     `candid:"module_hash"`
+}
+
+// ControllersChange is the details of a change of controllers.
+type ControllersChange struct {
+	Controllers []principal.Principal `candid:"controllers"`
+}
+
+// ChangeDetails is change_details, as far as changes happen here.
+type ChangeDetails struct {
+	candid.Variant
+	Creation          *Creation          `candid:"creation"`
+	CodeUninstall     *candid.Null       `candid:"code_uninstall"`
+	CodeDeployment    *Deployment        `candid:"code_deployment"`
+	ControllersChange *ControllersChange `candid:"controllers_change"`
+}
+
+// Change is an entry of a canister's history.
+type Change struct {
+	TimestampNanos  uint64        `candid:"timestamp_nanos"`
+	CanisterVersion uint64        `candid:"canister_version"`
+	Origin          ChangeOrigin  `candid:"origin"`
+	Details         ChangeDetails `candid:"details"`
+}
+
+// CanisterInfoResult is the result of canister_info.
+type CanisterInfoResult struct {
+	TotalNumChanges uint64                `candid:"total_num_changes"`
+	RecentChanges   []Change              `candid:"recent_changes"`
+	ModuleHash      *[]byte               `candid:"module_hash"`
+	Controllers     []principal.Principal `candid:"controllers"`
+}
+
+// CanisterMetadataArgs is the argument of canister_metadata.
+type CanisterMetadataArgs struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+	Name       string              `candid:"name"`
+}
+
+// CanisterMetadataResult is its result.
+type CanisterMetadataResult struct {
+	Value []byte `candid:"value"`
+}
+
+// EcdsaCurve is ecdsa_curve.
+type EcdsaCurve struct {
+	candid.Variant
+	Secp256k1 *candid.Null `candid:"secp256k1"`
+}
+
+// EcdsaKeyID names a master key.
+type EcdsaKeyID struct {
+	Curve EcdsaCurve `candid:"curve"`
+	Name  string     `candid:"name"`
+}
+
+// EcdsaPublicKeyArgs is the argument of ecdsa_public_key.
+type EcdsaPublicKeyArgs struct {
+	CanisterID     *principal.Principal `candid:"canister_id"`
+	DerivationPath [][]byte             `candid:"derivation_path"`
+	KeyID          EcdsaKeyID           `candid:"key_id"`
+}
+
+// EcdsaPublicKeyResult is its result: SEC1 compressed key and chain code.
+type EcdsaPublicKeyResult struct {
+	PublicKey []byte `candid:"public_key"`
+	ChainCode []byte `candid:"chain_code"`
+}
+
+// SignWithEcdsaArgs is the argument of sign_with_ecdsa.
+type SignWithEcdsaArgs struct {
+	MessageHash    []byte     `candid:"message_hash"`
+	DerivationPath [][]byte   `candid:"derivation_path"`
+	KeyID          EcdsaKeyID `candid:"key_id"`
+}
+
+// SignWithEcdsaResult is its result: 64 bytes r‖s.
+type SignWithEcdsaResult struct {
+	Signature []byte `candid:"signature"`
+}
+
+// NodeMetricsHistoryArgs is the argument of node_metrics_history.
+type NodeMetricsHistoryArgs struct {
+	SubnetID              principal.Principal `candid:"subnet_id"`
+	StartAtTimestampNanos uint64              `candid:"start_at_timestamp_nanos"`
+}
+
+// SubnetInfoArgs is the argument of subnet_info.
+type SubnetInfoArgs struct {
+	SubnetID principal.Principal `candid:"subnet_id"`
+}
+
+// SubnetInfoResult is its result.
+type SubnetInfoResult struct {
+	ReplicaVersion  string `candid:"replica_version"`
+	RegistryVersion uint64 `candid:"registry_version"`
+}
+
+// LogRecord is a line of a canister's log.
+type LogRecord struct {
+	Index          uint64 `candid:"idx"`
+	TimestampNanos uint64 `candid:"timestamp_nanos"`
+	Content        []byte `candid:"content"`
+}
+
+// FetchLogsResult is the result of fetch_canister_logs.
+type FetchLogsResult struct {
+	Records []LogRecord `candid:"canister_log_records"`
+}
