@@ -1,0 +1,95 @@
+package signing
+
+import (
+	"crypto/ed25519"
+	"fmt"
+
+	"fusion/chainkey"
+	"fusion/replica/genesis"
+)
+
+// Config is what all replicas agree on before the first block.
+type Config struct {
+	Genesis [32]byte            // hash of the genesis document
+	Nodes   []ed25519.PublicKey // node keys by node index
+	Keys    []string            // names of the keys to generate
+	Local   bool                // class local: shipped secret parameters are accepted
+
+	// SigningDeadline and KeygenDeadline are how many blocks the first attempt may take; each further one has twice as many,
+	// up to 64 times.
+	SigningDeadline uint64
+	KeygenDeadline  uint64
+	// Parallel caps the attempts at signatures that are active at once.
+	Parallel int
+
+	// QueueLimit is how many requests may be open per key. The default is 20, the Internet Computer's limit.
+	QueueLimit int
+	// MaxAttempts is after how many failed attempts a request is rejected. The default is 10.
+	MaxAttempts uint32
+	// RequestBlocks is after how many blocks an unanswered request is rejected in any case. The default is 100 × SigningDeadline.
+	RequestBlocks uint64
+	// DisputeBlocks is how long a complaint counts. The default is 5,000 blocks.
+	DisputeBlocks uint64
+}
+
+// FromGenesis reads the configuration out of a genesis document.
+func FromGenesis(doc *genesis.Doc) Config {
+	c := Config{Genesis: doc.Hash(), Keys: doc.Keys, Local: doc.Class == genesis.Local,
+		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel}
+	for _, n := range doc.Nodes {
+		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
+	}
+	return c
+}
+
+// EnsureDefaults fills fields that are zero.
+func (c *Config) EnsureDefaults() {
+	set := func(v *uint64, d uint64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.SigningDeadline, 60)
+	set(&c.KeygenDeadline, 600)
+	set(&c.RequestBlocks, 100*c.SigningDeadline)
+	set(&c.DisputeBlocks, 5000)
+	c.Parallel = max(c.Parallel, 1)
+	if c.QueueLimit == 0 {
+		c.QueueLimit = 20
+	}
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = 10
+	}
+}
+
+func (c *Config) validate() error {
+	if _, err := chainkey.Threshold(len(c.Nodes)); err != nil {
+		return fmt.Errorf("signing: %w", err)
+	}
+	for i, k := range c.Nodes {
+		if len(k) != ed25519.PublicKeySize {
+			return fmt.Errorf("signing: node %d's key has %d bytes", i, len(k))
+		}
+	}
+	for _, k := range c.Keys {
+		if k == "" || len(k) > maxKeyName {
+			return fmt.Errorf("signing: key name %q is empty or longer than %d bytes", k, maxKeyName)
+		}
+	}
+	return nil
+}
+
+// maxKeyName bounds a key's name, in bytes, as the genesis document does.
+const maxKeyName = 64
+
+// f is the number of faulty nodes that are tolerated.
+func (c *Config) f() int { return (len(c.Nodes) - 1) / 3 }
+
+// quorum is the size of a committee.
+func (c *Config) quorum() int { return 2*c.f() + 1 }
+
+// window is how many blocks an attempt may take.
+func window(base uint64, attempt uint32) uint64 { return base << min(attempt, 6) }
+
+// grace is how many blocks before its deadline a driver gives an attempt up, so that its complaint is ordered in time.
+func grace(window uint64) uint64 { return min(window/4, 10) }

@@ -1,0 +1,818 @@
+package signing
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"fusion/chainkey"
+	"fusion/chainkey/gg18"
+	"fusion/chainkey/keystore"
+	"fusion/chainkey/session"
+	"fusion/internal/codec"
+	"fusion/replica/payload"
+)
+
+// Transport moves messages between the nodes. Send must not block for long and may lose messages; what arrives at the other end,
+// with the sender authenticated, is given to Driver.Deliver.
+type Transport interface {
+	Send(to int, msg []byte)
+	Self() int
+}
+
+// CeremonyInfo names a ceremony in events.
+type CeremonyInfo struct {
+	Session   session.ID
+	Kind      session.Kind
+	Key       string
+	Request   uint64
+	Attempt   uint32
+	Committee []uint32
+}
+
+// Listener is told what happens. Nil fields are not called; the calls come from many goroutines, must not block, and must not
+// call the driver.
+type Listener struct {
+	// ParamsProgress is called about once a second while secret parameters are made.
+	ParamsProgress func(key string, elapsed time.Duration)
+	// CeremonyBegin and CeremonyEnd frame this node's part in a ceremony. The error's chain may hold a *session.Fault.
+	CeremonyBegin func(CeremonyInfo)
+	CeremonyEnd   func(c CeremonyInfo, took time.Duration, err error)
+	// ShareMissing says that an active key has no readable share here: restore it from a backup, or reshare, at once.
+	ShareMissing func(key string, err error)
+	// Halted says that this node's instance signs no more, and why. It is called once.
+	Halted func(reason string)
+	// ItemReady says that Pending has something new.
+	ItemReady func()
+}
+
+// DriverConfig describes a driver.
+type DriverConfig struct {
+	Machine   *Machine
+	NodeKey   ed25519.PrivateKey
+	Store     *keystore.Store
+	Transport Transport
+	// Cores is how many steps of ceremonies compute at once. The default is the number of CPUs.
+	Cores int
+	// Tick is how often sessions look for lost messages. The default is 250 ms.
+	Tick time.Duration
+	// Rand is the source of entropy. The default is crypto/rand.
+	Rand     io.Reader
+	Listener Listener
+	Log      *slog.Logger // the default discards
+}
+
+// Driver runs this node's part in the ceremonies of the committed state. Its methods may be called concurrently.
+type Driver struct {
+	cfg    DriverConfig
+	m      *Machine
+	self   int
+	nonce  [16]byte
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	cores  chan struct{}
+
+	mu         sync.Mutex
+	view       *View
+	ordered    bool   // the own incarnation was the newest once
+	halted     string // why, if it is
+	running    map[session.ID]*ceremony
+	early      [][]earlyMessage // by sender
+	own        []payload.Item   // made here, valid in view
+	others     []payload.Item   // gossiped, valid in view
+	unverified []unverifiedItem // gossiped, not valid in view, which may lag
+	making     map[string]bool  // keys whose parameters are being made
+	tidied     map[string]bool  // keys whose old shares were wiped
+}
+
+// Frames on the transport.
+const (
+	frameSession byte = 1 + iota
+	frameItem
+)
+
+// Bounds of what peers can make a driver keep.
+const (
+	maxEarly      = 64      // messages per sender for ceremonies that did not begin here yet
+	maxEarlyBytes = 8 << 10 // of one of them: before all have joined there are only ephemeral keys and their echo
+	maxUnverified = 256
+	maxOthers     = 1024
+	inboxSize     = 256
+	maxStale      = 8 // views after which an unverified item is given up
+)
+
+type earlyMessage struct {
+	id   session.ID
+	data []byte
+}
+
+type unverifiedItem struct {
+	item  payload.Item
+	views int
+}
+
+// NewDriver starts a driver. Close ends it.
+func NewDriver(cfg DriverConfig) (*Driver, error) {
+	if cfg.Cores == 0 {
+		cfg.Cores = runtime.NumCPU()
+	}
+	if cfg.Tick == 0 {
+		cfg.Tick = 250 * time.Millisecond
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Driver{cfg: cfg, m: cfg.Machine, self: cfg.Transport.Self(), cores: make(chan struct{}, cfg.Cores), running: map[session.ID]*ceremony{},
+		making: map[string]bool{}, tidied: map[string]bool{}}
+	n := len(d.m.cfg.Nodes)
+	if d.self < 0 || d.self >= n || !bytes.Equal(cfg.NodeKey.Public().(ed25519.PublicKey), d.m.cfg.Nodes[d.self]) {
+		return nil, fmt.Errorf("signing: the node key is not that of node %d", d.self)
+	}
+	if _, err := io.ReadFull(cfg.Rand, d.nonce[:]); err != nil {
+		return nil, fmt.Errorf("signing: drawing an incarnation: %w", err)
+	}
+	d.early = make([][]earlyMessage, n)
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.wg.Add(1)
+	go d.regossip()
+	return d, nil
+}
+
+// Close stops all ceremonies and waits for them.
+func (d *Driver) Close() {
+	d.cancel()
+	d.wg.Wait()
+}
+
+// Reconcile makes the running ceremonies those of a committed state. Call it with the newest view after each commit; views may be
+// skipped, and the same one may come twice.
+func (d *Driver) Reconcile(v *View) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return
+	}
+	d.view = v
+	d.sift()
+	d.announce()
+	if d.halted != "" {
+		return
+	}
+	wanted := map[session.ID]*ceremony{}
+	for _, name := range d.m.cfg.Keys {
+		k, _ := load[keyRecord](v.state, keyPrefix+name)
+		switch k.Status {
+		case KeyGenerating, KeyActivating:
+			d.revote(name, &k)
+			d.want(wanted, d.m.keyContext(name, &k), &k.Attempt, d.m.cfg.KeygenDeadline, [32]byte{}, keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number})
+		case KeyActive:
+			d.tidy(name, &k)
+		}
+	}
+	ids, all := requests(v.state)
+	for i, q := range all {
+		if q.Status == RequestActive {
+			k, _ := load[keyRecord](v.state, keyPrefix+q.Key)
+			chain := ChainCode(d.m.cfg.Genesis, q.Key, [33]byte(k.Public))
+			d.want(wanted, d.m.context(ids[i], &q, &q.Current, k.Epoch), &q.Current, d.m.cfg.SigningDeadline, chain,
+				keystore.Generation{Key: q.Key, Epoch: k.Epoch, Attempt: k.Attempt.Number})
+		}
+	}
+	for id, c := range d.running {
+		if wanted[id] == nil {
+			c.cancel()
+			delete(d.running, id)
+		}
+	}
+	for id, c := range wanted {
+		if old := d.running[id]; old != nil {
+			c = old
+		} else {
+			d.begin(c)
+		}
+		if v.Height+c.grace >= c.deadline {
+			c.giveUp()
+		}
+	}
+}
+
+// want notes an attempt that this boot of this node is a member of.
+func (d *Driver) want(wanted map[session.ID]*ceremony, c session.Context, a *attemptRecord, base uint64, chain [32]byte, g keystore.Generation) {
+	seat := slices.Index(a.Committee, uint32(d.self))
+	if seat < 0 || c.Committee[seat].Incarnation != d.nonce {
+		return
+	}
+	id := c.ID()
+	w := window(base, a.Number)
+	wanted[id] = &ceremony{d: d, id: id, context: c, seat: seat, chain: chain, generation: g, deadline: a.Deadline, grace: grace(w),
+		punctual: d.view.Height <= a.Started+w/4,
+		inbox:    make(chan inbound, inboxSize), late: make(chan struct{})}
+}
+
+// begin starts a ceremony and hands it what came early.
+func (d *Driver) begin(c *ceremony) {
+	c.ctx, c.cancel = context.WithCancel(d.ctx)
+	d.running[c.id] = c
+	for from, list := range d.early {
+		d.early[from] = slices.DeleteFunc(list, func(m earlyMessage) bool {
+			if m.id == c.id {
+				c.push(from, m.data)
+			}
+			return m.id == c.id
+		})
+	}
+	d.wg.Add(1)
+	go c.run()
+}
+
+// announce sees to the own incarnation.
+func (d *Driver) announce() {
+	rec := d.m.node(d.view.state, d.self)
+	switch {
+	case d.halted != "":
+	case bytes.Equal(rec.Incarnation, d.nonce[:]):
+		d.ordered = true
+	case d.ordered:
+		d.halt(fmt.Sprintf("a newer instance of node %d has announced itself (boot %d): two machines run with one node key, or this one was restarted elsewhere", d.self, rec.Number))
+	case d.paramsReady():
+		v := Incarnation{Node: uint32(d.self), Number: rec.Number + 1, Nonce: d.nonce[:]}
+		for _, it := range d.own {
+			if it.Kind == payload.Incarnation {
+				return // sift would have removed one that is out of date
+			}
+		}
+		v.Signature = d.m.cfg.sign(d.cfg.NodeKey, "incarnation", v)
+		d.offer(item(payload.Incarnation, v))
+	}
+}
+
+// paramsReady makes sure that secret parameters for all keys to come are at hand before this node announces itself, since the
+// announcement of the last node starts the key generation.
+func (d *Driver) paramsReady() bool {
+	if d.m.cfg.Local || !d.m.scheme.NeedsParams() {
+		return true
+	}
+	ready := true
+	for _, name := range d.m.cfg.Keys {
+		k, _ := load[keyRecord](d.view.state, keyPrefix+name)
+		if k.Status == KeyActive {
+			continue
+		}
+		g := keystore.Generation{Key: name, Epoch: k.Epoch}
+		if params, err := d.cfg.Store.Params(g); err == nil {
+			params.Wipe()
+			continue
+		}
+		ready = false
+		if len(d.making) == 0 { // one after the other
+			d.making[name] = true
+			d.wg.Add(1)
+			go d.makeParams(g)
+		}
+	}
+	return ready
+}
+
+func (d *Driver) makeParams(g keystore.Generation) {
+	defer d.wg.Done()
+	d.cfg.Log.Info("making secret parameters; this takes 10 to 90 seconds of CPU time", "key", g.Key)
+	params, err := gg18.NewParams(d.ctx, d.cfg.Cores, func(elapsed time.Duration) {
+		if f := d.cfg.Listener.ParamsProgress; f != nil {
+			f(g.Key, elapsed)
+		}
+	})
+	if err == nil {
+		err = d.cfg.Store.PutParams(g, params)
+		params.Wipe()
+	}
+	if err != nil && d.ctx.Err() == nil {
+		d.cfg.Log.Error("secret parameters", "key", g.Key, "err", err)
+	}
+	d.mu.Lock()
+	delete(d.making, g.Key)
+	v := d.view
+	d.mu.Unlock()
+	if err == nil {
+		d.Reconcile(v)
+	}
+}
+
+// revote votes for a share that a crash left stored but not voted for.
+func (d *Driver) revote(name string, k *keyRecord) {
+	if len(k.Votes[d.self].Public) != 0 {
+		return
+	}
+	for _, it := range d.own {
+		if it.Kind == payload.KeyVote {
+			return
+		}
+	}
+	g := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
+	transcript, share, err := d.share(g)
+	if err != nil {
+		return // not finished yet
+	}
+	defer share.Wipe()
+	d.vote(g, share.PublicKey(), transcript)
+}
+
+func (d *Driver) vote(g keystore.Generation, public [33]byte, transcript [32]byte) {
+	v := KeyVote{Key: g.Key, Epoch: g.Epoch, Attempt: g.Attempt, Node: uint32(d.self), Public: public[:], Transcript: transcript[:]}
+	v.Signature = d.m.cfg.sign(d.cfg.NodeKey, "key vote", v)
+	d.offer(item(payload.KeyVote, v))
+}
+
+// share loads a stored share. The blob is the transcript's hash and then the scheme's encoding.
+func (d *Driver) share(g keystore.Generation) (transcript [32]byte, share chainkey.Share, err error) {
+	scheme, blob, err := d.cfg.Store.Share(g)
+	if err != nil {
+		return transcript, nil, err
+	}
+	defer blob.Wipe()
+	if scheme != d.m.scheme.Name() || len(blob) < 32 {
+		return transcript, nil, fmt.Errorf("share of %v is of scheme %q, want %q", g, scheme, d.m.scheme.Name())
+	}
+	copy(transcript[:], blob)
+	share, err = d.m.scheme.DecodeShare(blob[32:])
+	return transcript, share, err
+}
+
+// tidy wipes, once, what an active key has left behind: shares of abandoned attempts, and its parameters, which are in the share.
+func (d *Driver) tidy(name string, k *keyRecord) {
+	if d.tidied[name] {
+		return
+	}
+	d.tidied[name] = true
+	active := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
+	_, share, err := d.share(active)
+	if err == nil {
+		if got := share.PublicKey(); !bytes.Equal(got[:], k.Public) {
+			err = fmt.Errorf("the share is of key %x, not %x", got, k.Public)
+		}
+		share.Wipe()
+	}
+	if err != nil {
+		d.cfg.Log.Error("the share of an active key is missing: restore it or reshare", "key", name, "err", err)
+		if f := d.cfg.Listener.ShareMissing; f != nil {
+			f(name, err)
+		}
+		return // wipe nothing while something is wrong
+	}
+	list, err := d.cfg.Store.Shares()
+	if err == nil {
+		for _, g := range list {
+			if g.Key == name && g.Epoch == k.Epoch && g.Attempt != k.Attempt.Number {
+				err = errors.Join(err, d.cfg.Store.WipeShare(g))
+			}
+		}
+		err = errors.Join(err, d.cfg.Store.WipeParams(active))
+	}
+	if err != nil {
+		d.cfg.Log.Error("wiping old shares", "key", name, "err", err)
+	}
+}
+
+// halt ends this instance's signing for good.
+func (d *Driver) halt(reason string) {
+	if d.halted != "" {
+		return
+	}
+	d.halted = reason
+	d.own = nil
+	for id, c := range d.running {
+		c.cancel()
+		delete(d.running, id)
+	}
+	d.cfg.Log.Error("signing halted", "reason", reason)
+	if f := d.cfg.Listener.Halted; f != nil {
+		f(reason)
+	}
+}
+
+// Halted returns why this instance signs no more, or an empty string.
+func (d *Driver) Halted() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.halted
+}
+
+// sift drops items that the view has made moot and takes in gossip that it has made valid.
+func (d *Driver) sift() {
+	valid := func(it payload.Item) bool { return d.m.Check(d.view.state, it) == nil }
+	d.own = slices.DeleteFunc(d.own, func(it payload.Item) bool { return !valid(it) })
+	d.others = slices.DeleteFunc(d.others, func(it payload.Item) bool { return !valid(it) })
+	waiting := d.unverified
+	d.unverified = nil
+	for _, u := range waiting {
+		if valid(u.item) {
+			d.others = append(d.others, u.item)
+		} else if u.views++; u.views < maxStale {
+			d.unverified = append(d.unverified, u)
+		}
+	}
+}
+
+// offer takes an item made here. The lock is held.
+func (d *Driver) offer(it payload.Item) {
+	if d.halted != "" {
+		return
+	}
+	d.own = append(d.own, it)
+	d.spread(it)
+	if f := d.cfg.Listener.ItemReady; f != nil {
+		f()
+	}
+}
+
+func (d *Driver) spread(it payload.Item) {
+	msg := append([]byte{frameItem, byte(it.Kind)}, it.Body...)
+	for node := range d.m.cfg.Nodes {
+		if node != d.self {
+			d.cfg.Transport.Send(node, msg)
+		}
+	}
+}
+
+// regossip repeats own items, which messages lost or a restarted peer may lack, until a block has them.
+func (d *Driver) regossip() {
+	defer d.wg.Done()
+	tick := time.NewTicker(8 * d.cfg.Tick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-tick.C:
+			d.mu.Lock()
+			for _, it := range d.own {
+				d.spread(it)
+			}
+			d.mu.Unlock()
+		}
+	}
+}
+
+// Pending returns the items that the next block should carry, valid in the newest view, at most one result per request, by kind.
+func (d *Driver) Pending() []payload.Item {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.view == nil {
+		return nil
+	}
+	var out []payload.Item
+	seen := map[string]bool{}
+	for _, it := range slices.Concat(d.own, d.others) {
+		id := string(it.Body)
+		if it.Kind == payload.Signature {
+			r, err := decodeItem[Result](it.Body)
+			if err != nil {
+				continue
+			}
+			id = fmt.Sprint("request ", r.Request)
+		}
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, it)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b payload.Item) int { return int(a.Kind) - int(b.Kind) })
+	return out
+}
+
+// Deliver takes a message from another node, as the transport authenticated it.
+func (d *Driver) Deliver(from int, msg []byte) {
+	if from < 0 || from >= len(d.m.cfg.Nodes) || from == d.self || len(msg) < 2 {
+		return
+	}
+	switch msg[0] {
+	case frameSession:
+		d.deliverSession(from, msg[1:])
+	case frameItem:
+		d.deliverItem(payload.Item{Kind: payload.Kind(msg[1]), Body: bytes.Clone(msg[2:])})
+	}
+}
+
+func (d *Driver) deliverSession(from int, data []byte) {
+	id, err := session.Peek(data)
+	if err != nil {
+		d.cfg.Log.Debug("ceremony message ignored", "from", from, "err", err)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.running[id]; c != nil {
+		c.push(from, data)
+		return
+	}
+	if len(data) <= maxEarlyBytes && d.halted == "" {
+		list := append(d.early[from], earlyMessage{id, bytes.Clone(data)})
+		d.early[from] = list[max(0, len(list)-maxEarly):]
+	}
+}
+
+func (d *Driver) deliverItem(it payload.Item) {
+	if len(it.Body) > maxItemBytes {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	same := func(o payload.Item) bool { return o.Kind == it.Kind && bytes.Equal(o.Body, it.Body) }
+	if slices.ContainsFunc(d.others, same) || slices.ContainsFunc(d.own, same) || slices.ContainsFunc(d.unverified, func(u unverifiedItem) bool { return same(u.item) }) {
+		return
+	}
+	if d.view != nil && d.m.Check(d.view.state, it) == nil {
+		if len(d.others) < maxOthers {
+			d.others = append(d.others, it)
+			if f := d.cfg.Listener.ItemReady; f != nil {
+				f()
+			}
+		}
+		return
+	}
+	d.unverified = append(d.unverified, unverifiedItem{it, 0})
+	d.unverified = d.unverified[max(0, len(d.unverified)-maxUnverified):]
+}
+
+// ceremony is this node's part in one attempt, in a goroutine of its own.
+type ceremony struct {
+	d          *Driver
+	id         session.ID
+	context    session.Context
+	seat       int
+	chain      [32]byte
+	generation keystore.Generation
+	deadline   uint64
+	grace      uint64
+	// punctual says that this node began early enough to call others silent. One that was catching up is itself the laggard.
+	punctual bool
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	inbox  chan inbound
+	late   chan struct{}
+	once   sync.Once
+}
+
+type inbound struct {
+	seat int
+	data []byte
+}
+
+// giveUp tells the ceremony that its deadline is near.
+func (c *ceremony) giveUp() { c.once.Do(func() { close(c.late) }) }
+
+// push queues a message. A full inbox loses it; the session asks again.
+func (c *ceremony) push(from int, data []byte) {
+	seat := slices.IndexFunc(c.context.Committee, func(s session.Seat) bool { return s.Node == uint32(from) })
+	if seat < 0 {
+		return
+	}
+	select {
+	case c.inbox <- inbound{seat, bytes.Clone(data)}:
+	default:
+	}
+}
+
+func (c *ceremony) info() CeremonyInfo {
+	info := CeremonyInfo{Session: c.id, Kind: c.context.Kind, Key: c.context.Key, Request: c.context.Request, Attempt: c.context.Attempt}
+	for _, s := range c.context.Committee {
+		info.Committee = append(info.Committee, s.Node)
+	}
+	return info
+}
+
+// compute runs a step within the CPU budget. It reports false when the ceremony was stopped first.
+func (c *ceremony) compute(step func()) bool {
+	select {
+	case c.d.cores <- struct{}{}:
+		defer func() { <-c.d.cores }()
+		if c.ctx.Err() != nil {
+			return false
+		}
+		step()
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+var errGaveUp = errors.New("given up before the deadline")
+
+func (c *ceremony) run() {
+	defer c.d.wg.Done()
+	defer c.cancel()
+	start := time.Now()
+	if f := c.d.cfg.Listener.CeremonyBegin; f != nil {
+		f(c.info())
+	}
+	var ended bool
+	end := func(err error) {
+		if ended {
+			return
+		}
+		ended = true
+		level := slog.LevelInfo
+		if err != nil {
+			level = slog.LevelWarn
+		}
+		c.d.cfg.Log.Log(context.Background(), level, "ceremony ended", "kind", c.context.Kind.String(), "key", c.context.Key, "request", c.context.Request,
+			"attempt", c.context.Attempt, "session", c.id.String(), "took", time.Since(start).Round(time.Millisecond), "err", err)
+		if f := c.d.cfg.Listener.CeremonyEnd; f != nil {
+			f(c.info(), time.Since(start), err)
+		}
+	}
+	// Before the first message: a machine that crashes now never joins this session again.
+	if err := c.d.cfg.Store.Join(c.id); err != nil {
+		end(err)
+		return
+	}
+	var protocol chainkey.Protocol
+	var s *session.Session
+	var err error
+	if !c.compute(func() {
+		if protocol, err = c.protocol(); err == nil {
+			s, err = session.New(session.Config{ID: c.id, Seat: c.seat, Keys: c.nodeKeys(), Rand: c.d.cfg.Rand, Protocol: protocol,
+				Sign: func(b []byte) []byte { return ed25519.Sign(c.d.cfg.NodeKey, b) }})
+		}
+	}) {
+		end(context.Canceled)
+		return
+	}
+	if err != nil {
+		end(err)
+		return
+	}
+	defer s.Close()
+
+	var aborted *session.Fault
+	// handle does what a step asked for. It reports whether this member goes on, be it to help others.
+	handle := func(fx session.Effects) bool {
+		for _, m := range fx.Send {
+			c.d.cfg.Transport.Send(int(c.context.Committee[m.To].Node), append([]byte{frameSession}, m.Data...))
+		}
+		switch {
+		case fx.Done:
+			err := c.finish(s, protocol)
+			end(err)
+			return err == nil
+		case fx.Fault != nil && fx.Fault.Reason == session.Aborted:
+			aborted = fx.Fault // its own complaint should come; if not, see giving up
+			end(fx.Fault)
+		case fx.Fault != nil:
+			end(fx.Fault)
+			c.complain(fx.Fault)
+			return false
+		}
+		return true
+	}
+	var fx session.Effects
+	if !c.compute(func() { fx = s.Start() }) || !handle(fx) {
+		end(context.Canceled)
+		return
+	}
+	tick := time.NewTicker(c.d.cfg.Tick)
+	defer tick.Stop()
+	for {
+		fx = session.Effects{}
+		select {
+		case <-c.ctx.Done():
+			end(context.Canceled)
+			return
+		case m := <-c.inbox:
+			if !c.compute(func() { fx, err = s.Deliver(m.seat, m.data) }) {
+				end(context.Canceled)
+				return
+			}
+			if err != nil {
+				c.d.cfg.Log.Debug("ceremony message refused", "session", c.id.String(), "seat", m.seat, "err", err)
+			}
+		case <-tick.C:
+			fx = s.Tick()
+		case <-c.late:
+			if aborted != nil {
+				c.complain(&session.Fault{Reason: session.Silent, Seats: []int{aborted.By}, Detail: aborted.Detail})
+			} else if !ended {
+				fault := s.Blame()
+				if len(fault.Seats) > 0 && c.punctual {
+					c.complain(fault)
+				}
+				end(fmt.Errorf("%w: %w", errGaveUp, fault))
+			}
+			return
+		}
+		if !handle(fx) {
+			return
+		}
+	}
+}
+
+func (c *ceremony) nodeKeys() []ed25519.PublicKey {
+	var keys []ed25519.PublicKey
+	for _, s := range c.context.Committee {
+		keys = append(keys, c.d.m.cfg.Nodes[s.Node])
+	}
+	return keys
+}
+
+// protocol prepares the scheme's part.
+func (c *ceremony) protocol() (chainkey.Protocol, error) {
+	cfg, scheme := &c.d.m.cfg, c.d.m.scheme
+	if c.context.Kind == session.KeyGeneration {
+		threshold, err := chainkey.Threshold(len(cfg.Nodes))
+		if err != nil {
+			return nil, err
+		}
+		g := chainkey.Generate{Session: c.id, Seat: c.seat, Seats: len(cfg.Nodes), Threshold: threshold, AllowLocal: cfg.Local, Rand: c.d.cfg.Rand}
+		if scheme.NeedsParams() {
+			if cfg.Local {
+				g.Params, err = gg18.LocalParams(c.d.self)
+			} else {
+				g.Params, err = c.d.cfg.Store.Params(c.generation)
+			}
+			if err != nil {
+				return nil, err
+			}
+			defer g.Params.Wipe()
+		}
+		return scheme.Generate(g)
+	}
+	_, share, err := c.d.share(c.generation)
+	if err != nil {
+		return nil, err
+	}
+	defer share.Wipe()
+	var committee []int
+	for _, s := range c.context.Committee {
+		committee = append(committee, int(s.Node))
+	}
+	return scheme.Sign(chainkey.Sign{Session: c.id, Share: share, Committee: committee, Seat: c.seat, Path: c.context.Path, ChainCode: c.chain,
+		Hash: c.context.Message, Rand: c.d.cfg.Rand})
+}
+
+// finish publishes what the ceremony made.
+func (c *ceremony) finish(s *session.Session, protocol chainkey.Protocol) error {
+	switch p := protocol.(type) {
+	case chainkey.Generation:
+		share, err := p.Share()
+		if err != nil {
+			return err
+		}
+		defer share.Wipe()
+		transcript := s.Transcript()
+		encoded := share.Encode()
+		defer encoded.Wipe()
+		blob := append(chainkey.Secret(transcript[:]), encoded...)
+		defer blob.Wipe()
+		// The vote promises that the share survives a crash, so it is stored first.
+		if err := c.d.cfg.Store.PutShare(c.generation, c.d.m.scheme.Name(), blob); err != nil {
+			return err
+		}
+		c.d.mu.Lock()
+		defer c.d.mu.Unlock()
+		c.d.vote(c.generation, share.PublicKey(), transcript)
+		return nil
+	case chainkey.Signing:
+		signature, err := p.Signature()
+		if err != nil {
+			return err
+		}
+		c.d.mu.Lock()
+		defer c.d.mu.Unlock()
+		c.d.offer(item(payload.Signature, Result{Request: c.context.Request, Signature: signature[:]}))
+		return nil
+	}
+	return fmt.Errorf("a protocol that is neither generation nor signature: %T", protocol)
+}
+
+// complain offers a complaint for a block.
+func (c *ceremony) complain(f *session.Fault) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	if f.Reason == session.Cloned {
+		c.d.halt(f.Detail)
+		return
+	}
+	v := Complaint{Request: c.context.Request, Attempt: c.context.Attempt, Node: uint32(c.d.self), Reason: f.Reason, Evidence: f.Evidence}
+	if c.context.Kind == session.KeyGeneration {
+		v.Key, v.Request = c.context.Key, 0
+	}
+	for _, seat := range f.Seats {
+		v.Accused = append(v.Accused, c.context.Committee[seat].Node)
+	}
+	slices.Sort(v.Accused)
+	v.Signature = c.d.m.cfg.sign(c.d.cfg.NodeKey, "complaint", v)
+	c.d.offer(payload.Item{Kind: payload.Complaint, Body: codec.Marshal(v)})
+}

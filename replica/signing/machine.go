@@ -1,0 +1,630 @@
+package signing
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fusion/chainkey"
+	"fusion/chainkey/derive"
+	"fusion/chainkey/gg18"
+	"fusion/chainkey/session"
+	"fusion/chainkey/solo"
+	"fusion/internal/kv"
+	"fusion/replica/payload"
+)
+
+var (
+	// ErrUnknownKey says that the subnet has no key of that name.
+	ErrUnknownKey = errors.New("unknown key")
+	// ErrKeyNotReady says that the key is still being generated.
+	ErrKeyNotReady = errors.New("key is not ready")
+	// ErrQueueFull says that a key has as many open requests as it may have.
+	ErrQueueFull = errors.New("too many open signature requests")
+	// ErrRequest says that a request cannot be served as it is.
+	ErrRequest = errors.New("invalid signature request")
+)
+
+// Bounds of a request's derivation path: the Internet Computer's count of elements, and as many bytes as a message's proof of
+// membership in a session should hold.
+const (
+	maxPath      = 255
+	maxPathBytes = 16 << 10
+)
+
+// Request asks for an ECDSA signature.
+type Request struct {
+	ID       uint64 // unique for ever
+	Key      string
+	Canister []byte // principal of the caller, the first element of the full derivation path
+	Path     [][]byte
+	Hash     [32]byte
+	Height   uint64 // of the block that orders it
+}
+
+// Response ends a request: with a signature (r ‖ s, 64 bytes), or with a reject of the Internet Computer's codes.
+type Response struct {
+	ID            uint64
+	Signature     []byte
+	RejectCode    int
+	RejectMessage string
+}
+
+// sysTransient is the Internet Computer's reject code for failures that may pass.
+const sysTransient = 2
+
+// Key is a key that signs.
+type Key struct {
+	Name      string
+	PublicKey [33]byte
+	ChainCode [32]byte
+}
+
+// Machine is the deterministic half. It is immutable and may be used concurrently, each call with its own store.
+type Machine struct {
+	cfg    Config
+	scheme chainkey.Scheme
+}
+
+// NewMachine makes the machine of a network.
+func NewMachine(cfg Config) (*Machine, error) {
+	cfg.EnsureDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	m := &Machine{cfg: cfg, scheme: gg18.Scheme{}}
+	if len(cfg.Nodes) == 1 {
+		m.scheme = solo.Scheme{}
+	}
+	return m, nil
+}
+
+// ChainCode is the chain code of a master key: a hash of public data, since a chain code need not be secret. It outlives
+// resharing, which changes neither the public key nor the name.
+func ChainCode(genesis [32]byte, name string, public [33]byte) [32]byte {
+	h := sha256.New()
+	h.Write([]byte("fusion/signing/chain code\x00"))
+	h.Write(genesis[:])
+	h.Write(public[:])
+	h.Write([]byte(name))
+	return [32]byte(h.Sum(nil))
+}
+
+// Keys returns the keys that sign, in the order of the genesis document.
+func (m *Machine) Keys(r kv.Reader) []Key {
+	var keys []Key
+	for _, name := range m.cfg.Keys {
+		if k, ok := m.key(r, name); ok {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func (m *Machine) key(r kv.Reader, name string) (Key, bool) {
+	rec, ok := load[keyRecord](r, keyPrefix+name)
+	if !ok || rec.Status != KeyActive {
+		return Key{}, false
+	}
+	public := [33]byte(rec.Public)
+	return Key{name, public, ChainCode(m.cfg.Genesis, name, public)}, true
+}
+
+// Submit opens a request. After an error nothing has changed, and the caller rejects the call.
+func (m *Machine) Submit(s kv.Store, r Request) error {
+	if !slices.Contains(m.cfg.Keys, r.Key) {
+		return fmt.Errorf("%w %q", ErrUnknownKey, r.Key)
+	}
+	if _, ok := m.key(s, r.Key); !ok {
+		return fmt.Errorf("%w: %q is still being generated", ErrKeyNotReady, r.Key)
+	}
+	size := 0
+	for _, e := range r.Path {
+		size += len(e)
+	}
+	if len(r.Path) > maxPath || size > maxPathBytes {
+		return fmt.Errorf("%w: a derivation path of %d elements and %d bytes", ErrRequest, len(r.Path), size)
+	}
+	if _, dup := s.Get([]byte(requestKey(r.ID))); dup {
+		return fmt.Errorf("%w: id %d is in use", ErrRequest, r.ID)
+	}
+	open := 0
+	_, all := requests(s)
+	for _, o := range all {
+		if o.Key == r.Key {
+			open++
+		}
+	}
+	if open >= m.cfg.QueueLimit {
+		return fmt.Errorf("%w for key %q: %d", ErrQueueFull, r.Key, open)
+	}
+	save(s, requestKey(r.ID), requestRecord{Key: r.Key, Canister: r.Canister, Path: r.Path, Hash: r.Hash[:], Height: r.Height})
+	return nil
+}
+
+// NeedBeacon lists the heights, ascending, whose beacon an open request waits for.
+func (m *Machine) NeedBeacon(r kv.Reader) []uint64 {
+	var heights []uint64
+	_, all := requests(r)
+	for _, q := range all {
+		if q.Status == RequestWaiting {
+			heights = append(heights, q.Height+1)
+		}
+	}
+	slices.Sort(heights)
+	return slices.Compact(heights)
+}
+
+// Busy reports whether time must go on, by empty blocks if need be: a request is open or a key is not active.
+func (m *Machine) Busy(r kv.Reader) bool {
+	if len(m.Keys(r)) < len(m.cfg.Keys) {
+		return true
+	}
+	ids, _ := requests(r)
+	return len(ids) > 0
+}
+
+// Check judges one item of a proposed block against the committed state. It is what Apply relies on.
+func (m *Machine) Check(r kv.Reader, it payload.Item) error {
+	switch it.Kind {
+	case payload.Incarnation:
+		_, err := m.checkIncarnation(r, it.Body)
+		return err
+	case payload.KeyVote:
+		_, _, err := m.checkVote(r, it.Body)
+		return err
+	case payload.Complaint:
+		_, err := m.checkComplaint(r, it.Body)
+		return err
+	case payload.Signature:
+		_, err := m.checkResult(r, it.Body)
+		return err
+	}
+	return fmt.Errorf("%w: %v is not of this package", ErrItem, it.Kind)
+}
+
+// Apply applies one item of the block at height. An item that does not pass Check, because an earlier one of the same block
+// made it moot, changes nothing.
+func (m *Machine) Apply(s kv.Store, height uint64, it payload.Item) []Response {
+	switch it.Kind {
+	case payload.Incarnation:
+		if v, err := m.checkIncarnation(s, it.Body); err == nil {
+			m.applyIncarnation(s, height, v)
+		}
+	case payload.KeyVote:
+		if v, rec, err := m.checkVote(s, it.Body); err == nil {
+			m.applyVote(s, height, v, rec)
+		}
+	case payload.Complaint:
+		if v, err := m.checkComplaint(s, it.Body); err == nil {
+			m.applyComplaint(s, height, v)
+		}
+	case payload.Signature:
+		if v, err := m.checkResult(s, it.Body); err == nil {
+			return m.applyResult(s, v)
+		}
+	}
+	return nil
+}
+
+func (m *Machine) node(r kv.Reader, node int) nodeRecord {
+	rec, _ := load[nodeRecord](r, nodeKey(node))
+	return rec
+}
+
+func (m *Machine) checkIncarnation(r kv.Reader, body []byte) (*Incarnation, error) {
+	v, err := decodeItem[Incarnation](body)
+	if err != nil {
+		return nil, err
+	}
+	unsigned := *v
+	unsigned.Signature = nil
+	if err := m.cfg.authentic(v.Node, "incarnation", unsigned, v.Signature); err != nil {
+		return nil, err
+	}
+	if rec := m.node(r, int(v.Node)); v.Number != rec.Number+1 || len(v.Nonce) != 16 || bytes.Equal(v.Nonce, rec.Incarnation) {
+		return nil, fmt.Errorf("%w: incarnation %d of node %d after %d", ErrItem, v.Number, v.Node, rec.Number)
+	}
+	return v, nil
+}
+
+func (m *Machine) applyIncarnation(s kv.Store, height uint64, v *Incarnation) {
+	rec := m.node(s, int(v.Node))
+	rec.Number, rec.Incarnation = v.Number, v.Nonce
+	save(s, nodeKey(int(v.Node)), rec)
+	// Attempts that the earlier boot may have joined are over.
+	why := fmt.Sprintf("node %d restarted", v.Node)
+	ids, all := requests(s)
+	for i, q := range all {
+		if q.Status == RequestActive && slices.Contains(q.Current.Committee, v.Node) {
+			m.suspect(s, height, int(v.Node))
+			m.failAttempt(s, ids[i], &q, why)
+		}
+	}
+	for _, name := range m.cfg.Keys {
+		if k, ok := load[keyRecord](s, keyPrefix+name); ok && k.Status == KeyGenerating {
+			m.failKey(s, height, name, &k, why)
+		}
+	}
+}
+
+func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, error) {
+	v, err := decodeItem[KeyVote](body)
+	if err != nil {
+		return nil, nil, err
+	}
+	unsigned := *v
+	unsigned.Signature = nil
+	if err := m.cfg.authentic(v.Node, "key vote", unsigned, v.Signature); err != nil {
+		return nil, nil, err
+	}
+	rec, ok := load[keyRecord](r, keyPrefix+v.Key)
+	if !ok || !slices.Contains(m.cfg.Keys, v.Key) || rec.Status != KeyGenerating && rec.Status != KeyActivating || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
+		return nil, nil, fmt.Errorf("%w: vote for key %q, epoch %d, attempt %d, which is not being generated", ErrItem, v.Key, v.Epoch, v.Attempt)
+	}
+	if len(rec.Votes[v.Node].Public) != 0 {
+		return nil, nil, fmt.Errorf("%w: node %d voted before", ErrItem, v.Node)
+	}
+	if len(v.Public) != 33 || len(v.Transcript) != 32 {
+		return nil, nil, fmt.Errorf("%w: a vote with a key of %d bytes", ErrItem, len(v.Public))
+	}
+	if _, err := derive.Secp256k1([33]byte(v.Public), [32]byte{}, nil); err != nil {
+		return nil, nil, fmt.Errorf("%w: vote of node %d: %w", ErrItem, v.Node, err)
+	}
+	return v, &rec, nil
+}
+
+func (m *Machine) applyVote(s kv.Store, height uint64, v *KeyVote, rec *keyRecord) {
+	rec.Votes[v.Node] = voteRecord{Public: v.Public, Transcript: v.Transcript}
+	rec.Status = KeyActivating
+	all := true
+	for node, other := range rec.Votes {
+		if len(other.Public) == 0 {
+			all = false
+		} else if !bytes.Equal(other.Public, v.Public) || !bytes.Equal(other.Transcript, v.Transcript) {
+			m.failKey(s, height, v.Key, rec, fmt.Sprintf("nodes %d and %d hold different keys", node, v.Node))
+			return
+		}
+	}
+	if all {
+		rec.Status, rec.Public, rec.Activated, rec.Votes = KeyActive, v.Public, height, nil
+	}
+	save(s, keyPrefix+v.Key, *rec)
+}
+
+// failKey abandons an attempt. The next one starts after a pause that doubles.
+func (m *Machine) failKey(s kv.Store, height uint64, name string, rec *keyRecord, why string) {
+	rec.Status, rec.Votes = KeyPending, nil
+	rec.Attempt.Failure = why
+	rec.NotBefore = height + 1<<min(rec.Attempt.Number, 8)
+	rec.Attempt.Number++
+	save(s, keyPrefix+name, *rec)
+}
+
+// context is what an attempt at a request binds its session to.
+func (m *Machine) context(id uint64, q *requestRecord, a *attemptRecord, epoch uint64) session.Context {
+	c := session.Context{Genesis: m.cfg.Genesis, Key: q.Key, Scheme: m.scheme.Name(), Kind: session.Signature, Request: id, Attempt: a.Number,
+		Epoch: epoch, Message: [32]byte(q.Hash), Path: derive.Path(q.Canister, q.Path...)}
+	c.Committee = seats(a)
+	return c
+}
+
+func (m *Machine) keyContext(name string, k *keyRecord) session.Context {
+	return session.Context{Genesis: m.cfg.Genesis, Key: name, Scheme: m.scheme.Name(), Kind: session.KeyGeneration, Attempt: k.Attempt.Number,
+		Epoch: k.Epoch, Committee: seats(&k.Attempt)}
+}
+
+func seats(a *attemptRecord) []session.Seat {
+	var out []session.Seat
+	for i, node := range a.Committee {
+		out = append(out, session.Seat{Node: node, Incarnation: [16]byte(a.Incarnations[i])})
+	}
+	return out
+}
+
+func (m *Machine) checkComplaint(r kv.Reader, body []byte) (*Complaint, error) {
+	v, err := decodeItem[Complaint](body)
+	if err != nil {
+		return nil, err
+	}
+	unsigned := *v
+	unsigned.Signature = nil
+	if err := m.cfg.authentic(v.Node, "complaint", unsigned, v.Signature); err != nil {
+		return nil, err
+	}
+	var attempt *attemptRecord
+	var id session.ID
+	if v.Key != "" {
+		k, ok := load[keyRecord](r, keyPrefix+v.Key)
+		if !ok || k.Status != KeyGenerating && k.Status != KeyActivating || k.Attempt.Number != v.Attempt || v.Request != 0 {
+			return nil, fmt.Errorf("%w: complaint about key %q, attempt %d, which is not running", ErrItem, v.Key, v.Attempt)
+		}
+		attempt, id = &k.Attempt, m.keyContext(v.Key, &k).ID()
+	} else {
+		q, ok := load[requestRecord](r, requestKey(v.Request))
+		switch {
+		case ok && q.Status == RequestActive && q.Current.Number == v.Attempt:
+			attempt = &q.Current
+		case ok && len(q.Previous.Committee) > 0 && q.Previous.Number == v.Attempt:
+			attempt = &q.Previous // its members' complaints come in one after the other
+		default:
+			return nil, fmt.Errorf("%w: complaint about attempt %d of request %d, which is not running", ErrItem, v.Attempt, v.Request)
+		}
+		k, _ := load[keyRecord](r, keyPrefix+q.Key)
+		id = m.context(v.Request, &q, attempt, k.Epoch).ID()
+	}
+	if !slices.Contains(attempt.Committee, v.Node) || slices.Contains(attempt.Complained, v.Node) {
+		return nil, fmt.Errorf("%w: node %d is not a member of the attempt or has complained", ErrItem, v.Node)
+	}
+	for i, a := range v.Accused {
+		if a == v.Node || !slices.Contains(attempt.Committee, a) || i > 0 && v.Accused[i-1] >= a {
+			return nil, fmt.Errorf("%w: node %d cannot accuse %v", ErrItem, v.Node, v.Accused)
+		}
+	}
+	switch v.Reason {
+	case session.Equivocation:
+		if len(v.Accused) != 1 {
+			return nil, fmt.Errorf("%w: evidence against %d nodes", ErrItem, len(v.Accused))
+		}
+		culprit := v.Accused[0]
+		if err := session.VerifyEvidence(v.Evidence, id, slices.Index(attempt.Committee, culprit), m.cfg.Nodes[culprit]); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrItem, err)
+		}
+	case session.Silent, session.Invalid, session.Internal:
+		if len(v.Evidence) != 0 {
+			return nil, fmt.Errorf("%w: evidence for %v", ErrItem, v.Reason)
+		}
+	default:
+		return nil, fmt.Errorf("%w: complaint for %v", ErrItem, v.Reason)
+	}
+	return v, nil
+}
+
+func (m *Machine) applyComplaint(s kv.Store, height uint64, v *Complaint) {
+	why := fmt.Sprintf("node %d: %v", v.Node, v.Reason)
+	if len(v.Accused) > 0 {
+		why = fmt.Sprintf("node %d accuses %v: %v", v.Node, v.Accused, v.Reason)
+	}
+	for _, a := range v.Accused {
+		if v.Reason == session.Equivocation {
+			for other := range m.cfg.Nodes {
+				m.dispute(s, height, int(a), other)
+			}
+		}
+		m.dispute(s, height, int(a), int(v.Node))
+		m.suspect(s, height, int(a))
+	}
+	if v.Key != "" {
+		k, _ := load[keyRecord](s, keyPrefix+v.Key)
+		k.Attempt.Complained = append(k.Attempt.Complained, v.Node)
+		m.failKey(s, height, v.Key, &k, why)
+		return
+	}
+	q, _ := load[requestRecord](s, requestKey(v.Request))
+	if q.Status != RequestActive || q.Current.Number != v.Attempt {
+		q.Previous.Complained = append(q.Previous.Complained, v.Node)
+		save(s, requestKey(v.Request), q)
+		return
+	}
+	q.Current.Complained = append(q.Current.Complained, v.Node)
+	if len(v.Accused) == 0 { // one of them is to blame, nobody knows which: try others first
+		for _, node := range q.Current.Committee {
+			m.suspect(s, height, int(node))
+		}
+	}
+	m.failAttempt(s, v.Request, &q, why)
+}
+
+func (m *Machine) dispute(s kv.Store, height uint64, a, b int) {
+	if a != b {
+		save(s, edgeKey(a, b), edgeRecord{Until: height + m.cfg.DisputeBlocks})
+	}
+}
+
+func (m *Machine) disputed(r kv.Reader, height uint64, a, b int) bool {
+	e, ok := load[edgeRecord](r, edgeKey(a, b))
+	return ok && height < e.Until
+}
+
+func (m *Machine) suspect(s kv.Store, height uint64, node int) {
+	rec := m.node(s, node)
+	rec.Suspicion = m.suspicion(s, height, node) + 1
+	rec.Until = height + m.cfg.DisputeBlocks
+	save(s, nodeKey(node), rec)
+}
+
+func (m *Machine) suspicion(r kv.Reader, height uint64, node int) uint32 {
+	if rec := m.node(r, node); height < rec.Until {
+		return rec.Suspicion
+	}
+	return 0
+}
+
+// failAttempt frees the slot; Advance starts the next attempt.
+func (m *Machine) failAttempt(s kv.Store, id uint64, q *requestRecord, why string) {
+	q.Current.Failure = why
+	q.Previous, q.Current = q.Current, attemptRecord{}
+	q.Status = RequestReady
+	save(s, requestKey(id), *q)
+}
+
+func (m *Machine) checkResult(r kv.Reader, body []byte) (*Result, error) {
+	v, err := decodeItem[Result](body)
+	if err != nil {
+		return nil, err
+	}
+	q, ok := load[requestRecord](r, requestKey(v.Request))
+	if !ok || len(v.Signature) != 64 {
+		return nil, fmt.Errorf("%w: a signature of %d bytes for request %d, which is not open", ErrItem, len(v.Signature), v.Request)
+	}
+	k, ok := m.key(r, q.Key)
+	if !ok {
+		return nil, fmt.Errorf("%w: key %q is not active", ErrItem, q.Key)
+	}
+	child, err := derive.Secp256k1(k.PublicKey, k.ChainCode, derive.Path(q.Canister, q.Path...))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrItem, err)
+	}
+	if err := chainkey.Verify(child.PublicKey, [32]byte(q.Hash), [64]byte(v.Signature)); err != nil {
+		return nil, fmt.Errorf("%w: request %d: %w", ErrItem, v.Request, err)
+	}
+	return v, nil
+}
+
+func (m *Machine) applyResult(s kv.Store, v *Result) []Response {
+	q, _ := load[requestRecord](s, requestKey(v.Request))
+	for _, node := range q.Current.Committee { // they proved themselves
+		if rec := m.node(s, int(node)); rec.Suspicion > 0 {
+			rec.Suspicion, rec.Until = 0, 0
+			save(s, nodeKey(int(node)), rec)
+		}
+	}
+	s.Delete([]byte(requestKey(v.Request)))
+	return []Response{{ID: v.Request, Signature: v.Signature}}
+}
+
+// Advance ends the block at height: it starts key generations, ends attempts that are past their deadline, rejects requests
+// that are past theirs, and gives free slots to waiting requests. The beacon function returns the beacon of a height once a
+// block up to this one carried it.
+func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) ([32]byte, bool)) []Response {
+	m.advanceKeys(s, height)
+	var out []Response
+	ids, all := requests(s)
+	active := 0
+	perKey := map[string]int{}
+	var ready []int
+	for i := range all {
+		q := &all[i]
+		if q.Status == RequestWaiting {
+			if seed, ok := beacon(q.Height + 1); ok {
+				q.Status, q.Seed = RequestReady, seed[:]
+				save(s, requestKey(ids[i]), *q)
+			}
+		}
+		if q.Status == RequestActive && height >= q.Current.Deadline {
+			if len(q.Current.Complained) == 0 {
+				for _, node := range q.Current.Committee {
+					m.suspect(s, height, int(node))
+				}
+			}
+			m.failAttempt(s, ids[i], q, "no signature before the deadline")
+		}
+		switch {
+		case q.Status == RequestReady && q.Next >= m.cfg.MaxAttempts:
+			out = append(out, m.reject(s, ids[i], fmt.Sprintf("%d committees failed to sign; the last: %s", q.Next, q.Previous.Failure)))
+		case height >= q.Height+m.cfg.RequestBlocks:
+			out = append(out, m.reject(s, ids[i], fmt.Sprintf("no signature within %d blocks", m.cfg.RequestBlocks)))
+		case q.Status == RequestActive:
+			active++
+			perKey[q.Key]++
+		case q.Status == RequestReady:
+			ready = append(ready, i)
+		}
+	}
+	// A slot goes to the key with the fewest active attempts, and there to the oldest request.
+	for active < m.cfg.Parallel && len(ready) > 0 {
+		best := 0
+		for j, i := range ready {
+			if perKey[all[i].Key] < perKey[all[ready[best]].Key] {
+				best = j
+			}
+		}
+		i := ready[best]
+		ready = slices.Delete(ready, best, best+1)
+		if !m.begin(s, height, ids[i], &all[i]) {
+			break // too few nodes have announced themselves
+		}
+		active++
+		perKey[all[i].Key]++
+	}
+	m.forget(s, height)
+	return out
+}
+
+func (m *Machine) reject(s kv.Store, id uint64, why string) Response {
+	s.Delete([]byte(requestKey(id)))
+	return Response{ID: id, RejectCode: sysTransient, RejectMessage: "signature request expired: " + why}
+}
+
+// begin orders the next attempt at a request.
+func (m *Machine) begin(s kv.Store, height uint64, id uint64, q *requestRecord) bool {
+	var eligible []int
+	for node := range m.cfg.Nodes {
+		if m.node(s, node).Number > 0 {
+			eligible = append(eligible, node)
+		}
+	}
+	committee := chooseCommittee(m.cfg.quorum(), m.cfg.f(), q.Seed, id, q.Next, eligible,
+		func(n int) uint32 { return m.suspicion(s, height, n) }, func(a, b int) bool { return m.disputed(s, height, a, b) })
+	if committee == nil {
+		return false
+	}
+	q.Current = m.attempt(s, height, q.Next, m.cfg.SigningDeadline, committee)
+	q.Status = RequestActive
+	q.Next++
+	save(s, requestKey(id), *q)
+	return true
+}
+
+func (m *Machine) attempt(s kv.Store, height uint64, number uint32, base uint64, committee []int) attemptRecord {
+	a := attemptRecord{Number: number, Started: height, Deadline: height + window(base, number)}
+	for _, node := range committee {
+		a.Committee = append(a.Committee, uint32(node))
+		a.Incarnations = append(a.Incarnations, m.node(s, node).Incarnation)
+	}
+	return a
+}
+
+// advanceKeys runs one key generation at a time: each needs all nodes and much of their CPU.
+func (m *Machine) advanceKeys(s kv.Store, height uint64) {
+	running := false
+	for _, name := range m.cfg.Keys {
+		k, _ := load[keyRecord](s, keyPrefix+name)
+		if (k.Status == KeyGenerating || k.Status == KeyActivating) && height >= k.Attempt.Deadline {
+			var silent []int
+			for node, v := range k.Votes {
+				if len(v.Public) == 0 {
+					silent = append(silent, node)
+				}
+			}
+			m.failKey(s, height, name, &k, fmt.Sprintf("nodes %v did not finish before the deadline", silent))
+		}
+		running = running || k.Status == KeyGenerating || k.Status == KeyActivating
+	}
+	for _, name := range m.cfg.Keys {
+		k, _ := load[keyRecord](s, keyPrefix+name)
+		if running || k.Status != KeyPending || height < k.NotBefore {
+			continue
+		}
+		var everybody []int
+		for node := range m.cfg.Nodes {
+			if m.node(s, node).Number == 0 {
+				return // some node has never started
+			}
+			everybody = append(everybody, node)
+		}
+		k.Status = KeyGenerating
+		k.Attempt = m.attempt(s, height, k.Attempt.Number, m.cfg.KeygenDeadline, everybody)
+		k.Votes = make([]voteRecord, len(m.cfg.Nodes))
+		save(s, keyPrefix+name, k)
+		running = true
+	}
+}
+
+// forget removes disputes that have expired.
+func (m *Machine) forget(s kv.Store, height uint64) {
+	var old [][]byte
+	kv.ScanPrefix(s, []byte(edgePrefix), func(key, _ []byte) bool {
+		a, b := binary.BigEndian.Uint32(key[len(edgePrefix):]), binary.BigEndian.Uint32(key[len(edgePrefix)+4:])
+		if !m.disputed(s, height, int(a), int(b)) {
+			old = append(old, bytes.Clone(key))
+		}
+		return true
+	})
+	for _, key := range old {
+		s.Delete(key)
+	}
+}

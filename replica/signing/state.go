@@ -1,0 +1,137 @@
+package signing
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"fusion/internal/codec"
+	"fusion/internal/kv"
+)
+
+// The machine's keys. All records are of codec.
+const (
+	prefix        = "signing/"
+	nodePrefix    = prefix + "n/" // node index, 4 bytes → nodeRecord
+	edgePrefix    = prefix + "e/" // two node indices, ascending → edgeRecord
+	keyPrefix     = prefix + "k/" // key name → keyRecord
+	requestPrefix = prefix + "r/" // request id, 8 bytes → requestRecord
+)
+
+// nodeRecord is what is known of a node.
+type nodeRecord struct {
+	_           struct{} `cbor:",toarray"`
+	Number      uint64   // of the newest incarnation; 0 before the first
+	Incarnation []byte   // 16 bytes, or empty
+	Suspicion   uint32   // failed attempts it was accused of since it last took part in a good one
+	Until       uint64   // height at which Suspicion is forgotten
+}
+
+// edgeRecord is a dispute between two nodes.
+type edgeRecord struct {
+	_     struct{} `cbor:",toarray"`
+	Until uint64   // height from which it counts no more
+}
+
+// attemptRecord is one try of a committee.
+type attemptRecord struct {
+	_            struct{} `cbor:",toarray"`
+	Number       uint32
+	Started      uint64
+	Deadline     uint64
+	Committee    []uint32
+	Incarnations [][]byte
+	Complained   []uint32 // members that complained
+	Failure      string   // why it ended; empty while it runs
+}
+
+// KeyStatus is where a key stands.
+type KeyStatus uint8
+
+// The states of a key.
+const (
+	KeyPending    KeyStatus = iota // waits for all nodes to announce themselves, or for its turn
+	KeyGenerating                  // an attempt is running
+	KeyActivating                  // some nodes stored their shares and voted
+	KeyActive                      // all nodes did; the key signs
+)
+
+type voteRecord struct {
+	_          struct{} `cbor:",toarray"`
+	Public     []byte   // empty before the vote
+	Transcript []byte
+}
+
+type keyRecord struct {
+	_         struct{} `cbor:",toarray"`
+	Status    KeyStatus
+	Epoch     uint64
+	Attempt   attemptRecord
+	NotBefore uint64 // height at which the next attempt may start
+	Votes     []voteRecord
+	Public    []byte // of an active key
+	Activated uint64
+}
+
+// RequestStatus is where a request stands.
+type RequestStatus uint8
+
+// The states of a request.
+const (
+	RequestWaiting RequestStatus = iota // for the beacon of the height after its own
+	RequestReady                        // for one of the slots for concurrent attempts
+	RequestActive                       // a committee is at it
+)
+
+type requestRecord struct {
+	_        struct{} `cbor:",toarray"`
+	Key      string
+	Canister []byte
+	Path     [][]byte
+	Hash     []byte
+	Height   uint64
+	Status   RequestStatus
+	Seed     []byte // the beacon
+	Next     uint32 // number of the next attempt
+	Current  attemptRecord
+	Previous attemptRecord
+}
+
+func load[T any](r kv.Reader, key string) (T, bool) {
+	var v T
+	b, ok := r.Get([]byte(key))
+	if !ok {
+		return v, false
+	}
+	if err := codec.Unmarshal(b, &v); err != nil {
+		panic(fmt.Sprintf("signing: damaged state under %q: %v", key, err)) // written by us: the store is broken
+	}
+	return v, true
+}
+
+func save(s kv.Store, key string, v any) { s.Set([]byte(key), codec.Marshal(v)) }
+
+func nodeKey(node int) string {
+	return string(binary.BigEndian.AppendUint32([]byte(nodePrefix), uint32(node)))
+}
+
+func edgeKey(a, b int) string {
+	return string(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte(edgePrefix), uint32(min(a, b))), uint32(max(a, b))))
+}
+
+func requestKey(id uint64) string {
+	return string(binary.BigEndian.AppendUint64([]byte(requestPrefix), id))
+}
+
+// requests lists the open requests by id.
+func requests(r kv.Reader) (ids []uint64, records []requestRecord) {
+	kv.ScanPrefix(r, []byte(requestPrefix), func(key, value []byte) bool {
+		var v requestRecord
+		if err := codec.Unmarshal(value, &v); err != nil {
+			panic(fmt.Sprintf("signing: damaged state under %q: %v", key, err))
+		}
+		ids = append(ids, binary.BigEndian.Uint64(key[len(requestPrefix):]))
+		records = append(records, v)
+		return true
+	})
+	return ids, records
+}
