@@ -500,3 +500,16 @@ func (t *Map) Ascend(from []byte, visit func(key, value []byte) bool) {
 		from = next
 	}
 }
+
+// First appends the smallest key to dst.
+func (t *Map) First(dst []byte) (key []byte, ok bool) {
+	if t.n == 0 {
+		return dst, false
+	}
+	id := t.root
+	for range t.height - 1 {
+		id = link(t.inner(id))
+	}
+	t.m.Read(t.probe, t.entryAt(id, 0))
+	return append(dst, keyOf(t.probe)...), true
+}

@@ -1,0 +1,88 @@
+package icrc
+
+import (
+	"errors"
+	"fmt"
+
+	"fusion/ic/principal"
+)
+
+// Account owns tokens: a principal and one of its subaccounts.
+type Account struct {
+	Owner      principal.Principal `candid:"owner"`
+	Subaccount *[]byte             `candid:"subaccount"`
+}
+
+// ErrSubaccount is returned for a subaccount that does not have 32 bytes.
+var ErrSubaccount = errors.New("a subaccount has 32 bytes")
+
+// account is an Account in comparable form. The default subaccount is all zeros (ICRC-1).
+type account struct {
+	owner principal.Principal
+	sub   [32]byte
+}
+
+// maxKey is the longest key of an account.
+const maxKey = 1 + principal.MaxLen + 1 + 32
+
+func parseAccount(a Account) (account, error) { return accountOf(a.Owner, a.Subaccount) }
+
+func accountOf(owner principal.Principal, sub *[]byte) (account, error) {
+	out := account{owner: owner}
+	if sub != nil {
+		if len(*sub) != 32 {
+			return out, fmt.Errorf("%w, not %d", ErrSubaccount, len(*sub))
+		}
+		copy(out.sub[:], *sub)
+	}
+	return out, nil
+}
+
+func (a account) isDefault() bool { return a.sub == [32]byte{} }
+
+// public is the inverse of parseAccount; the default subaccount is left out.
+func (a account) public() Account {
+	out := Account{Owner: a.owner}
+	if !a.isDefault() {
+		sub := append([]byte(nil), a.sub[:]...)
+		out.Subaccount = &sub
+	}
+	return out
+}
+
+// appendKey appends the account as a map key. No key is a prefix of another, and all accounts of an owner are neighbours.
+func (a account) appendKey(dst []byte) []byte {
+	dst = a.owner.Append(append(dst, byte(a.owner.Len())))
+	if a.isDefault() {
+		return append(dst, 0)
+	}
+	return append(append(dst, 1), a.sub[:]...)
+}
+
+// readKey reads one account from a key and returns the rest.
+func readKey(key []byte) (a account, rest []byte, err error) {
+	if len(key) == 0 || len(key) < 2+int(key[0]) {
+		return a, nil, fmt.Errorf("account key of %d bytes", len(key))
+	}
+	n := int(key[0])
+	if a.owner, err = principal.FromBytes(key[1 : 1+n]); err != nil {
+		return a, nil, err
+	}
+	has, rest := key[1+n], key[2+n:]
+	if has == 0 {
+		return a, rest, nil
+	}
+	if len(rest) < 32 {
+		return a, nil, fmt.Errorf("account key without subaccount")
+	}
+	copy(a.sub[:], rest)
+	return a, rest[32:], nil
+}
+
+// String is the textual form of ICRC-1 without a checksum: the owner, and the subaccount in hex if it is not the default.
+func (a account) String() string {
+	if a.isDefault() {
+		return a.owner.String()
+	}
+	return fmt.Sprintf("%v.%x", a.owner, a.sub)
+}

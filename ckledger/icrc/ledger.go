@@ -1,0 +1,653 @@
+package icrc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"fusion/cdk/sha256"
+	"fusion/cdk/stable"
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+)
+
+// Limits and defaults. The times are those of ICRC-1's de-duplication as the ck ledgers of the Internet Computer set them.
+const (
+	// Window is how long a transaction with a creation time is remembered.
+	Window = 24 * time.Hour
+	// Drift is how far a creation time may lie in the future, and how much longer a transaction is accepted.
+	Drift = 60 * time.Second
+	// DefaultMemo is the longest memo if the init arguments do not say (ICRC-1 asks for at least 32 bytes).
+	DefaultMemo = 32
+	// MaxWindow is the most transactions remembered; above it those with a creation time are refused as TemporarilyUnavailable.
+	MaxWindow = 3_000_000
+	// maxMemo bounds what the init arguments may say.
+	maxMemo = 1024
+	// maxReason is the longest reason of an ICRC-152 operation.
+	maxReason = 256
+	// purge is how many forgotten transactions and expired allowances one call removes: more than it adds.
+	purge = 4
+)
+
+// Errors of the ledger that are mistakes of the caller beyond what the interface has variants for; the canister traps with them.
+var (
+	ErrArgument = errors.New("bad ledger argument")
+	ErrMemo     = errors.New("memo too long")
+	ErrDelegate = errors.New("the minting account cannot delegate mints")
+	ErrSelf     = errors.New("self approval is not allowed")
+)
+
+// Memories of the stable memory.
+const (
+	memConfig = iota
+	memHot
+	memLogIndex
+	memLogData
+	memBalances
+	memAllowances
+	memExpiries
+	memRecent
+)
+
+// config is what init and upgrades set. It is stored as Candid.
+type config struct {
+	MintingAccount Account              `candid:"minting_account"`
+	FeeCollector   *Account             `candid:"fee_collector"`
+	Fee            candid.Nat           `candid:"fee"`
+	Decimals       uint8                `candid:"decimals"`
+	MaxMemo        uint16               `candid:"max_memo"`
+	Symbol         string               `candid:"symbol"`
+	Name           string               `candid:"name"`
+	Metadata       []MetadataEntry      `candid:"metadata"`
+	Features       FeatureFlags         `candid:"features"`
+	Archive        ArchiveOptions       `candid:"archive"`
+	Index          *principal.Principal `candid:"index"`
+}
+
+// Ledger is a token ledger. All its state is in stable memory; it reads no clock and calls nobody.
+type Ledger struct {
+	cfgCell *stable.Cell
+	cfg     config
+	// Parsed from cfg.
+	minting   account
+	collector *account
+	fee       Amount
+	memoMax   int
+
+	hotMem     stable.Memory
+	hot        hot
+	log        *stable.Log
+	balances   *stable.Map
+	allowances *stable.Map
+	expiries   *stable.Map // expires_at (8, big-endian) ‖ allowance key
+	recent     *stable.Map // created_at_time (8, big-endian) ‖ transaction hash → block index
+
+	hasher hasher
+	pairs  []pair
+	key    []byte // reused
+	val    []byte
+	txBuf  []byte
+	block  []byte
+	window uint64 // MaxWindow, less in tests
+}
+
+// hot is what every block changes.
+type hot struct {
+	supply Amount
+	tip    [32]byte // hash of the last block
+	// collectorBlock is 1 + the index of the block that names the present fee collector, or 0.
+	collectorBlock uint64
+}
+
+const hotSize = 4 + 32 + 32 + 8
+
+const hotMagic = "FIL\x01"
+
+func (l *Ledger) openMemories(mem stable.Memory) error {
+	g, err := stable.Open(mem)
+	if err != nil {
+		return err
+	}
+	l.hotMem = g.Memory(memHot)
+	if l.cfgCell, err = stable.OpenCell(g.Memory(memConfig)); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if l.log, err = stable.OpenLog(g.Memory(memLogIndex), g.Memory(memLogData)); err != nil {
+		return fmt.Errorf("block log: %w", err)
+	}
+	for _, m := range []struct {
+		name     string
+		id       int
+		key, val int
+		out      **stable.Map
+	}{
+		{"balances", memBalances, maxKey, 32, &l.balances},
+		{"allowances", memAllowances, 2 * maxKey, 32 + 8, &l.allowances},
+		{"expiries", memExpiries, 8 + 2*maxKey, 0, &l.expiries},
+		{"recent transactions", memRecent, 8 + 32, 8, &l.recent},
+	} {
+		if *m.out, err = stable.OpenMap(g.Memory(m.id), m.key, m.val); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	l.window = MaxWindow
+	// Room for the largest block, so that a transaction allocates little.
+	l.hasher = hasher{pairs: make([]pair, 0, 24), buf: make([]byte, 0, 24*64)}
+	l.pairs = make([]pair, 0, 8)
+	l.key, l.val = make([]byte, 0, 8+2*maxKey), make([]byte, 0, 128)
+	l.txBuf, l.block = make([]byte, 0, 512), make([]byte, 0, 1024)
+	return nil
+}
+
+// Create makes a ledger in empty stable memory and mints the initial balances.
+func Create(mem stable.Memory, args *InitArgs, now uint64) (*Ledger, error) {
+	if mem.Size() != 0 {
+		return nil, fmt.Errorf("%w: the stable memory is not empty", ErrArgument)
+	}
+	l := &Ledger{}
+	if err := l.openMemories(mem); err != nil {
+		return nil, err
+	}
+	if !l.hotMem.Grow(1) {
+		return nil, stable.ErrFull
+	}
+	l.cfg = config{
+		MintingAccount: args.MintingAccount, FeeCollector: args.FeeCollectorAccount, Fee: args.TransferFee, Decimals: 8,
+		MaxMemo: DefaultMemo, Symbol: args.TokenSymbol, Name: args.TokenName, Metadata: args.Metadata,
+		Features: FeatureFlags{ICRC2: true}, Archive: args.ArchiveOptions, Index: args.IndexPrincipal,
+	}
+	if args.Decimals != nil {
+		l.cfg.Decimals = *args.Decimals
+	}
+	if args.MaxMemoLength != nil {
+		l.cfg.MaxMemo = *args.MaxMemoLength
+	}
+	if args.FeatureFlags != nil {
+		l.cfg.Features = *args.FeatureFlags
+	}
+	if err := l.configure(); err != nil {
+		return nil, err
+	}
+	l.writeHot()
+	for i, b := range args.InitialBalances {
+		to, err := parseAccount(b.Account)
+		if err != nil {
+			return nil, fmt.Errorf("initial balance %d: %w", i, err)
+		}
+		amount, ok := amountOfNat(b.Amount)
+		if !ok || to == l.minting {
+			return nil, fmt.Errorf("%w: initial balance %d", ErrArgument, i)
+		}
+		if _, e := l.apply(now, &transaction{op: opMint, to: to, amount: amount}, nil); e != nil {
+			return nil, fmt.Errorf("%w: initial balance %d exceeds the largest supply", ErrArgument, i)
+		}
+	}
+	return l, nil
+}
+
+// Open finds a ledger in stable memory, as after an upgrade.
+func Open(mem stable.Memory) (*Ledger, error) {
+	if mem.Size() == 0 {
+		return nil, fmt.Errorf("%w: the stable memory is empty", ErrArgument)
+	}
+	l := &Ledger{}
+	if err := l.openMemories(mem); err != nil {
+		return nil, err
+	}
+	if err := candid.Unmarshal(l.cfgCell.Get(nil), &l.cfg); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if err := l.parseConfig(); err != nil {
+		return nil, err
+	}
+	if l.hotMem.Size() == 0 {
+		return nil, fmt.Errorf("%w: no ledger here", stable.ErrCorrupt)
+	}
+	var b [hotSize]byte
+	l.hotMem.Read(b[:], 0)
+	if string(b[:4]) != hotMagic {
+		return nil, fmt.Errorf("%w: ledger header %x", stable.ErrCorrupt, b[:4])
+	}
+	l.hot = hot{supply: amountOfBytes(b[4:36]), tip: [32]byte(b[36:68]), collectorBlock: binary.LittleEndian.Uint64(b[68:])}
+	return l, nil
+}
+
+// Upgrade changes parameters.
+func (l *Ledger) Upgrade(args *UpgradeArgs) error {
+	if args == nil {
+		return nil
+	}
+	set(&l.cfg.Metadata, args.Metadata)
+	set(&l.cfg.Symbol, args.TokenSymbol)
+	set(&l.cfg.Name, args.TokenName)
+	set(&l.cfg.Fee, args.TransferFee)
+	set(&l.cfg.MaxMemo, args.MaxMemoLength)
+	set(&l.cfg.Features, args.FeatureFlags)
+	if args.IndexPrincipal != nil {
+		l.cfg.Index = args.IndexPrincipal
+	}
+	if c := args.ChangeFeeCollector; c != nil {
+		l.cfg.FeeCollector = c.SetTo
+		l.hot.collectorBlock = 0
+		l.writeHot()
+	}
+	if a := args.ChangeArchiveOptions; a != nil {
+		o := &l.cfg.Archive
+		set(&o.NumBlocksToArchive, a.NumBlocksToArchive)
+		set(&o.TriggerThreshold, a.TriggerThreshold)
+		set(&o.ControllerID, a.ControllerID)
+		keep(&o.MaxTransactionsPerResponse, a.MaxTransactionsPerResponse)
+		keep(&o.MaxMessageSizeBytes, a.MaxMessageSizeBytes)
+		keep(&o.CyclesForArchiveCreation, a.CyclesForArchiveCreation)
+		keep(&o.NodeMaxMemorySizeBytes, a.NodeMaxMemorySizeBytes)
+		keep(&o.MoreControllerIDs, a.MoreControllerIDs)
+	}
+	return l.configure()
+}
+
+func set[T any](dst *T, v *T) {
+	if v != nil {
+		*dst = *v
+	}
+}
+
+func keep[T any](dst **T, v *T) {
+	if v != nil {
+		*dst = v
+	}
+}
+
+// configure checks the configuration and stores it.
+func (l *Ledger) configure() error {
+	if err := l.parseConfig(); err != nil {
+		return err
+	}
+	b, err := candid.Marshal(l.cfg)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return l.cfgCell.Set(b)
+}
+
+func (l *Ledger) parseConfig() (err error) {
+	if l.minting, err = parseAccount(l.cfg.MintingAccount); err != nil {
+		return fmt.Errorf("minting account: %w", err)
+	}
+	l.collector = nil
+	if l.cfg.FeeCollector != nil {
+		c, err := parseAccount(*l.cfg.FeeCollector)
+		if err != nil {
+			return fmt.Errorf("fee collector: %w", err)
+		}
+		if c == l.minting {
+			return fmt.Errorf("%w: the fee collector is the minting account", ErrArgument)
+		}
+		l.collector = &c
+	}
+	var ok bool
+	if l.fee, ok = amountOfNat(l.cfg.Fee); !ok {
+		return fmt.Errorf("%w: transfer fee of more than 256 bits", ErrArgument)
+	}
+	if l.cfg.MaxMemo < DefaultMemo || l.cfg.MaxMemo > maxMemo {
+		return fmt.Errorf("%w: memos of %d bytes, want %d to %d", ErrArgument, l.cfg.MaxMemo, DefaultMemo, maxMemo)
+	}
+	l.memoMax = int(l.cfg.MaxMemo)
+	return nil
+}
+
+func (l *Ledger) writeHot() {
+	b := l.val[:0]
+	b = append(b, hotMagic...)
+	for _, w := range l.hot.supply {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	b = append(b, l.hot.tip[:]...)
+	b = binary.LittleEndian.AppendUint64(b, l.hot.collectorBlock)
+	l.hotMem.Write(0, b)
+	l.val = b
+}
+
+// Supply is the sum of all balances.
+func (l *Ledger) Supply() Amount { return l.hot.supply }
+
+// Blocks is the number of blocks.
+func (l *Ledger) Blocks() uint64 { return l.log.Len() }
+
+// Tip is the hash of the last block; it is zero while there is none.
+func (l *Ledger) Tip() [32]byte { return l.hot.tip }
+
+// BalanceOf is the balance of an account.
+func (l *Ledger) BalanceOf(a Account) (Amount, error) {
+	acc, err := parseAccount(a)
+	if err != nil {
+		return Amount{}, err
+	}
+	return l.balance(acc), nil
+}
+
+func (l *Ledger) balance(a account) Amount {
+	l.key = a.appendKey(l.key[:0])
+	b, ok := l.balances.Get(l.key, l.val[:0])
+	if !ok {
+		return Amount{}
+	}
+	l.val = b
+	return amountOfBytes(b)
+}
+
+// setBalance stores a balance. Stable memory that cannot grow traps the message: nothing of it may stay.
+func (l *Ledger) setBalance(a account, v Amount) {
+	l.key = a.appendKey(l.key[:0])
+	if v.IsZero() {
+		l.balances.Delete(l.key)
+		return
+	}
+	l.val = v.appendBytes(l.val[:0])
+	must(l.balances.Set(l.key, l.val))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+type op string
+
+const (
+	opMint     op = "mint"
+	opBurn     op = "burn"
+	opTransfer op = "xfer"
+	opApprove  op = "approve"
+	// The operations of ICRC-152, named by their method.
+	opAuthorizedMint op = "152mint"
+	opAuthorizedBurn op = "152burn"
+)
+
+// transaction is what a block records. Fields that are zero or nil are absent.
+type transaction struct {
+	op        op
+	from, to  account
+	spender   *account
+	amount    Amount
+	fee       *Amount // as the caller gave it
+	memo      *[]byte
+	createdAt *uint64
+	expected  *Amount
+	expires   *uint64
+	caller    principal.Principal
+	reason    *string
+}
+
+// append writes the transaction as a generic value, the tx of its block.
+func (t *transaction) append(dst []byte) []byte {
+	n := byte(2) // op and amt
+	head := len(dst)
+	dst = append(dst, tagMap, 0)
+	authorized := t.op == opAuthorizedMint || t.op == opAuthorizedBurn
+	dst = appendAmount(appendKey(dst, "amt"), t.amount)
+	if authorized {
+		dst = appendKey(dst, "caller")
+		dst = append(dst, tagBlob, byte(t.caller.Len()))
+		dst = t.caller.Append(dst)
+		n++
+	}
+	if t.expected != nil {
+		dst = appendAmount(appendKey(dst, "expected_allowance"), *t.expected)
+		n++
+	}
+	if t.expires != nil {
+		dst = appendNat(appendKey(dst, "expires_at"), *t.expires)
+		n++
+	}
+	if t.fee != nil {
+		dst = appendAmount(appendKey(dst, "fee"), *t.fee)
+		n++
+	}
+	if t.op != opMint && t.op != opAuthorizedMint {
+		dst = appendAccount(appendKey(dst, "from"), t.from)
+		n++
+	}
+	if t.memo != nil {
+		dst = appendBlob(appendKey(dst, "memo"), *t.memo)
+		n++
+	}
+	if authorized {
+		dst = appendText(appendKey(dst, "mthd"), string(t.op))
+	} else {
+		dst = appendText(appendKey(dst, "op"), string(t.op))
+	}
+	if t.reason != nil {
+		dst = appendText(appendKey(dst, "reason"), *t.reason)
+		n++
+	}
+	if t.spender != nil {
+		dst = appendAccount(appendKey(dst, "spender"), *t.spender)
+		n++
+	}
+	switch t.op {
+	case opMint, opTransfer, opAuthorizedMint:
+		dst = appendAccount(appendKey(dst, "to"), t.to)
+		n++
+	}
+	if t.createdAt != nil {
+		dst = appendNat(appendKey(dst, "ts"), *t.createdAt)
+		n++
+	}
+	dst[head+1] = n
+	return dst
+}
+
+// failure is why a transaction was not applied; the methods turn it into the variants of their results.
+type failure struct {
+	badFee, badBurn, funds, allowance, changed *Amount
+	tooOld, future, expired, busy              bool
+	duplicate                                  *uint64
+	generic                                    string
+	code                                       uint64
+}
+
+// apply checks a transaction against the state, changes the state and appends the block. A nil check is for internal mints.
+// fee is what the sender pays (nil: nothing) and is recorded in the block if the caller did not give it.
+func (l *Ledger) apply(now uint64, t *transaction, fee *Amount) (index uint64, f *failure) {
+	l.txBuf = t.append(l.txBuf[:0])
+	txHash, err := l.hasher.sum(l.txBuf)
+	must(err)
+	if t.createdAt != nil {
+		if f := l.checkRecent(now, *t.createdAt, txHash); f != nil {
+			return 0, f
+		}
+	}
+	if f := l.move(now, t, fee); f != nil {
+		return 0, f
+	}
+	index = l.append(now, t, fee, txHash)
+	if t.createdAt != nil {
+		must(l.recent.Set(l.recentKey(*t.createdAt, txHash), binary.BigEndian.AppendUint64(nil, index)))
+	}
+	return index, nil
+}
+
+func (l *Ledger) recentKey(createdAt uint64, txHash [32]byte) []byte {
+	l.key = binary.BigEndian.AppendUint64(l.key[:0], createdAt)
+	l.key = append(l.key, txHash[:]...)
+	return l.key
+}
+
+// add is x + y, or the largest number.
+func add(x, y uint64) uint64 {
+	if x+y < x {
+		return ^uint64(0)
+	}
+	return x + y
+}
+
+func tooOld(now, createdAt uint64) bool { return add(createdAt, uint64(Window+Drift)) < now }
+
+// checkRecent refuses transactions out of the window and duplicates in it. What is forgotten here can never be accepted again, because
+// both follow the creation time alone.
+func (l *Ledger) checkRecent(now, createdAt uint64, txHash [32]byte) *failure {
+	switch {
+	case tooOld(now, createdAt):
+		return &failure{tooOld: true}
+	case createdAt > add(now, uint64(Drift)):
+		return &failure{future: true}
+	}
+	for range purge {
+		key, ok := l.recent.First(l.key[:0])
+		if !ok || !tooOld(now, binary.BigEndian.Uint64(key)) {
+			break
+		}
+		l.key = key
+		l.recent.Delete(key)
+	}
+	if b, ok := l.recent.Get(l.recentKey(createdAt, txHash), l.val[:0]); ok {
+		index := binary.BigEndian.Uint64(b)
+		return &failure{duplicate: &index}
+	}
+	if l.recent.Len() >= l.window {
+		return &failure{busy: true}
+	}
+	return nil
+}
+
+// move changes balances, allowances and supply, or nothing.
+func (l *Ledger) move(now uint64, t *transaction, fee *Amount) *failure {
+	var cost Amount
+	if fee != nil {
+		cost = *fee
+	}
+	switch t.op {
+	case opMint, opAuthorizedMint:
+		supply, ok := l.hot.supply.Add(t.amount)
+		if !ok {
+			return &failure{generic: "the supply would exceed the largest amount"}
+		}
+		balance, _ := l.balance(t.to).Add(t.amount) // at most the supply
+		l.setBalance(t.to, balance)
+		l.hot.supply = supply
+
+	case opApprove:
+		return l.approve(now, t, cost)
+
+	case opBurn, opAuthorizedBurn, opTransfer:
+		debit, ok := t.amount.Add(cost)
+		if !ok {
+			balance := l.balance(t.from)
+			return &failure{funds: &balance}
+		}
+		var left *allowance
+		if t.spender != nil && *t.spender != t.from {
+			a := l.allowance(now, t.from, *t.spender)
+			rest, ok := a.amount.Sub(debit)
+			if !ok {
+				return &failure{allowance: &a.amount}
+			}
+			left = &allowance{rest, a.expires}
+		}
+		balance := l.balance(t.from)
+		rest, ok := balance.Sub(debit)
+		if !ok {
+			return &failure{funds: &balance}
+		}
+		l.setBalance(t.from, rest)
+		if t.op == opTransfer {
+			l.credit(t.to, t.amount)
+			if l.collector != nil {
+				l.credit(*l.collector, cost)
+			} else {
+				l.hot.supply, _ = l.hot.supply.Sub(cost)
+			}
+		} else {
+			l.hot.supply, _ = l.hot.supply.Sub(debit)
+		}
+		if left != nil && !debit.IsZero() {
+			l.setAllowance(t.from, *t.spender, *left)
+		}
+	}
+	return nil
+}
+
+// credit adds to a balance, which cannot overflow: no balance exceeds the supply.
+func (l *Ledger) credit(a account, v Amount) {
+	if v.IsZero() {
+		return
+	}
+	sum, _ := l.balance(a).Add(v)
+	l.setBalance(a, sum)
+}
+
+// append writes the block of a transaction that was applied.
+func (l *Ledger) append(now uint64, t *transaction, fee *Amount, txHash [32]byte) uint64 {
+	index := l.log.Len()
+	b, n := append(l.block[:0], tagMap, 0), byte(2) // ts and tx
+	pairs := l.pairs[:0]
+	entry := func(key string, value func([]byte) []byte) {
+		b = appendKey(b, key)
+		start := len(b)
+		b = value(b)
+		h, err := l.hasher.sum(b[start:])
+		must(err)
+		pairs = append(pairs, pairOf(key, h))
+		n++
+	}
+	switch t.op {
+	case opAuthorizedMint:
+		entry("btype", func(b []byte) []byte { return appendText(b, "122mint") })
+	case opAuthorizedBurn:
+		entry("btype", func(b []byte) []byte { return appendText(b, "122burn") })
+	}
+	if fee != nil && t.fee == nil {
+		entry("fee", func(b []byte) []byte { return appendAmount(b, *fee) })
+	}
+	if t.op == opTransfer && l.collector != nil && fee != nil {
+		if l.hot.collectorBlock == 0 {
+			entry("fee_col", func(b []byte) []byte { return appendAccount(b, *l.collector) })
+			l.hot.collectorBlock = index + 1
+		} else {
+			entry("fee_col_block", func(b []byte) []byte { return appendNat(b, l.hot.collectorBlock-1) })
+		}
+	}
+	if index > 0 {
+		entry("phash", func(b []byte) []byte { return appendBlob(b, l.hot.tip[:]) })
+	}
+	entry("ts", func(b []byte) []byte { return appendNat(b, now) })
+	n--
+	b = append(appendKey(b, "tx"), l.txBuf...)
+	pairs = append(pairs, pairOf("tx", txHash))
+	b[1] = n
+	l.hot.tip = hashPairs(pairs, l.hasher.buf)
+	if _, err := l.log.Append(b); err != nil {
+		panic(err)
+	}
+	l.writeHot()
+	l.block, l.pairs = b, pairs
+	return index
+}
+
+func pairOf(key string, value [32]byte) (p pair) {
+	k := known[key]
+	copy(p[:32], k[:])
+	copy(p[32:], value[:])
+	return p
+}
+
+// Certified is the root hash of the tree that certifies the tip: what the canister sets as its certified data.
+func (l *Ledger) Certified() [32]byte {
+	if l.log.Len() == 0 {
+		return sha256.Sum256([]byte("\x11ic-hashtree-empty"))
+	}
+	buf := l.hasher.buf[:0]
+	buf = binary.AppendUvarint(append(buf, "\x10ic-hashtree-leaf"...), l.log.Len()-1)
+	index := sha256.Sum256(buf)
+	buf = append(append(buf[:0], "\x10ic-hashtree-leaf"...), l.hot.tip[:]...)
+	hash := sha256.Sum256(buf)
+	buf = append(append(buf[:0], "\x13ic-hashtree-labeledlast_block_hash"...), hash[:]...)
+	left := sha256.Sum256(buf)
+	buf = append(append(buf[:0], "\x13ic-hashtree-labeledlast_block_index"...), index[:]...)
+	right := sha256.Sum256(buf)
+	buf = append(append(append(buf[:0], "\x10ic-hashtree-fork"...), left[:]...), right[:]...)
+	l.hasher.buf = buf
+	return sha256.Sum256(buf)
+}
