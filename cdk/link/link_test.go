@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fusion/cdk"
-	"fusion/cdk/internal/ic0host"
+	"fusion/cdk/ic0host"
 	"fusion/cdk/link"
 	"fusion/ic/candid"
 	"fusion/ic/principal"

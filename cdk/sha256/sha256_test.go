@@ -8,7 +8,7 @@ import (
 
 	std "crypto/sha256"
 
-	"fusion/cdk/internal/ic0host"
+	"fusion/cdk/ic0host"
 	"fusion/cdk/link"
 	"fusion/cdk/sha256"
 	"fusion/ic/principal"
