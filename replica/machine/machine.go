@@ -1,0 +1,391 @@
+package machine
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"fusion/chainkey/bls"
+	"fusion/ic/certificate"
+	"fusion/ic/envelope"
+	"fusion/ic/hashtree"
+	"fusion/ic/principal"
+	"fusion/internal/kv"
+	"fusion/replica/consensus/driver"
+	"fusion/replica/execution"
+	"fusion/replica/execution/wasm"
+	"fusion/replica/genesis"
+	"fusion/replica/ingress"
+	"fusion/replica/payload"
+	"fusion/replica/signing"
+	"fusion/replica/state"
+)
+
+// ErrInvalid is wrapped by every refusal of a block.
+var ErrInvalid = errors.New("invalid block")
+
+// Key spaces within the replicated state.
+const (
+	prefixDKG       = "dkg/"
+	prefixSigning   = "sig/"
+	prefixBitcoin   = "btc/"
+	prefixExecution = "exe/"
+	prefixMachine   = "mac/"
+)
+
+// Config is what a machine is made of. All replicas of a network use equal values of all fields but those marked local.
+type Config struct {
+	Genesis *genesis.Doc
+	Engine  *wasm.Engine // local: may be shared by the replicas of a process
+	Log     *slog.Logger // local
+	// Memo remembers which ingress messages are authentic (local: may be shared by the replicas of a process). The default
+	// is a memo of the machine's own.
+	Memo *ingress.Memo
+}
+
+// Result is what executing a block gave.
+type Result struct {
+	AppHash [32]byte
+	Ingress [][32]byte // ids of the messages the block carried
+	Skipped int        // items that did not hold up
+	execution.RoundResult
+}
+
+// Machine is the replicated state machine; see the package documentation.
+type Machine struct {
+	cfg     Config
+	db      *state.DB
+	log     *slog.Logger
+	genesis [32]byte
+
+	board *bls.Board // until the key is there
+	group *bls.Group
+	subnet
+	exec *execution.Executor
+	sign *signing.Machine
+	btc  *bitcoin
+	tree *hashtree.Map
+
+	timeNs  uint64
+	pending *pending
+	view    atomic.Pointer[View]
+}
+
+// subnet is what exists once the root key does.
+type subnet struct {
+	id         principal.Principal
+	rootKeyDER []byte
+	keyResult  *bls.Result
+}
+
+type pending struct {
+	block   *state.Block
+	height  uint64
+	appHash [32]byte
+	tree    *hashtree.Map
+	root    [32]byte
+}
+
+var (
+	keyTime = []byte("time")
+	keyRoot = []byte("root")
+)
+
+// Open opens the machine on its database; a fresh database starts at genesis.
+func Open(cfg Config, db *state.DB) (*Machine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Memo == nil {
+		cfg.Memo = ingress.NewMemo(0)
+	}
+	m := &Machine{cfg: cfg, db: db, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
+	r := db.Reader()
+	if db.Head().Height == 0 {
+		m.publish()
+		return m, nil
+	}
+	if err := m.load(kv.ReadOnly(r)); err != nil {
+		return nil, fmt.Errorf("opening the machine at block %d: %w", db.Head().Height, err)
+	}
+	m.publish()
+	return m, nil
+}
+
+func (m *Machine) load(s kv.Store) error {
+	mac := kv.Prefix(s, prefixMachine)
+	if b, ok := mac.Get(keyTime); ok {
+		m.timeNs = binary.BigEndian.Uint64(b)
+	}
+	board, err := bls.Open(kv.Prefix(s, prefixDKG))
+	if err != nil {
+		return err
+	}
+	result, done := board.Result()
+	if !done {
+		m.board = board
+		return nil
+	}
+	if err := m.foundSubnet(s, result); err != nil {
+		return err
+	}
+	root, _ := mac.Get(keyRoot)
+	if got := m.tree.Digest(); !bytes.Equal(root, got[:]) {
+		return fmt.Errorf("the certified tree has root %x after reopening, it was %x", got, root)
+	}
+	return nil
+}
+
+// foundSubnet opens the rooms that need the root key.
+func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
+	g, err := r.Group()
+	if err != nil {
+		return err
+	}
+	key := g.PublicKey()
+	der := certificate.WrapKey(key)
+	m.board, m.group = nil, g
+	m.subnet = subnet{principal.SelfAuthenticating(der), der, r}
+	doc := m.cfg.Genesis
+	if m.btc, err = openBitcoin(doc, m.db, s); err != nil {
+		return err
+	}
+	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc)); err != nil {
+		return err
+	}
+	natives := map[principal.Principal]execution.Native{}
+	if m.btc != nil {
+		natives[m.btc.id] = m.btc
+	}
+	var first uint64
+	var ranges [][2]principal.Principal
+	for _, r := range doc.CanisterRanges {
+		if n, ok := r.First.Uint64(); ok && first == 0 && r.First != r.Last {
+			first = n
+		}
+		ranges = append(ranges, [2]principal.Principal{r.First, r.Last})
+	}
+	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives,
+		Local: doc.Class == genesis.Local, NodeCount: len(doc.Nodes), FirstCanister: first, Ranges: ranges,
+		Reader: kv.PrefixReader(m.db.Reader(), prefixExecution), Log: m.log}, kv.Prefix(s, prefixExecution))
+	if err != nil {
+		return err
+	}
+	t := stateTree(nil, doc, m.subnet.id, der)
+	m.tree = withTime(m.exec.Tree(t), m.timeNs)
+	return nil
+}
+
+// Head is the last committed block.
+func (m *Machine) Head() state.Head { return m.db.Head() }
+
+// Check says whether a proposed block may be voted for. It depends on the block and the committed state alone.
+func (m *Machine) Check(b driver.Block) error {
+	bad := func(err error) error {
+		return fmt.Errorf("%w %d of node %d: %w", ErrInvalid, b.Height, b.Proposer, err)
+	}
+	items, err := payload.Parse(b.Txs)
+	if err != nil {
+		return bad(err)
+	}
+	by := split(items)
+	if m.group == nil {
+		if len(items) != len(by.dkg) {
+			return bad(errors.New("it carries more than key generation before there is a key"))
+		}
+		if m.board == nil { // the block that opens the key generation
+			if len(items) > 0 {
+				return bad(errors.New("it carries key generation before it was opened"))
+			}
+			return nil
+		}
+		if err := m.board.CheckAll(by.dkg); err != nil {
+			return bad(err)
+		}
+		return nil
+	}
+	if len(by.dkg) > 0 {
+		return bad(errors.New("it carries key generation after there is a key"))
+	}
+	for _, raw := range by.beacons {
+		if _, err := m.checkBeacon(raw); err != nil {
+			return bad(err)
+		}
+	}
+	for _, it := range by.signingItems() {
+		if err := m.CheckSigning(it); err != nil {
+			return bad(err)
+		}
+	}
+	if len(by.bitcoin) > 0 {
+		if m.btc == nil {
+			return bad(errors.New("it carries Bitcoin blocks, the subnet follows no Bitcoin chain"))
+		}
+		if err := m.btc.check(by.bitcoin[0]); err != nil {
+			return bad(err)
+		}
+	}
+	if _, err := m.cfg.Memo.Check(by.ingress, b.TimeNs); err != nil {
+		return bad(err)
+	}
+	return nil
+}
+
+// parts are a block's bodies by kind.
+type parts struct{ beacons, boots, dkg, votes, complaints, signatures, bitcoin, ingress [][]byte }
+
+func split(items []payload.Item) (p parts) {
+	for _, it := range items {
+		switch it.Kind {
+		case payload.Beacon:
+			p.beacons = append(p.beacons, it.Body)
+		case payload.Incarnation:
+			p.boots = append(p.boots, it.Body)
+		case payload.DKG:
+			p.dkg = append(p.dkg, it.Body)
+		case payload.KeyVote:
+			p.votes = append(p.votes, it.Body)
+		case payload.Complaint:
+			p.complaints = append(p.complaints, it.Body)
+		case payload.Signature:
+			p.signatures = append(p.signatures, it.Body)
+		case payload.Bitcoin:
+			p.bitcoin = append(p.bitcoin, it.Body)
+		case payload.Ingress:
+			p.ingress = append(p.ingress, it.Body)
+		}
+	}
+	return p
+}
+
+// Step executes a block on top of the committed state. An earlier Step that was not committed is undone only by opening the
+// machine again; both drivers commit what they step.
+func (m *Machine) Step(b driver.Block) (Result, error) {
+	if want := m.db.Head().Height + 1; b.Height != want && m.db.Head().Height != 0 {
+		return Result{}, fmt.Errorf("%w: block %d after block %d", ErrInvalid, b.Height, want-1)
+	}
+	if m.pending != nil {
+		return Result{}, fmt.Errorf("%w: block %d is executed and not committed", ErrInvalid, m.pending.height)
+	}
+	blk := m.db.Begin()
+	m.timeNs = max(m.timeNs, b.TimeNs)
+	kv.Prefix(blk, prefixMachine).Set(keyTime, binary.BigEndian.AppendUint64(nil, m.timeNs))
+	var res Result
+	items, err := payload.Parse(b.Txs)
+	if err != nil { // cannot have been voted for by a quorum; execute it as empty, as everybody does
+		m.log.Error("decided block does not parse", "height", b.Height, "err", err)
+		res.Skipped++
+	}
+	by := split(items)
+	if m.group == nil {
+		if err := m.stepBoard(blk, b, by.dkg, &res); err != nil {
+			return res, err
+		}
+	} else {
+		m.stepSubnet(blk, b, by, &res)
+	}
+	p := &pending{block: blk, height: b.Height}
+	if m.tree != nil {
+		m.tree = withTime(m.tree, m.timeNs)
+		p.tree, p.root = m.tree, m.tree.Digest()
+		kv.Prefix(blk, prefixMachine).Set(keyRoot, p.root[:])
+	}
+	p.appHash = appHash(p.root, blk.Digest())
+	m.pending = p
+	res.AppHash = p.appHash
+	return res, nil
+}
+
+func appHash(root, content [32]byte) [32]byte {
+	return sha256.Sum256(append(append([]byte("fusion/app/v1"), root[:]...), content[:]...))
+}
+
+func (m *Machine) stepBoard(blk *state.Block, b driver.Block, items [][]byte, res *Result) error {
+	store := kv.Prefix(blk, prefixDKG)
+	if m.board == nil {
+		doc := m.cfg.Genesis
+		p := bls.Params{Domain: m.genesis[:], PhaseBlocks: doc.DKGPhaseBlocks, Threshold: doc.Quorum()}
+		for _, n := range doc.Nodes {
+			p.Nodes = append(p.Nodes, ed25519.PublicKey(n.NodeKey))
+		}
+		board, err := bls.Start(store, b.Height, p)
+		if err != nil {
+			return err
+		}
+		m.board = board
+		return nil
+	}
+	taken := m.board.Step(store, b.Height, items)
+	res.Skipped += len(items) - taken
+	if r, done := m.board.Result(); done {
+		return m.foundSubnet(blk, r)
+	}
+	return nil
+}
+
+func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Result) {
+	mac := kv.Prefix(blk, prefixMachine)
+	for _, raw := range by.beacons {
+		h, err := m.checkBeacon(raw)
+		if err != nil {
+			res.Skipped++
+			continue
+		}
+		m.takeBeacon(mac, h, raw)
+	}
+	sig := kv.Prefix(blk, prefixSigning)
+	answers := m.answerRefused(mac)
+	answers = append(answers, m.stepSigning(sig, mac, b.Height, &by)...)
+	answers = append(answers, m.answerRandom(mac)...)
+	if m.btc != nil {
+		m.btc.step(blk, by.bitcoin, m.timeNs, res)
+	}
+	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig)}
+	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
+		round.Ingress = append(round.Ingress, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister,
+			Method: msg.Method, Arg: msg.Arg, ExpiryNs: msg.ExpiryNs})
+		res.Ingress = append(res.Ingress, msg.ID)
+	}
+	res.RoundResult = m.exec.Round(kv.Prefix(blk, prefixExecution), round)
+	m.takeSystemCalls(sig, mac, b.Height, res.SystemCalls)
+	m.dropBeacons(mac, b.Height)
+	m.tree = m.exec.Tree(m.tree)
+}
+
+// authentic returns the messages that hold up at a block's time. In a block that was voted for that is all of them.
+func (m *Machine) authentic(raws [][]byte, timeNs uint64, res *Result) []*ingress.Message {
+	if msgs, err := m.cfg.Memo.Check(raws, timeNs); err == nil {
+		return msgs
+	}
+	var out []*ingress.Message
+	seen := map[envelope.ID]bool{}
+	for _, raw := range raws {
+		msgs, err := m.cfg.Memo.Check([][]byte{raw}, timeNs)
+		if err != nil || seen[msgs[0].ID] {
+			res.Skipped++
+			continue
+		}
+		seen[msgs[0].ID] = true
+		out = append(out, msgs[0])
+	}
+	return out
+}
+
+// Commit makes the executed block durable and publishes the new View.
+func (m *Machine) Commit() error {
+	p := m.pending
+	if p == nil {
+		return errors.New("machine: there is no executed block to commit")
+	}
+	if err := p.block.Commit(p.height, p.appHash); err != nil {
+		return err
+	}
+	m.pending = nil
+	m.publish()
+	return nil
+}

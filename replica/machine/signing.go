@@ -1,0 +1,108 @@
+package machine
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"fusion/internal/kv"
+	"fusion/replica/execution"
+	"fusion/replica/payload"
+	"fusion/replica/signing"
+)
+
+// The chain-key room is called twice in a block: before the round of the canisters, which then sees its answers, and after
+// it, to take the requests that the round made.
+
+// items are the parts that belong to package signing, in the order of the block.
+func (p *parts) signingItems() (out []payload.Item) {
+	for _, list := range []struct {
+		kind   payload.Kind
+		bodies [][]byte
+	}{{payload.Incarnation, p.boots}, {payload.KeyVote, p.votes}, {payload.Complaint, p.complaints}, {payload.Signature, p.signatures}} {
+		for _, b := range list.bodies {
+			out = append(out, payload.Item{Kind: list.kind, Body: b})
+		}
+	}
+	return out
+}
+
+// CheckSigning says whether a block on top of the committed state may carry an item of package signing.
+func (m *Machine) CheckSigning(it payload.Item) error {
+	return m.sign.Check(m.SigningReader(), it)
+}
+
+// SigningReader reads the committed state of package signing, from any goroutine.
+func (m *Machine) SigningReader() kv.Reader { return kv.PrefixReader(m.db.Reader(), prefixSigning) }
+
+// Signing is the deterministic half of package signing, or nil before there is a subnet.
+func (m *Machine) Signing() *signing.Machine { return m.sign }
+
+// stepSigning applies a block's items and lets deadlines pass; it returns the answers that became due.
+func (m *Machine) stepSigning(sig kv.Store, mac kv.Reader, height uint64, by *parts) []execution.SystemResponse {
+	var due []signing.Response
+	for _, it := range by.signingItems() {
+		due = append(due, m.sign.Apply(sig, height, it)...)
+	}
+	due = append(due, m.sign.Advance(sig, height, func(h uint64) ([32]byte, bool) { return beacon(mac, h) })...)
+	out := make([]execution.SystemResponse, len(due))
+	for i, r := range due {
+		out[i] = execution.SystemResponse{ID: r.ID, Signature: r.Signature, RejectCode: r.RejectCode, RejectMessage: r.RejectMessage}
+	}
+	return out
+}
+
+// activeKeys are the keys that canisters may use.
+func (m *Machine) activeKeys(sig kv.Reader) (out []execution.EcdsaKey) {
+	for _, k := range m.sign.Keys(sig) {
+		out = append(out, execution.EcdsaKey{Name: k.Name, PublicKey: k.PublicKey, ChainCode: k.ChainCode})
+	}
+	return out
+}
+
+// takeSystemCalls registers what only the subnet can answer. A request that is refused is answered in the next round.
+func (m *Machine) takeSystemCalls(sig, mac kv.Store, height uint64, calls []execution.SystemCall) {
+	for _, c := range calls {
+		switch c.Kind {
+		case execution.RawRand:
+			mac.Set(randKey(c.ID), binary.BigEndian.AppendUint64(nil, height+1))
+		case execution.Sign:
+			err := m.sign.Submit(sig, signing.Request{ID: c.ID, Key: c.Sign.Key, Canister: c.Caller.Bytes(), Path: c.Sign.Path,
+				Hash: c.Sign.Hash, Height: height})
+			if err != nil {
+				mac.Set(refusedKey(c.ID), append([]byte{rejectCode(err)}, err.Error()...))
+			}
+		}
+	}
+}
+
+func refusedKey(id uint64) []byte { return binary.BigEndian.AppendUint64([]byte("refused/"), id) }
+
+// rejectCode tells a caller whether trying again can help.
+func rejectCode(err error) byte {
+	if errors.Is(err, signing.ErrQueueFull) || errors.Is(err, signing.ErrKeyNotReady) {
+		return execution.SysTransient
+	}
+	return execution.CanisterReject
+}
+
+// answerRefused returns the rejections of the last round's refused requests.
+func (m *Machine) answerRefused(mac kv.Store) (out []execution.SystemResponse) {
+	for _, e := range take(mac, "refused/") {
+		out = append(out, execution.SystemResponse{ID: binary.BigEndian.Uint64(e.key), RejectCode: int(e.value[0]), RejectMessage: string(e.value[1:])})
+	}
+	return out
+}
+
+type entry struct{ key, value []byte }
+
+// take removes and returns everything under a prefix; keys come without it.
+func take(s kv.Store, prefix string) (out []entry) {
+	kv.ScanPrefix(s, []byte(prefix), func(k, v []byte) bool {
+		out = append(out, entry{append([]byte{}, k[len(prefix):]...), append([]byte{}, v...)})
+		return true
+	})
+	for _, e := range out {
+		s.Delete(append([]byte(prefix), e.key...))
+	}
+	return out
+}

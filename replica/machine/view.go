@@ -1,0 +1,98 @@
+package machine
+
+import (
+	"fmt"
+
+	"fusion/btc/utxo"
+	"fusion/chainkey/bls"
+	"fusion/ic/hashtree"
+	"fusion/ic/principal"
+	"fusion/internal/kv"
+	"fusion/replica/execution"
+)
+
+// View is the committed state as the reconciler and the public interface see it. It never changes.
+type View struct {
+	Height  uint64
+	TimeNs  uint64
+	AppHash [32]byte
+
+	// DKG says where the key generation stands; nil once there is a key.
+	DKG *bls.Status
+
+	// What follows is empty before there is a key.
+
+	Key        *bls.Result
+	Group      *bls.Group
+	Subnet     principal.Principal
+	RootKeyDER []byte
+	Tree       *hashtree.Map
+	Root       [32]byte
+	Executor   *execution.Executor
+	// Beacons are the committed heights whose beacon something waits for.
+	Beacons []uint64
+	// Bitcoin is what the view of the chain lacks and what is to be announced; nil where the subnet follows no chain.
+	Bitcoin *BitcoinView
+}
+
+// BitcoinView is what the Bitcoin adapter works from.
+type BitcoinView struct {
+	Request  utxo.Request
+	Outgoing []utxo.Outgoing
+	Info     utxo.Info
+}
+
+// View returns the newest committed state. It may be called from any goroutine.
+func (m *Machine) View() *View { return m.view.Load() }
+
+// Board returns the key generation, or nil once there is a key. It belongs to the goroutine that steps the machine.
+func (m *Machine) Board() *bls.Board { return m.board }
+
+// FinishedBoard reads the board of the finished key generation, from which members derive their shares.
+func (m *Machine) FinishedBoard() (*bls.Board, error) {
+	b, err := bls.Open(kv.PrefixReader(m.db.Reader(), prefixDKG))
+	if err != nil {
+		return nil, fmt.Errorf("reading the finished key generation: %w", err)
+	}
+	return b, nil
+}
+
+// FilterBitcoin keeps of an adapter's answer what a proposal at the given time may carry. It belongs to the goroutine that
+// steps the machine.
+func (m *Machine) FilterBitcoin(items utxo.Items, timeNs uint64, maxBytes int) utxo.Items {
+	if m.btc == nil {
+		return utxo.Items{}
+	}
+	return m.btc.Filter(items, timeNs, maxBytes)
+}
+
+func (m *Machine) publish() {
+	head := m.db.Head()
+	v := &View{Height: head.Height, TimeNs: m.timeNs, AppHash: head.AppHash}
+	if m.board != nil {
+		s := m.board.Status()
+		v.DKG = &s
+	}
+	if m.group != nil {
+		mac := kv.PrefixReader(m.db.Reader(), prefixMachine)
+		v.Key, v.Group, v.Subnet, v.RootKeyDER = m.subnet.keyResult, m.group, m.subnet.id, m.subnet.rootKeyDER
+		v.Tree, v.Root, v.Executor = m.tree, m.tree.Digest(), m.exec
+		v.Beacons = m.wantedBeacons(mac, head.Height)
+		if m.btc != nil {
+			v.Bitcoin = &BitcoinView{Request: m.btc.Request(), Outgoing: m.btc.Outgoing(), Info: m.btc.Info()}
+		}
+	}
+	m.view.Store(v)
+}
+
+// ExecutionReader reads what the executor keeps, as of the last commit, from any goroutine.
+func (m *Machine) ExecutionReader() kv.Reader {
+	return kv.PrefixReader(m.db.Reader(), prefixExecution)
+}
+
+// Close releases what the machine holds beside its database.
+func (m *Machine) Close() {
+	if m.exec != nil {
+		m.exec.Close()
+	}
+}
