@@ -504,3 +504,44 @@ func BenchmarkQuery(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCall measures certified calls, client and server together, answered in blocks as a subnet does.
+func BenchmarkCall(b *testing.B) {
+	s := httpmem.New(1, now)
+	s.Install(adder, &httpmem.Canister{Update: func(principal.Principal, string, []byte) ([]byte, error) { return []byte("DIDL\x00\x00"), nil }})
+	s.Manual = true
+	srv := httptest.NewServer(replicahttp.NewHandler(s, replicahttp.Config{}))
+	defer srv.Close()
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for tick := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				s.Step()
+			case <-done:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	id, err := identity.GenerateEd25519()
+	if err != nil {
+		b.Fatal(err)
+	}
+	a, err := agent.New(srv.URL, agent.Options{Identity: id, RootKey: s.RootKeyDER(), Now: func() time.Time { return time.Unix(0, int64(now)) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetParallelism(200)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := a.Call(b.Context(), adder, "transfer", make([]byte, 120)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	close(done)
+	<-stopped
+}

@@ -270,7 +270,8 @@ func (e *Envelope) Verify(nowNs uint64) error {
 	if err := e.CheckTimes(nowNs); err != nil {
 		return err
 	}
-	return e.VerifySignature()
+	_, err := e.VerifySignature()
+	return err
 }
 
 // CheckTimes checks that the request and its delegations have not expired at nowNs, and that the request does not expire later
@@ -295,15 +296,21 @@ func (e *Envelope) CheckTimes(nowNs uint64) error {
 }
 
 // VerifySignature checks everything but times: that the public key authenticates the sender, the chain of delegations, its
-// targets and permissions, and the signature.
-func (e *Envelope) VerifySignature() error {
+// targets and permissions, and the signature. It returns the request's id, which it had to compute.
+func (e *Envelope) VerifySignature() (ID, error) {
 	c := &e.Content
+	id := c.RequestID()
 	if c.Sender.IsAnonymous() {
 		if e.SenderPubkey != nil || e.SenderSig != nil || e.SenderDelegation != nil {
-			return ErrAnonymous
+			return id, ErrAnonymous
 		}
-		return nil
+		return id, nil
 	}
+	return id, e.verifySigned(id)
+}
+
+func (e *Envelope) verifySigned(id ID) error {
+	c := &e.Content
 	if e.SenderPubkey == nil || e.SenderSig == nil {
 		return fmt.Errorf("%w: the request of %s has no public key or signature", ErrBadSignature, c.Sender)
 	}
@@ -331,7 +338,7 @@ func (e *Envelope) VerifySignature() error {
 			return err
 		}
 	}
-	if err := key.Verify(signed(sepRequest, c.RequestID()), e.SenderSig); err != nil {
+	if err := key.Verify(signed(sepRequest, id), e.SenderSig); err != nil {
 		return fmt.Errorf("%w: of the %s request: %w", ErrBadSignature, c.RequestType, err)
 	}
 	return nil

@@ -8,17 +8,19 @@ import (
 	"fusion/ic/envelope"
 	"fusion/ic/hashtree"
 	"fusion/ic/principal"
+	"fusion/replica/ingress"
 )
 
-// Errors that a Backend returns to choose the HTTP status of a response; beside them those of ic/envelope give 400, and an
-// *envelope.Reject becomes the reject that the client sees.
+// Errors that a Backend returns to choose the HTTP status of a response. Beside them, those of ic/envelope give 400, those of
+// replica/ingress what they say (a full pool 429, a call that is known already is as good as new), and an *envelope.Reject
+// becomes the reject that the client sees.
 var (
 	// ErrBusy means that the request may succeed later: 429.
 	ErrBusy = errors.New("too busy, try again")
 	// ErrUnavailable means that this replica cannot answer now: 503.
 	ErrUnavailable = errors.New("not available")
-	// ErrDuplicate means that a submitted call is known already, which is as good as new.
-	ErrDuplicate = errors.New("call already submitted")
+	// ErrDuplicate means that a submitted call is known already.
+	ErrDuplicate = ingress.ErrDuplicate
 )
 
 // Snapshot is a certified state. It is immutable.

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	nethttp "net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"fusion/ic/certificate"
 	"fusion/ic/envelope"
 	"fusion/ic/principal"
+	"fusion/replica/ingress"
 	"fusion/replica/management"
 )
 
@@ -44,6 +46,9 @@ type Config struct {
 	Other nethttp.Handler
 	// Observe is told of each request: the route's name, the HTTP status and the duration. The default is nobody.
 	Observe func(route string, status int, d time.Duration)
+	// OnPanic is told when the Backend panics, which means that a replica's storage or an invariant is broken: it should stop the
+	// replica. The default logs it and drops the connection.
+	OnPanic func(reason any, stack []byte)
 	// Log receives failures of the Backend. The default is slog.Default().
 	Log *slog.Logger
 }
@@ -70,6 +75,11 @@ func (c *Config) ensureDefaults() {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.OnPanic == nil {
+		c.OnPanic = func(reason any, stack []byte) {
+			c.Log.Error("panic while answering a request", "reason", reason, "stack", string(stack))
+		}
 	}
 }
 
@@ -134,6 +144,14 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 		return
 	}
 	defer h.leave(ip)
+	defer func() {
+		if reason := recover(); reason != nil {
+			if reason != nethttp.ErrAbortHandler {
+				h.cfg.OnPanic(reason, debug.Stack())
+			}
+			panic(nethttp.ErrAbortHandler) // drops the connection without another log entry
+		}
+	}()
 	h.mux.ServeHTTP(w, r)
 }
 
@@ -206,12 +224,12 @@ func classify(err error) *failure {
 		return f
 	case errors.Is(err, envelope.ErrExpired), errors.Is(err, envelope.ErrTooFarInFuture):
 		return &failure{nethttp.StatusBadRequest, expiryText + err.Error()}
-	case errors.Is(err, envelope.ErrTooLarge):
+	case errors.Is(err, envelope.ErrTooLarge), errors.Is(err, ingress.ErrTooLarge):
 		return &failure{nethttp.StatusRequestEntityTooLarge, err.Error()}
 	case errors.Is(err, envelope.ErrMalformed), errors.Is(err, envelope.ErrUnsupported), errors.Is(err, envelope.ErrBadSignature),
 		errors.Is(err, envelope.ErrSenderMismatch), errors.Is(err, envelope.ErrAnonymous), errors.Is(err, envelope.ErrDelegation):
 		return &failure{nethttp.StatusBadRequest, err.Error()}
-	case errors.Is(err, ErrBusy):
+	case errors.Is(err, ErrBusy), errors.Is(err, ingress.ErrFull):
 		return &failure{nethttp.StatusTooManyRequests, err.Error()}
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &failure{nethttp.StatusServiceUnavailable, err.Error()}
@@ -399,7 +417,7 @@ func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
 			reply(w, (&envelope.CallResponse{Reject: rej}).Encode())
 		}
 		return nil
-	case err != nil && !errors.Is(err, ErrDuplicate):
+	case err != nil && !errors.Is(err, ingress.ErrDuplicate):
 		return err
 	}
 	if req.version == 2 {

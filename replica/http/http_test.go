@@ -61,6 +61,8 @@ func start(t *testing.T, mut func(*replicahttp.Config)) *server {
 				return fmt.Errorf("pool: %w", replicahttp.ErrBusy)
 			case "broken":
 				return errors.New("disk on fire")
+			case "panic":
+				panic("disk on fire")
 			}
 			return nil
 		}})
@@ -249,7 +251,8 @@ func TestCallsThatWait(t *testing.T) {
 }
 
 func TestRejectsBeforeTheSubnet(t *testing.T) {
-	s := start(t, nil)
+	panics := make(chan any, 1)
+	s := start(t, func(c *replicahttp.Config) { c.OnPanic = func(reason any, _ []byte) { panics <- reason } })
 	call := func(version int, method string) (int, []byte) {
 		return s.post(canisterURL(version, echo, "call"), s.sign(content(envelope.Call, echo, method, nil), controller(t)).Encode())
 	}
@@ -265,6 +268,14 @@ func TestRejectsBeforeTheSubnet(t *testing.T) {
 	}
 	if code, body := call(4, "busy"); code != 429 {
 		t.Errorf("busy: %d %q", code, body)
+	}
+	s2 := s.sign(content(envelope.Call, echo, "panic", nil), controller(t))
+	if res, err := nethttp.Post(s.url+canisterURL(4, echo, "call"), "application/cbor", bytes.NewReader(s2.Encode())); err == nil {
+		res.Body.Close()
+		t.Errorf("a panic inside is answered: %d", res.StatusCode)
+	}
+	if got := <-panics; got != "disk on fire" {
+		t.Errorf("reported %v", got)
 	}
 	if code, body := call(4, "broken"); code != 500 || strings.Contains(string(body), "fire") {
 		t.Errorf("a failure inside: %d %q", code, body)

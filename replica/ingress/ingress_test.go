@@ -247,8 +247,7 @@ func TestTakeLarge(t *testing.T) {
 }
 
 func TestTimesOfBlocks(t *testing.T) {
-	known := map[envelope.ID]bool{}
-	p := newPool(Config{Known: func(id envelope.ID) bool { return known[id] }})
+	p := newPool(Config{})
 	id := newID(t)
 	soon, _ := p.Add(callAt(t, id, 1, 0, now+10))
 	late, _ := p.Add(callAt(t, id, 2, 0, now+uint64(envelope.MaxTTL+envelope.PermittedDrift)))
@@ -258,10 +257,6 @@ func TestTimesOfBlocks(t *testing.T) {
 	}
 	if got := ids(p.Take(now+11, 1<<20, 10)); len(got) != 2 || got[0] != late {
 		t.Errorf("block after the first expired: %x", got)
-	}
-	known[third] = true
-	if got := ids(p.Take(now, 1<<20, 10)); len(got) != 2 {
-		t.Errorf("takes what the state knows: %x", got)
 	}
 	if n := p.Expire(now + 10); n != 0 {
 		t.Errorf("%d expired at their last moment", n)

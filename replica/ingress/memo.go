@@ -105,10 +105,11 @@ func (m *Memo) authenticate(env *envelope.Envelope, raw []byte) (*Message, error
 	if c.RequestType != envelope.Call {
 		return nil, fmt.Errorf("%w: %s", ErrNotCall, c.RequestType)
 	}
-	if err := env.VerifySignature(); err != nil {
+	id, err := env.VerifySignature()
+	if err != nil {
 		return nil, err
 	}
-	msg := &Message{ID: c.RequestID(), Sender: c.Sender, Canister: c.CanisterID, Method: c.MethodName, Arg: c.Arg,
+	msg := &Message{ID: id, Sender: c.Sender, Canister: c.CanisterID, Method: c.MethodName, Arg: c.Arg,
 		ExpiryNs: c.IngressExpiry, Raw: raw, env: env}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -22,7 +22,8 @@ type Config struct {
 	Memo *Memo
 	// Now is the time against which expiry is checked on admission, ns since 1970. The default is the wall clock.
 	Now func() uint64
-	// Known reports whether the replicated state has a call's id in its ingress history. The default knows none.
+	// Known reports whether the replicated state has a call's id in its ingress history. It is called without a lock held. The default
+	// knows none.
 	Known func(id envelope.ID) bool
 	// OnAdd is told of each call that Add accepted, to gossip it. It is called without a lock held and must not block.
 	OnAdd func(raw []byte)
@@ -196,7 +197,7 @@ func (p *Pool) drop(m *pending) {
 
 // Take returns calls for a block of the given time: at most maxCount with at most maxBytes in all, by turns of senders, each
 // sender's in the order in which they came. A call that is larger than maxBytes is taken alone, when its turn comes. Calls stay in
-// the pool until they are removed; those that the state knows or that the block's time does not permit are passed over.
+// the pool until they are removed; those that the block's time does not permit are passed over.
 func (p *Pool) Take(blockNs uint64, maxBytes, maxCount int) []*Message {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -217,7 +218,7 @@ func (p *Pool) Take(blockNs uint64, maxBytes, maxCount int) []*Message {
 		for _, c := range round {
 			var m *pending
 			for ; c.next != nil; c.next = c.next.Next() {
-				if m = c.next.Value.(*pending); m.CheckTimes(blockNs) == nil && !p.cfg.Known(m.ID) {
+				if m = c.next.Value.(*pending); m.CheckTimes(blockNs) == nil {
 					break
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	blst "github.com/supranational/blst/bindings/go"
 
+	"fusion/ic/cbor"
 	"fusion/ic/certificate"
 	"fusion/ic/envelope"
 	"fusion/ic/hashtree"
@@ -85,7 +86,8 @@ func New(seed byte, nowNs uint64) *Subnet {
 func (s *Subnet) Install(id principal.Principal, c *Canister) {
 	s.mu.Lock()
 	s.canisters[id] = c
-	s.tree = s.tree.Insert([][]byte{[]byte("canister"), id.Bytes(), []byte("controllers")}, c.Controller.Bytes())
+	controllers := cbor.AppendBytes(cbor.AppendArray(cbor.AppendSelfDescribe(nil), 1), c.Controller.Bytes())
+	s.tree = s.tree.Insert([][]byte{[]byte("canister"), id.Bytes(), []byte("controllers")}, controllers)
 	for name := range c.Private {
 		s.tree = s.tree.Insert([][]byte{[]byte("canister"), id.Bytes(), []byte("metadata"), []byte(name)}, []byte("private "+name))
 	}
@@ -234,9 +236,6 @@ func (s *Subnet) Submit(_ context.Context, env *envelope.Envelope, raw []byte) (
 		}
 	}
 	id, err := s.pool.AddDecoded(env, raw)
-	if errors.Is(err, ingress.ErrDuplicate) {
-		err = replicahttp.ErrDuplicate
-	}
 	if err == nil && !s.Manual {
 		s.Step()
 	}
