@@ -477,6 +477,26 @@ func FuzzItem(f *testing.F) {
 	})
 }
 
+// FuzzVerify feeds what peers send to the native code that decodes points.
+func FuzzVerify(f *testing.F) {
+	net := newNetwork(f, 1, 100)
+	r := net.run()
+	sig, err := net.shares()[0].Sign([]byte("message"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(r.PublicKey, sig.Signature[:])
+	f.Add(make([]byte, PublicKeySize), make([]byte, SignatureSize))
+	f.Add([]byte{0xc0}, []byte{})
+	f.Fuzz(func(t *testing.T, key, signature []byte) {
+		ok := Verify(key, []byte("message"), signature) == nil
+		if good := bytes.Equal(key, r.PublicKey) && bytes.Equal(signature, sig.Signature[:]); good != ok && (good || bytes.Equal(key, r.PublicKey)) {
+			t.Fatalf("verified: %v, key %x, signature %x", ok, key, signature)
+		}
+		_, _ = NewGroup(1, key, [][]byte{key})
+	})
+}
+
 func benchGroup(b *testing.B, n int) (*Group, []*SecretShare) {
 	net := newNetwork(b, n, 100)
 	g, err := net.run().Group()

@@ -3,6 +3,7 @@ package certify
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -73,6 +74,10 @@ type Config struct {
 	Events Events
 	Logger *slog.Logger // the default discards
 }
+
+// BeaconPayload is what the beacon of a height signs. The signature is the height's random value: nobody can know it before f+1 honest
+// replicas have committed the height, and everybody who combines it gets the same bytes. Hash it before use.
+func BeaconPayload(height uint64) []byte { return binary.BigEndian.AppendUint64(nil, height) }
 
 // wire is a message. Share, Cert or both may be empty.
 type wire struct {

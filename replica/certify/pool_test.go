@@ -111,13 +111,13 @@ func TestLossIsHealed(t *testing.T) {
 	const top = 20
 	for h := uint64(1); h <= top; h++ {
 		for i := range s.pools {
-			s.sign(i, bls.DomainBeacon, 1000*h, root(h)) // sparse heights
+			s.sign(i, bls.DomainBeacon, 1000*h, BeaconPayload(1000*h)) // sparse heights
 			s.sign(i, bls.DomainStateRoot, 1000*h, root(h))
 		}
 	}
 	for i := range s.pools {
 		for h := uint64(1); h <= top; h++ {
-			if c := s.wait(i, bls.DomainBeacon, 1000*h); c.Height != 1000*h || !bytes.Equal(c.Payload, root(h)) {
+			if c := s.wait(i, bls.DomainBeacon, 1000*h); c.Height != 1000*h || !bytes.Equal(c.Payload, BeaconPayload(1000*h)) {
 				t.Fatalf("%+v", c)
 			}
 		}
