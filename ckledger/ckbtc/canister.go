@@ -10,7 +10,6 @@ import (
 	"fusion/ckledger/ckbtc/core"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
-	"fusion/internal/codec"
 )
 
 // The stable memories.
@@ -94,8 +93,8 @@ func (m *minter) postUpgrade(arg *MinterArg) {
 	var buf []byte
 	for i := range m.log.Len() {
 		buf = m.log.Get(i, buf[:0])
-		var e core.Event
-		if err := codec.Unmarshal(buf, &e); err != nil {
+		e, err := core.UnmarshalEvent(buf)
+		if err != nil {
 			m.c.Trap("event %d: %v", i, err)
 		}
 		m.apply(&e, i)
@@ -129,7 +128,7 @@ func (m *minter) open() {
 // emit writes an event to the log and applies it. It traps, which undoes the message, if the event does not fit.
 func (m *minter) emit(e core.Event) {
 	e.Time = m.c.Time()
-	i, err := m.log.Append(codec.Marshal(e))
+	i, err := m.log.Append(e.Marshal())
 	if err != nil {
 		m.c.Trap("write the event log: %v", err)
 	}
@@ -262,9 +261,9 @@ func (m *minter) getEvents(_ *cdk.Msg, a EventsArgs) []Event {
 	}
 	var buf []byte
 	for _, i := range m.visible[a.Start : a.Start+min(a.Length, n-a.Start, maxEvents)] {
-		buf = m.log.Get(uint64(i), nil) // events alias what they are read from
-		var e core.Event
-		if err := codec.Unmarshal(buf, &e); err != nil {
+		buf = m.log.Get(uint64(i), buf[:0])
+		e, err := core.UnmarshalEvent(buf)
+		if err != nil {
 			m.c.Trap("event %d: %v", i, err)
 		}
 		events = append(events, public(m.state, &e))

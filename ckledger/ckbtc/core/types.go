@@ -45,27 +45,6 @@ func (a Account) Path() [][]byte {
 	return [][]byte{{1}, a.Owner.Bytes(), append([]byte(nil), a.Subaccount[:]...)}
 }
 
-// MarshalCBOR writes the account as one byte string: subaccount, then owner.
-func (a Account) MarshalCBOR() ([]byte, error) {
-	return a.Owner.Append(append([]byte{0x58, byte(32 + a.Owner.Len())}, a.Subaccount[:]...)), nil
-}
-
-var errAccount = errors.New("malformed account in the event log")
-
-// UnmarshalCBOR reads what MarshalCBOR wrote.
-func (a *Account) UnmarshalCBOR(b []byte) error {
-	if len(b) < 34 || b[0] != 0x58 || int(b[1]) != len(b)-2 {
-		return errAccount
-	}
-	owner, err := principal.FromBytes(b[34:])
-	if err != nil {
-		return err
-	}
-	a.Owner = owner
-	copy(a.Subaccount[:], b[2:34])
-	return nil
-}
-
 // withdrawalDomain separates withdrawal subaccounts from others: a length byte, then the name.
 const withdrawalDomain = "\x05ckbtc"
 
@@ -103,10 +82,10 @@ func (k PublicKey) Address(n btc.Network, a Account) (btc.Address, error) {
 
 // Utxo is an unspent output of Bitcoin. Height is that of its block.
 type Utxo struct {
-	Txid   btc.Hash `cbor:"1,keyasint"`
-	Vout   uint32   `cbor:"2,keyasint"`
-	Value  uint64   `cbor:"3,keyasint"` // satoshi
-	Height uint32   `cbor:"4,keyasint"`
+	Txid   btc.Hash
+	Vout   uint32
+	Value  uint64 // satoshi
+	Height uint32
 }
 
 // Outpoint names the output.
@@ -139,8 +118,8 @@ const (
 
 // Mode is a mode with its principals.
 type Mode struct {
-	Kind    ModeKind `cbor:"1,keyasint"`
-	Allowed [][]byte `cbor:"2,keyasint,omitempty"`
+	Kind    ModeKind
+	Allowed [][]byte
 }
 
 func (m Mode) allows(p principal.Principal) bool {
@@ -176,18 +155,18 @@ func (m Mode) Withdrawals(p principal.Principal) string {
 
 // Config is the minter's configuration, from its init arguments and the upgrades since.
 type Config struct {
-	Network        btc.Network `cbor:"1,keyasint"`
-	Ledger         []byte      `cbor:"2,keyasint"`
-	KeyName        string      `cbor:"3,keyasint"`
-	DepositMin     uint64      `cbor:"4,keyasint"` // satoshi; smaller deposits are ignored
-	RetrieveMin    uint64      `cbor:"5,keyasint"` // satoshi
-	MaxTimeInQueue uint64      `cbor:"6,keyasint"` // ns
-	Confirmations  uint32      `cbor:"7,keyasint"`
-	Mode           Mode        `cbor:"8,keyasint"`
-	CheckFee       uint64      `cbor:"9,keyasint"`            // satoshi, kept from each deposit
-	Checker        []byte      `cbor:"10,keyasint,omitempty"` // nil: no checks
-	MaxInputs      uint64      `cbor:"11,keyasint"`           // of one transaction
-	Consolidate    uint64      `cbor:"12,keyasint"`           // available outputs from which on a transaction also spends small ones
+	Network        btc.Network
+	Ledger         []byte
+	KeyName        string
+	DepositMin     uint64 // satoshi; smaller deposits are ignored
+	RetrieveMin    uint64 // satoshi
+	MaxTimeInQueue uint64 // ns
+	Confirmations  uint32
+	Mode           Mode
+	CheckFee       uint64 // satoshi, kept from each deposit
+	Checker        []byte // nil: no checks
+	MaxInputs      uint64 // of one transaction
+	Consolidate    uint64 // available outputs from which on a transaction also spends small ones
 }
 
 // Defaults of the init arguments that may be absent.
