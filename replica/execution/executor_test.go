@@ -30,6 +30,7 @@ func counter() *module {
 
 func TestCounter(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		id := w.install(counter())
 		for n := uint32(1); n <= 5; n++ {
 			if got := le32(w.mustUpdate(id, "inc", nil)); got != n {
@@ -72,6 +73,7 @@ func TestCounter(t *testing.T) {
 
 func TestTrapRollsBackEverything(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		other := w.install(counter())
 		m := newModule()
 		m.export("canister_init", drop(m.host("stable64_grow", i64(1))), store32(i32(0), i32(7)),
@@ -117,6 +119,7 @@ func TestTrapRollsBackEverything(t *testing.T) {
 
 func TestEndlessLoopStops(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		m := newModule()
 		m.update("loop", store32(i32(0), i32(1)), forever())
 		m.update("host loop", forever(drop(m.host("time"))))
@@ -136,6 +139,7 @@ func TestEndlessLoopStops(t *testing.T) {
 
 func TestMemoryWithoutEnd(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		m := newModule()
 		// Growing is refused at some point, which the loop does not look at; the limit of instructions ends it.
 		m.update("heap", forever(drop(growMemory(16))))
@@ -210,6 +214,7 @@ func wasmLoop(n, at int, body code_) code_ {
 
 func TestInterCanisterCalls(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		callee := w.install(counter())
 		id := w.install(caller(callee))
 		for _, c := range [][2]string{{"echo", "replied data"}, {"query", "replied data"}, {"reply first", "first"}, {"many", "many"}} {
@@ -248,6 +253,7 @@ func TestInterCanisterCalls(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		callee := w.install(counter())
 		id := w.install(caller(callee))
 		if got := le32(w.mustUpdate(id, "flood", nil)); got != 1000-maxQueue {
@@ -264,6 +270,7 @@ func TestQueueFull(t *testing.T) {
 
 func TestReplayedIngress(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		id := w.install(counter())
 		m := w.message(alice, id, "inc", nil)
 		w.round(m, m)
@@ -288,6 +295,7 @@ func TestReplayedIngress(t *testing.T) {
 
 func TestUpgrade(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		id := w.install(counter())
 		w.mustUpdate(id, "inc", nil)
 		w.mustUpdate(id, "inc", nil)
@@ -333,6 +341,7 @@ func TestUpgrade(t *testing.T) {
 
 func TestBadModules(t *testing.T) {
 	scenario(t, func(w *world) {
+		t := w.t
 		id := w.create()
 		for _, c := range []struct {
 			name   string

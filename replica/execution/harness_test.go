@@ -235,3 +235,8 @@ func writeDumps(t *testing.T, a, b []byte) {
 		os.WriteFile(dir+"/b.txt", b, 0o600)
 	}
 }
+
+var (
+	installMode = management.ModeInstall()
+	upgradeMode = management.ModeUpgrade(nil)
+)

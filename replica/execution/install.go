@@ -89,7 +89,6 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 		}
 		c.log(x.global.TimeNs, []byte("[TRAP]: "+rej.Message))
 		i.drop()
-		x.publish(c)
 		return rej
 	}
 	release = false

@@ -142,7 +142,6 @@ func (x *Executor) manage(m *message) (reply []byte, refund Cycles, rej *Reject,
 			if m.Method == "clear_chunk_store" {
 				c.Chunks, c.wipeChunks, c.dirty = nil, true, true
 				clear(c.newChunks)
-				x.publish(c)
 				reply = emptyCandid
 				break
 			}
@@ -378,7 +377,6 @@ func (x *Executor) deposit(id principal.Principal, amount Cycles) ([]byte, *Reje
 		return nil, rej
 	}
 	c.Cycles, c.dirty = c.Cycles.Add(amount), true
-	x.publish(c)
 	return emptyCandid, nil
 }
 
@@ -398,7 +396,6 @@ func (x *Executor) changeSettings(m *message, c *canister, s *management.Setting
 		c.Version++
 		c.dirty = true
 	}
-	x.publish(c)
 	return nil
 }
 
@@ -528,7 +525,6 @@ func (x *Executor) start(c *canister) {
 		c.Version++
 	}
 	c.dirty = true
-	x.publish(c)
 }
 
 // stop reports whether the answer waits until c has stopped.
@@ -545,7 +541,6 @@ func (x *Executor) stop(m *message, c *canister) bool {
 	if m.Origin.Kind == originIngress {
 		x.processingIngress(m.Origin)
 	}
-	x.publish(c)
 	x.finishStopping(c)
 	return true
 }
@@ -618,7 +613,6 @@ func (x *Executor) uploadChunk(caller principal.Principal, a *management.UploadC
 		sort.Slice(c.Chunks, func(i, j int) bool { return bytes.Compare(c.Chunks[i], c.Chunks[j]) < 0 })
 		c.newChunks[string(hash[:])] = a.Chunk
 		c.dirty = true
-		x.publish(c)
 	}
 	return candid.MustMarshal(management.ChunkHash{Hash: hash[:]}), nil
 }

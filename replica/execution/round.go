@@ -36,6 +36,12 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	x.expire()
 	x.schedule()
 
+	// Before storeMu: a query waits for that with the canister's lock in its hand.
+	for _, c := range x.order {
+		if c.dirty {
+			x.publish(c)
+		}
+	}
 	if x.shared {
 		x.storeMu.Lock()
 		defer x.storeMu.Unlock()
@@ -171,7 +177,6 @@ func (x *Executor) finishStopping(c *canister) {
 	c.Status = stopped
 	c.Version++
 	c.dirty = true
-	x.publish(c)
 	for _, s := range c.Stops {
 		x.respond(s.Origin, response{data: emptyCandid}, s.Cycles)
 	}

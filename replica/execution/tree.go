@@ -15,7 +15,7 @@ var (
 )
 
 // Tree returns base with /canister and /request_status as the executor has them. Only what changed since the last call is
-// touched; the first call after New inserts everything.
+// touched; the first call after New inserts everything, into a base that has neither of the two yet.
 func (x *Executor) Tree(base *hashtree.Map) *hashtree.Map {
 	ids := make([]principal.Principal, 0, len(x.treeDirty))
 	for id := range x.treeDirty {
