@@ -105,15 +105,15 @@ func (p Principal) String() string {
 	var raw [4 + MaxLen]byte
 	binary.BigEndian.PutUint32(raw[:4], crc32.ChecksumIEEE(p.b[:p.n]))
 	copy(raw[4:], p.b[:p.n])
-	s := encoding.EncodeToString(raw[:4+int(p.n)])
-	var out strings.Builder
-	for len(s) > 5 {
-		out.WriteString(s[:5])
-		out.WriteByte('-')
-		s = s[5:]
+	var enc [(4 + MaxLen + 4) / 5 * 8]byte
+	s := enc[:encoding.EncodedLen(4+int(p.n))]
+	encoding.Encode(s, raw[:4+int(p.n)])
+	var grouped [len(enc) + len(enc)/5]byte
+	out := grouped[:0]
+	for ; len(s) > 5; s = s[5:] {
+		out = append(append(out, s[:5]...), '-')
 	}
-	out.WriteString(s)
-	return out.String()
+	return string(append(out, s...))
 }
 
 // Parse reads the canonical textual form; anything else (upper case, misplaced dashes, a wrong checksum) is refused.
