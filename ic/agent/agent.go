@@ -187,6 +187,9 @@ func (a *Agent) With(id identity.Identity) *Agent {
 	return &b
 }
 
+// Close closes the connections that are not in use. The agent, and those made by With, can still be used.
+func (a *Agent) Close() { a.opts.Client.CloseIdleConnections() }
+
 // Sender is the principal that the agent signs as.
 func (a *Agent) Sender() principal.Principal { return a.opts.Identity.Sender() }
 

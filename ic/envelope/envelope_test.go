@@ -225,6 +225,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"other target":        {chain(c, delegate(root, with(to(mid), func(d *Delegation) { d.Targets = []principal.Principal{other.Sender()} }))), ErrDelegation},
 		"no target":           {chain(c, delegate(root, with(to(mid), func(d *Delegation) { d.Targets = []principal.Principal{} }))), ErrDelegation},
 		"target":              {chain(c, delegate(root, with(to(mid), func(d *Delegation) { d.Targets = []principal.Principal{c.CanisterID} }))), nil},
+		"many targets":        {chain(c, delegate(root, with(to(mid), func(d *Delegation) { d.Targets = make([]principal.Principal, MaxTargets+1) }))), ErrDelegation},
 		"queries for a call":  {chain(c, delegate(root, with(to(mid), func(d *Delegation) { d.Permissions = PermissionQueries }))), ErrDelegation},
 		"queries for a query": {chain(query, delegate(root, with(to(mid), func(d *Delegation) { d.Permissions = PermissionQueries }))), nil},
 		"unknown permission":  {chain(query, delegate(root, with(to(mid), func(d *Delegation) { d.Permissions = "some" }))), ErrDelegation},
