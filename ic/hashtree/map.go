@@ -61,10 +61,6 @@ func critBit(a, b []byte) int32 {
 	return int32(n * symbolBits)
 }
 
-func newEntry(label, value []byte, sub *Map) *Map {
-	return &Map{entry: &entry{label: label, value: value, sub: sub}}
-}
-
 // find returns the entry with the label, or nil.
 func (m *Map) find(label []byte) *entry {
 	e := m.nearest(label)
