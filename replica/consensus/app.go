@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,12 +22,26 @@ type abciApp struct {
 	abci.BaseApplication
 	app            driver.App
 	log            *slog.Logger
-	nodes          map[string]int  // validator address → node index
-	peers          map[p2p.ID]bool // members, by the address of their node key
+	nodes          map[string]int // validator address → node index
 	prepareTimeout time.Duration
 	height         atomic.Uint64 // committed
 	committed      func(height uint64)
 	pending        uint64
+
+	mu      sync.Mutex
+	members map[p2p.ID]bool // by the address of their node key; false while Disconnect holds
+}
+
+func (a *abciApp) setBlocked(id p2p.ID, blocked bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.members[id] = !blocked
+}
+
+func (a *abciApp) allowed(id p2p.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.members[id]
 }
 
 // guard turns a panic of the App into an error.
@@ -122,8 +137,8 @@ func (a *abciApp) block(height int64, at time.Time, proposer []byte, txs [][]byt
 
 // Query answers the peer filter, the only thing CometBFT asks with its RPC off.
 func (a *abciApp) Query(_ context.Context, r *abci.RequestQuery) (*abci.ResponseQuery, error) {
-	if id, ok := strings.CutPrefix(r.Path, "/p2p/filter/id/"); ok && !a.peers[p2p.ID(id)] {
-		return &abci.ResponseQuery{Code: 1, Log: "not a member"}, nil
+	if id, ok := strings.CutPrefix(r.Path, "/p2p/filter/id/"); ok && !a.allowed(p2p.ID(id)) {
+		return &abci.ResponseQuery{Code: 1, Log: "not a member, or disconnected"}, nil
 	}
 	return &abci.ResponseQuery{}, nil
 }

@@ -190,7 +190,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger}
-	n.app = &abciApp{app: app, log: cfg.Logger, nodes: map[string]int{}, peers: map[p2p.ID]bool{}, prepareTimeout: cfg.Timings.Propose / 2,
+	n.app = &abciApp{app: app, log: cfg.Logger, nodes: map[string]int{}, members: map[p2p.ID]bool{}, prepareTimeout: cfg.Timings.Propose / 2,
 		committed: cfg.OnCommit}
 	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1, ConsensusParams: types.DefaultConsensusParams()}
 	gen.ConsensusParams.Block.MaxBytes = int64(cfg.MaxBlockBytes)
@@ -199,7 +199,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		key := cmted25519.PubKey(m.ValidatorKey)
 		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power, Name: fmt.Sprintf("node %d", i)})
 		n.app.nodes[string(key.Address())] = i
-		n.app.peers[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = true
+		n.app.members[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = true
 	}
 	if err := gen.ValidateAndComplete(); err != nil {
 		return nil, fmt.Errorf("%w: genesis: %w", ErrConfig, err)
@@ -275,7 +275,7 @@ func (n *Node) cometConfig() *config.Config {
 // start makes and starts CometBFT's node. It panics where the App and the blocks do not fit, and leaves stores open when it fails; both are mended
 // here.
 func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisDoc, signer *Signer) (err error) {
-	var dbs []dbm.DB
+	var dbs []*store
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("opening consensus: %v", r)
@@ -296,10 +296,11 @@ func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisD
 		func() (*types.GenesisDoc, error) { return gen, nil },
 		func(c *config.DBContext) (dbm.DB, error) {
 			db, err := config.DefaultDBProvider(c)
-			if err == nil {
-				dbs = append(dbs, db)
+			if err != nil {
+				return nil, err
 			}
-			return db, err
+			dbs = append(dbs, &store{DB: db})
+			return dbs[len(dbs)-1], nil
 		},
 		node.DefaultMetricsProvider(cc.Instrumentation), logger)
 	if err != nil {
@@ -367,6 +368,20 @@ func (n *Node) Status() Status {
 		}
 	})
 	return s
+}
+
+// Disconnect ends the connection with a member and refuses new ones until Allow: a partition for tests and operators.
+func (n *Node) Disconnect(member int) {
+	id := p2p.PubKeyToID(cmted25519.PubKey(n.cfg.Members[member].NodeKey))
+	n.app.setBlocked(id, true)
+	if p := n.node.Switch().Peers().Get(id); p != nil {
+		n.node.Switch().StopPeerGracefully(p)
+	}
+}
+
+// Allow ends what Disconnect began.
+func (n *Node) Allow(member int) {
+	n.app.setBlocked(p2p.PubKeyToID(cmted25519.PubKey(n.cfg.Members[member].NodeKey)), false)
 }
 
 // report calls OnFatal once, outside of CometBFT's routines, so that it may call Stop.

@@ -18,7 +18,9 @@ import (
 	"testing"
 	"time"
 
+	dbm "github.com/cometbft/cometbft-db"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/types"
 	"go.uber.org/goleak"
 
 	"fusion/replica/consensus/driver"
@@ -78,12 +80,14 @@ func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
 		panic("a bug in Prepare costs one empty block")
 	case p.Height == 4:
 		return [][]byte{make([]byte, p.MaxBytes+1)} // so does an oversized one
+	case p.Height == 6:
+		return [][]byte{make([]byte, p.MaxBytes-driver.Overhead)} // a full block travels
 	}
 	return a.queue
 }
 
 func (a *app) Process(b driver.Block) error {
-	if driver.Size(b.Txs) > 1<<20 {
+	if driver.Size(b.Txs) > 4<<20 {
 		return errors.New("too large")
 	}
 	return nil
@@ -210,6 +214,9 @@ func TestNetwork(t *testing.T) {
 	}
 	all := []int{0, 1, 2, 3}
 
+	began := time.Now()
+	heights(all, 1)
+	t.Logf("first block after %v", time.Since(began))
 	heights(all, 12)
 	agree(all, 12)
 	apps[0].state(func() {
@@ -249,6 +256,26 @@ func TestNetwork(t *testing.T) {
 	}
 	nodes[3] = start(t, cfgs[3], apps[3])
 	target := nodes[0].Height()
+	heights(all, target)
+	agree(all, target)
+
+	// A partition of two against two stops everybody, and nobody takes that for its own fault.
+	for _, pair := range [][2]int{{0, 2}, {0, 3}, {1, 2}, {1, 3}} {
+		nodes[pair[0]].Disconnect(pair[1])
+		nodes[pair[1]].Disconnect(pair[0])
+	}
+	for i, n := range nodes {
+		wait(t, "the partition", func() bool {
+			s := n.Status()
+			_, friend := s.PeerHeights[i^1]
+			return len(s.PeerHeights) == 1 && friend
+		})
+	}
+	target = max(nodes[0].Height(), nodes[1].Height(), nodes[2].Height(), nodes[3].Height()) + 3
+	for _, pair := range [][2]int{{0, 2}, {0, 3}, {1, 2}, {1, 3}} {
+		nodes[pair[0]].Allow(pair[1])
+		nodes[pair[1]].Allow(pair[0])
+	}
 	heights(all, target)
 	agree(all, target)
 
@@ -489,6 +516,19 @@ func FuzzSignState(f *testing.F) {
 	})
 }
 
+// What the App is told about sizes must never be less than what CometBFT counts.
+func TestSizeIsAnUpperBound(t *testing.T) {
+	for _, lens := range [][]int{{}, {0}, {1, 127, 128, 129}, {16383, 16384, 2097151, 2097152}, {4 << 20}} {
+		var txs [][]byte
+		for _, n := range lens {
+			txs = append(txs, make([]byte, n))
+		}
+		if got, want := int64(driver.Size(txs)), types.ComputeProtoSizeForTxs(types.ToTxs(txs)); got < want {
+			t.Errorf("%v: %d, CometBFT counts %d", lens, got, want)
+		}
+	}
+}
+
 func TestLocalAddrsAreDistinct(t *testing.T) {
 	addrs, err := LocalAddrs(20)
 	if err != nil {
@@ -500,5 +540,34 @@ func TestLocalAddrsAreDistinct(t *testing.T) {
 	}
 	if _, _, err := net.SplitHostPort(addrs[0]); err != nil {
 		t.Error(err)
+	}
+}
+
+// A routine that reads a closed store ends; it neither panics nor reads.
+func TestClosedStoreEndsStrays(t *testing.T) {
+	s := &store{DB: dbm.NewMemDB()}
+	if err := s.SetSync([]byte("k"), []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.Get([]byte("k")); err != nil || string(v) != "v" {
+		t.Fatalf("%q, %v", v, err)
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, read := range []func(){
+		func() { _, _ = s.Get([]byte("k")) },
+		func() { _, _ = s.Has([]byte("k")) },
+		func() { _ = s.Set([]byte("k"), nil) },
+	} {
+		ended, survived := make(chan struct{}), false
+		go func() {
+			defer close(ended)
+			read()
+			survived = true
+		}()
+		if <-ended; survived {
+			t.Error("a closed store was used")
+		}
 	}
 }

@@ -37,7 +37,7 @@ func (n *Node) dial(ctx context.Context, member int) {
 	wait, backoff := time.Duration(0), minDialBackoff
 	for pause(ctx, wait) {
 		wait = pollPeers
-		if sw.Peers().Has(id) {
+		if sw.Peers().Has(id) || !n.app.allowed(id) {
 			absent, backoff = 0, minDialBackoff
 			continue
 		}
