@@ -24,6 +24,8 @@ type store interface {
 	size() uint64
 	// view is the committed content. It stays valid, and follows writes, until the next grow.
 	view() []byte
+	// data returns the first position, at or behind at, that may hold something else than zeros.
+	data(at uint64) uint64
 	// grow extends the content with zeros.
 	grow(size uint64) error
 	// newHeap returns a memory for one instance that starts as a copy of the committed content and may grow to max.
@@ -66,23 +68,24 @@ func heapErr(what string, err error) error {
 
 // plainStore and plainHeap copy. They serve systems without memfd and PAGEMAP_SCAN, and as the reference for the
 // other implementation.
-type plainStore struct{ data []byte }
+type plainStore struct{ bytes []byte }
 
-func newPlainStore(size uint64) (store, error) { return &plainStore{data: make([]byte, size)}, nil }
+func newPlainStore(size uint64) (store, error) { return &plainStore{bytes: make([]byte, size)}, nil }
 
-func (s *plainStore) size() uint64 { return uint64(len(s.data)) }
-func (s *plainStore) view() []byte { return s.data }
-func (s *plainStore) close() error { s.data = nil; return nil }
+func (s *plainStore) size() uint64          { return uint64(len(s.bytes)) }
+func (s *plainStore) view() []byte          { return s.bytes }
+func (s *plainStore) data(at uint64) uint64 { return at }
+func (s *plainStore) close() error          { s.bytes = nil; return nil }
 
 func (s *plainStore) grow(size uint64) error {
-	data := make([]byte, size)
-	copy(data, s.data)
-	s.data = data
+	bytes := make([]byte, size)
+	copy(bytes, s.bytes)
+	s.bytes = bytes
 	return nil
 }
 
 func (s *plainStore) newHeap(max uint64) (heap, error) {
-	return &plainHeap{s: s, max: max, all: slices.Clone(s.data)}, nil
+	return &plainHeap{s: s, max: max, all: slices.Clone(s.bytes)}, nil
 }
 
 type plainHeap struct {
@@ -126,9 +129,9 @@ func (h *plainHeap) candidates(dst []uint32) ([]uint32, bool, error) {
 func (h *plainHeap) restore([]uint32) error { return h.discard() }
 
 func (h *plainHeap) discard() error {
-	if n := len(h.s.data); n > len(h.all) {
+	if n := len(h.s.bytes); n > len(h.all) {
 		h.all = make([]byte, n)
 	}
-	clear(h.all[copy(h.all, h.s.data):])
+	clear(h.all[copy(h.all, h.s.bytes):])
 	return nil
 }

@@ -64,6 +64,18 @@ func newMappedStore(size uint64) (store, error) {
 func (s *mappedStore) size() uint64 { return s.length }
 func (s *mappedStore) view() []byte { return s.shared[:s.length:s.length] }
 
+// data skips holes, which reading through the view would fill.
+func (s *mappedStore) data(at uint64) uint64 {
+	pos, err := unix.Seek(s.fd, int64(at), unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return s.length
+	case err != nil || pos < int64(at):
+		return at
+	}
+	return uint64(pos) &^ (PageSize - 1)
+}
+
 func (s *mappedStore) grow(size uint64) error {
 	if err := unix.Ftruncate(s.fd, int64(size)); err != nil {
 		return heapErr("ftruncate", err)

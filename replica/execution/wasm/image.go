@@ -73,9 +73,9 @@ func (m *Module) LoadImage(wasmPages uint32, globals []uint64, load func(put fun
 // has to store, and what LoadImage needs back. The content is valid during the call only.
 func (img *Image) Pages(f func(index uint32, page []byte) error) error {
 	view := img.store.view()
-	for i := 0; i < len(view); i += PageSize {
-		if p := view[i : i+PageSize]; !isZero(p) {
-			if err := f(uint32(i/PageSize), p); err != nil {
+	for at := img.store.data(0); at < uint64(len(view)); at = img.store.data(at + PageSize) {
+		if p := view[at : at+PageSize]; !isZero(p) {
+			if err := f(uint32(at/PageSize), p); err != nil {
 				return err
 			}
 		}

@@ -707,3 +707,53 @@ func TestNoLeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSparse: a module may declare almost 4 GiB; neither the image nor a walk over it may cost that much.
+func TestSparse(t *testing.T) {
+	if !mappedHeapsWork() {
+		t.Skip("copying heaps are as large as they are declared")
+	}
+	m := newBuilder(65535)
+	m.fn("canister_update last", new(asm).i32(-WasmPage-8).i32(7).mem(wb.OpI32Store, 0).end())
+	m.Data = []wb.Data{{Offset: new(asm).i32(1 << 30).end(), Init: []byte("x")}}
+	inst, img := install(t, newEngine(t, Config{}), m.Encode())
+	if _, err := inst.Run("canister_update last", 1000); err != nil {
+		t.Fatal(err)
+	}
+	pages, size, _, err := inst.Commit()
+	if err != nil || size != 65535 || len(pages) != 1 || pages[0].Index != 65535*16-1 {
+		t.Fatalf("%d pages of %d, %v", len(pages), size, err)
+	}
+	var found []uint32
+	if err := img.Pages(func(i uint32, _ []byte) error { found = append(found, i); return nil }); err != nil ||
+		!reflect.DeepEqual(found, []uint32{1 << 18, 65535*16 - 1}) {
+		t.Fatalf("pages %v, %v", found, err)
+	}
+}
+
+func TestNoMemory(t *testing.T) {
+	both(t, func(t *testing.T, cfg Config) {
+		m := newBuilder(0)
+		m.Memories = nil
+		m.imp("msg_reply_data_append", i32s(2), nil)
+		m.Globals = []wb.Global{{GlobalType: wb.GlobalType{Type: wb.I64, Mutable: true}, Init: new(asm).i64(1).end()}}
+		m.fn("canister_update inc", new(asm).idx(wb.OpGlobalGet, 0).i64(1).op(wb.OpI64Add).idx(wb.OpGlobalSet, 0).end())
+		m.fn("canister_update bad", new(asm).i64(9).idx(wb.OpGlobalSet, 0).i32(0).i32(1).call(m, "msg_reply_data_append").end())
+		inst, _ := install(t, newEngine(t, cfg), m.Encode())
+		if _, err := inst.Run("canister_update inc", 100); err != nil {
+			t.Fatal(err)
+		}
+		if pages, size, globals, err := inst.Commit(); err != nil || len(pages) != 0 || size != 0 || globals[0] != 2 {
+			t.Fatal(pages, size, globals, err)
+		}
+		if _, err := inst.Run("canister_update bad", 100); !isTrap(err, OutOfBounds) {
+			t.Fatal(err)
+		}
+		if err := inst.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, globals, err := inst.Commit(); err != nil || globals[0] != 2 {
+			t.Fatal(globals, err)
+		}
+	})
+}

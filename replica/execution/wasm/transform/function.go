@@ -12,6 +12,10 @@ import (
 // frame pointer, argument area, and the trampoline of a host call.
 const frameOverhead = 16
 
+// maxLoopNesting bounds loops inside loops: the compiler's analysis of them grows with the cube of their depth (2,500
+// take 1 s, 5,000 take 7 s).
+const maxLoopNesting = 1000
+
 // segment is a run of instructions that executes as a whole; its charge goes in front of position pos.
 type segment struct {
 	pos   int
@@ -50,7 +54,9 @@ func (t *pass) functions() error {
 		}
 		a, err := t.analyse(c, ft, &targets)
 		if err == nil {
-			if locals := int64(c.NumLocals()) + int64(len(ft.Params)); locals*int64(a.blocks) > int64(t.lim.Complexity) {
+			locals := int64(c.NumLocals()) + int64(len(ft.Params))
+			n := int64(a.blocks) * (locals + int64(a.blocks)/64)
+			if t.complexity += n; n > int64(t.lim.Complexity) || t.complexity > int64(t.lim.ModuleComplexity) {
 				err = invalid("%d locals in %d blocks are too complex to compile", locals, a.blocks)
 			}
 		}
@@ -70,6 +76,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 	locals := uint32(len(ft.Params)) + uint32(c.NumLocals())
 	a := &analysis{segments: []segment{{check: true}}}
 	ctrl := []block{{op: wasmbin.OpBlock}}
+	loops := 0
 	r := wasmbin.NewReader(c.Body)
 	var in wasmbin.Instr
 	cut := func(check bool) {
@@ -116,6 +123,9 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 			ctrl = append(ctrl, block{op: in.Op})
 			if in.Op == wasmbin.OpLoop {
 				cut(true)
+				if loops++; loops > maxLoopNesting {
+					return nil, invalid("more than %d nested loops at %#x", maxLoopNesting, in.Start)
+				}
 			} else if in.Op == wasmbin.OpIf {
 				cut(false)
 			}
@@ -129,6 +139,9 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		case wasmbin.OpEnd:
 			top := ctrl[len(ctrl)-1]
 			ctrl = ctrl[:len(ctrl)-1]
+			if top.op == wasmbin.OpLoop {
+				loops--
+			}
 			if len(ctrl) == 0 {
 				if in.End != len(c.Body) {
 					return nil, invalid("code after the end at %#x", in.Start)

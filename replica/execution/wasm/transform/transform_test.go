@@ -696,6 +696,12 @@ func TestRefusals(t *testing.T) {
 			m.Code[0].Locals = []wb.LocalRun{{Count: 50_000, Type: wb.I64}}
 			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpBlock), 0x40, byte(wb.OpEnd)}, 300), byte(wb.OpEnd))
 		}), "too complex"},
+		"blocks": {with(func(m *wb.Module) {
+			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpBlock), 0x40, byte(wb.OpEnd)}, 20_000), byte(wb.OpEnd))
+		}), "too complex"},
+		"nested loops": {with(func(m *wb.Module) {
+			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpLoop), 0x40}, 1001), bytes.Repeat([]byte{byte(wb.OpEnd)}, 1002)...)
+		}), "more than 1000 nested loops"},
 		"our meter": {with(func(m *wb.Module) { m.Code[0].Body = new(asm).idx(wb.OpGlobalGet, 0).op(wb.OpDrop).end() }), "unknown global 0"},
 		"our trap":  {with(func(m *wb.Module) { m.Code[0].Body = new(asm).idx(wb.OpCall, 1).end() }), "unknown function 1"},
 		"our local": {with(func(m *wb.Module) {
