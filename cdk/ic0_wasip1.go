@@ -14,12 +14,14 @@ import (
 func icArgSize() int32
 
 //go:wasmimport ic0 msg_arg_data_copy
+//go:noescape
 func icArgCopy(dst unsafe.Pointer, offset, size int32)
 
 //go:wasmimport ic0 msg_caller_size
 func icCallerSize() int32
 
 //go:wasmimport ic0 msg_caller_copy
+//go:noescape
 func icCallerCopy(dst unsafe.Pointer, offset, size int32)
 
 //go:wasmimport ic0 msg_reject_code
@@ -29,51 +31,62 @@ func icRejectCode() int32
 func icRejectSize() int32
 
 //go:wasmimport ic0 msg_reject_msg_copy
+//go:noescape
 func icRejectCopy(dst unsafe.Pointer, offset, size int32)
 
 //go:wasmimport ic0 msg_reply_data_append
+//go:noescape
 func icReplyAppend(src unsafe.Pointer, size int32)
 
 //go:wasmimport ic0 msg_reply
 func icReply()
 
 //go:wasmimport ic0 msg_reject
+//go:noescape
 func icReject(src unsafe.Pointer, size int32)
 
 //go:wasmimport ic0 msg_cycles_available128
+//go:noescape
 func icCyclesAvailable(dst unsafe.Pointer)
 
 //go:wasmimport ic0 msg_cycles_accept128
+//go:noescape
 func icCyclesAccept(hi, lo int64, dst unsafe.Pointer)
 
 //go:wasmimport ic0 msg_cycles_refunded128
+//go:noescape
 func icCyclesRefunded(dst unsafe.Pointer)
 
 //go:wasmimport ic0 canister_cycle_balance128
+//go:noescape
 func icBalance(dst unsafe.Pointer)
 
 //go:wasmimport ic0 canister_self_size
 func icSelfSize() int32
 
 //go:wasmimport ic0 canister_self_copy
+//go:noescape
 func icSelfCopy(dst unsafe.Pointer, offset, size int32)
 
 //go:wasmimport ic0 msg_method_name_size
 func icMethodSize() int32
 
 //go:wasmimport ic0 msg_method_name_copy
+//go:noescape
 func icMethodCopy(dst unsafe.Pointer, offset, size int32)
 
 //go:wasmimport ic0 accept_message
 func icAccept()
 
 //go:wasmimport ic0 call_new
+//go:noescape
 func icCallNew(callee unsafe.Pointer, calleeSize int32, name unsafe.Pointer, nameSize, replyFun, replyEnv, rejectFun, rejectEnv int32)
 
 //go:wasmimport ic0 call_on_cleanup
 func icCallOnCleanup(fun, env int32)
 
 //go:wasmimport ic0 call_data_append
+//go:noescape
 func icCallAppend(src unsafe.Pointer, size int32)
 
 //go:wasmimport ic0 call_with_best_effort_response
@@ -98,6 +111,7 @@ func icStableWrite(offset, src, size int64)
 func icStableRead(dst, offset, size int64)
 
 //go:wasmimport ic0 certified_data_set
+//go:noescape
 func icCertify(src unsafe.Pointer, size int32)
 
 //go:wasmimport ic0 data_certificate_present
@@ -107,6 +121,7 @@ func icCertificatePresent() int32
 func icCertificateSize() int32
 
 //go:wasmimport ic0 data_certificate_copy
+//go:noescape
 func icCertificateCopy(dst unsafe.Pointer, offset, size int32)
 
 //go:wasmimport ic0 time
@@ -119,15 +134,18 @@ func icTimerSet(at int64) int64
 func icCounter(kind int32) int64
 
 //go:wasmimport ic0 is_controller
+//go:noescape
 func icIsController(src unsafe.Pointer, size int32) int32
 
 //go:wasmimport ic0 in_replicated_execution
 func icInReplicated() int32
 
 //go:wasmimport ic0 debug_print
+//go:noescape
 func icPrint(src unsafe.Pointer, size int32)
 
 //go:wasmimport ic0 trap
+//go:noescape
 func icTrap(src unsafe.Pointer, size int32)
 
 // linkCallback is the table index of the function through which the system runs a callback entry.

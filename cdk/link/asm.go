@@ -14,6 +14,7 @@ type asm struct {
 const (
 	opI32Or     wasmbin.Op = 0x72
 	opI32Xor    wasmbin.Op = 0x73
+	opI32Shl    wasmbin.Op = 0x74
 	opI32ShrU   wasmbin.Op = 0x76
 	opI32Rotl   wasmbin.Op = 0x77
 	opI32Rotr   wasmbin.Op = 0x78
@@ -66,3 +67,7 @@ func (a *asm) local(n uint32, t wasmbin.ValType) *asm {
 func (a *asm) code() wasmbin.Code {
 	return wasmbin.Code{Locals: a.locals, Body: wasmbin.AppendOp(a.b, wasmbin.OpEnd)}
 }
+
+// copy is memory.copy and fill is memory.fill; their operands are on the stack.
+func (a *asm) copy() *asm { a.b = append(wasmbin.AppendOp(a.b, wasmbin.OpMemoryCopy), 0, 0); return a }
+func (a *asm) fill() *asm { a.b = append(wasmbin.AppendOp(a.b, wasmbin.OpMemoryFill), 0); return a }

@@ -5,8 +5,7 @@
 //   - replaces the WASI imports by functions inside the module: the clock is ic0.time, writes go to ic0.debug_print, exit traps,
 //     there are no arguments, files or sleeps, and random_get gives predictable bytes while the Go runtime starts (map order, hash
 //     seeds) and traps afterwards, so that no program takes them for secrets;
-//   - provides the imports of module "fusion", which stand for things that Go cannot say: table indexes for callbacks, and a block
-//     function of SHA-256;
+//   - provides the imports of module "fusion", which stand for things that Go cannot say: table indexes for callbacks, and SHA-256;
 //   - exports canister_init, canister_post_upgrade, canister_global_timer, the other hooks and the methods of the Description, each a
 //     few instructions around the program's fusion_dispatch. Init and post-upgrade start the Go runtime first: they are the first
 //     entry after every install and upgrade, and unlike a start function they may ask for the time;

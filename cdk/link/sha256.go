@@ -32,27 +32,74 @@ func sha256Constants() (k [64]uint32) {
 	return k
 }
 
-// sha256Block compresses n blocks of 64 bytes into a state of eight 32-bit words: (state, data, n). The rounds are unrolled, so
-// that the working variables are locals whose roles rotate instead of their values.
-func sha256Block() wasmbin.Code {
-	const state, data, n = 0, 1, 2
-	const vars, w, t = 3, 11, 27
+// sha256Initial is the first 32 bits of the fractional parts of the square roots of the first 8 primes (FIPS 180-4, section 5.3.3).
+func sha256Initial() (h [8]uint32) {
+	n := 0
+	for p := int64(2); n < len(h); p++ {
+		if big.NewInt(p).ProbablyPrime(0) {
+			root := new(big.Int).Sqrt(new(big.Int).Lsh(big.NewInt(p), 64)) // floor(2^32 · sqrt(p))
+			h[n] = uint32(root.Uint64())
+			n++
+		}
+	}
+	return h
+}
+
+// sha256At is where the last, padded blocks are built: 128 bytes in the page around address 0.
+const sha256At = 512
+
+// sha256Sum hashes a message: (dst, src, size). The rounds are unrolled, so that the working variables are locals whose roles rotate
+// instead of their values.
+func sha256Sum() wasmbin.Code {
+	const dst, src, size = 0, 1, 2
+	const hash, vars, w, t, left, padded = 3, 11, 19, 35, 36, 37
 	k := sha256Constants()
-	a := (&asm{}).local(8+16+1, i32)
+	a := (&asm{}).local(8+8+16+3, i32)
 	rotr := func(x uint32, by int32) { a.get(x).i32(by).op(opI32Rotr) }
 	xor := func() { a.op(opI32Xor) }
 	add := func() { a.op(wasmbin.OpI32Add) }
-
-	a.block().loop()
-	a.get(n).op(wasmbin.OpI32Eqz).brIf(1)
-	for i := range uint32(8) {
-		a.get(state).load32(uint64(4 * i)).set(vars + i)
-	}
-	for i := range uint32(16) { // big-endian words
-		a.get(data).mem(wasmbin.OpI32Load, 0, uint64(4*i)).tee(t)
-		a.i32(8).op(opI32Rotl).i32(0x00ff00ff).op(wasmbin.OpI32And)
+	and := func() { a.op(wasmbin.OpI32And) }
+	// swap turns the word in t, which is also on the stack, into the other byte order.
+	swap := func() {
+		a.i32(8).op(opI32Rotl).i32(0x00ff00ff)
+		and()
 		rotr(t, 8)
-		a.i32(-0x00ff0100).op(wasmbin.OpI32And, opI32Or).set(w + i)
+		a.i32(-0x00ff0100)
+		and()
+		a.op(opI32Or)
+	}
+
+	for i, v := range sha256Initial() {
+		a.i32(int32(v)).set(hash + uint32(i))
+	}
+	a.get(size).set(left)
+	a.block().loop()
+	a.get(left).i32(64).op(wasmbin.OpI32LtU).ifThen()
+	{
+		a.get(padded).brIf(2) // all is done
+		a.i32(1).set(padded)
+		a.i32(sha256At).i32(0).i32(128).fill()
+		a.i32(sha256At).get(src).get(left).copy()
+		a.get(left).i32(0x80).mem(wasmbin.OpI32Store8, 0, sha256At)
+		// 64, or 128 if the length does not fit behind the rest.
+		a.i32(64).i32(128).get(left).i32(56).op(wasmbin.OpI32LtU, wasmbin.OpSelect).tee(left)
+		// The length in bits, big-endian, in the last eight bytes; a message of a wasm memory has less than 2^35 bits.
+		a.get(size).i32(3).op(opI32Shl).tee(t)
+		swap()
+		a.store32(sha256At - 4)
+		a.get(left).get(size).i32(29).op(opI32ShrU).tee(t)
+		swap()
+		a.store32(sha256At - 8)
+		a.i32(sha256At).set(src)
+	}
+	a.end()
+	for i := range uint32(8) {
+		a.get(hash + i).set(vars + i)
+	}
+	for i := range uint32(16) {
+		a.get(src).mem(wasmbin.OpI32Load, 0, uint64(4*i)).tee(t)
+		swap()
+		a.set(w + i)
 	}
 	for i := range uint32(64) {
 		v := func(role uint32) uint32 { return vars + (role+64-i)%8 } // roles a…h are 0…7
@@ -107,14 +154,19 @@ func sha256Block() wasmbin.Code {
 		a.set(H)
 	}
 	for i := range uint32(8) { // 64 rounds turn the roles a whole number of times
-		a.get(state).get(state).load32(uint64(4 * i)).get(vars + i)
+		a.get(hash + i).get(vars + i)
 		add()
-		a.store32(uint64(4 * i))
+		a.set(hash + i)
 	}
-	a.get(data).i32(64)
+	a.get(src).i32(64)
 	add()
-	a.set(data)
-	a.get(n).i32(1).op(wasmbin.OpI32Sub).set(n)
+	a.set(src)
+	a.get(left).i32(64).op(wasmbin.OpI32Sub).set(left)
 	a.br(0).end().end()
+	for i := range uint32(8) {
+		a.get(dst).get(hash + i).tee(t)
+		swap()
+		a.mem(wasmbin.OpI32Store, 0, uint64(4*i))
+	}
 	return a.code()
 }

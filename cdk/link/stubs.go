@@ -29,8 +29,8 @@ func (l *linker) stub(imp wasmbin.Import, t wasmbin.FuncType) (wasmbin.Code, err
 			want, code = wasmbin.FuncType{Params: types(i32), Results: types(i32)}, func() wasmbin.Code {
 				return (&asm{}).get(0).i32(int32(l.callbacks) - int32(cdk.EntryReply)).op(wasmbin.OpI32Add).code()
 			}
-		case "sha256_block":
-			want, code = wasmbin.FuncType{Params: types(i32, i32, i32)}, sha256Block
+		case "sha256":
+			want, code = wasmbin.FuncType{Params: types(i32, i32, i32)}, sha256Sum
 		}
 	}
 	if code == nil {

@@ -17,8 +17,8 @@
 //
 // # Costs
 //
-// Each read and write is one call into the system. A Map reads inner nodes from a cache and touches one leaf: Get reads O(log n)
-// keys and one value, Set of a present key writes its value in place, so the pages that a message dirties are few.
+// Each read and write is one call into the system. A Map reads inner nodes from a cache and touches one leaf: a lookup reads one leaf,
+// or none if it is the one used last, and Set of a present key writes its value in place, so the pages that a message dirties are few.
 //
 // Corrupt contents are reported by the Open functions as ErrCorrupt where the header shows it; corruption found later panics.
 package stable

@@ -38,10 +38,12 @@ type Map struct {
 	nodes, free        uint32
 	n                  uint64
 
-	path  []step
-	probe []byte
-	node  []byte
-	cache [cacheSlots]struct {
+	path   []step
+	probe  []byte
+	node   []byte
+	leaf   []byte // the leaf used last, with room for one entry too many
+	leafID uint32
+	cache  [cacheSlots]struct {
 		id   uint32
 		node []byte
 	}
@@ -62,7 +64,8 @@ func OpenMap(m Memory, keyMax, valMax int) (*Map, error) {
 	t.nodeSize = (need + nodeUnit - 1) / nodeUnit * nodeUnit
 	t.leafCap, t.innerCap = (t.nodeSize-nodeHeader)/t.leafSize, (t.nodeSize-nodeHeader)/t.pairSize
 	t.probe = make([]byte, 1+keyMax)
-	t.node = make([]byte, t.nodeSize+max(t.leafSize, t.pairSize)) // room for one entry too many while splitting
+	t.node = make([]byte, t.nodeSize+t.pairSize) // room for one entry too many while splitting
+	t.leaf = make([]byte, t.nodeSize+t.leafSize)
 
 	if m.Size() == 0 {
 		t.root, t.height, t.nodes = 1, 1, 2
@@ -133,6 +136,9 @@ func (t *Map) forget(id uint32) {
 	if s := &t.cache[id%cacheSlots]; s.id == id {
 		s.id = 0
 	}
+	if t.leafID == id {
+		t.leafID = 0
+	}
 }
 
 func entries(node []byte) int        { return int(binary.LittleEndian.Uint16(node)) }
@@ -176,35 +182,38 @@ func (t *Map) descend(key []byte) (leaf uint32) {
 	return id
 }
 
-func (t *Map) leafEntries(leaf uint32) int {
-	t.m.Read(t.probe[:2], t.at(leaf))
-	n := int(binary.LittleEndian.Uint16(t.probe))
+// load reads a leaf unless it is the one used last, and returns the number of its entries.
+func (t *Map) load(id uint32) int {
+	if t.leafID != id {
+		t.m.Read(t.leaf[:t.nodeSize], t.at(id))
+		t.leafID = id
+	}
+	n := entries(t.leaf)
 	if n > t.leafCap {
-		panic(fmt.Sprintf("stable map: leaf %d has %d entries", leaf, n))
+		panic(fmt.Sprintf("stable map: leaf %d has %d entries", id, n))
 	}
 	return n
 }
 
-func (t *Map) entryAt(leaf uint32, i int) uint64 {
-	return t.at(leaf) + nodeHeader + uint64(i*t.leafSize)
-}
+// offset is where entry i of a leaf begins.
+func (t *Map) offset(i int) int { return nodeHeader + i*t.leafSize }
 
-// search finds the first entry of a leaf whose key is not below key, reading single keys.
-func (t *Map) search(leaf uint32, n int, key []byte) (i int, found bool) {
+// find goes to the leaf for key and finds its first entry that is not below key.
+func (t *Map) find(key []byte) (n, i int, found bool) {
+	n = t.load(t.descend(key))
 	lo, hi := 0, n
 	for lo < hi {
 		mid := (lo + hi) / 2
-		t.m.Read(t.probe, t.entryAt(leaf, mid))
-		switch bytes.Compare(keyOf(t.probe), key) {
+		switch bytes.Compare(keyOf(t.leaf[t.offset(mid):]), key) {
 		case 0:
-			return mid, true
+			return n, mid, true
 		case -1:
 			lo = mid + 1
 		default:
 			hi = mid
 		}
 	}
-	return lo, false
+	return n, lo, false
 }
 
 // Get appends the value under key to dst.
@@ -212,15 +221,11 @@ func (t *Map) Get(key, dst []byte) (value []byte, ok bool) {
 	if len(key) > t.keyMax {
 		return dst, false
 	}
-	leaf := t.descend(key)
-	i, found := t.search(leaf, t.leafEntries(leaf), key)
+	_, i, found := t.find(key)
 	if !found {
 		return dst, false
 	}
-	at := t.entryAt(leaf, i) + 1 + uint64(t.keyMax)
-	buf := t.node[:2+t.valMax]
-	t.m.Read(buf, at)
-	return append(dst, t.value(buf)...), true
+	return append(dst, t.value(t.leaf[t.offset(i)+1+t.keyMax:])...), true
 }
 
 // value reads the value from its length on.
@@ -237,8 +242,7 @@ func (t *Map) Has(key []byte) bool {
 	if len(key) > t.keyMax {
 		return false
 	}
-	leaf := t.descend(key)
-	_, found := t.search(leaf, t.leafEntries(leaf), key)
+	_, _, found := t.find(key)
 	return found
 }
 
@@ -247,14 +251,13 @@ func (t *Map) Set(key, value []byte) error {
 	if len(key) > t.keyMax || len(value) > t.valMax {
 		return fmt.Errorf("%w: key of %d and value of %d bytes", ErrTooLarge, len(key), len(value))
 	}
-	leaf := t.descend(key)
-	n := t.leafEntries(leaf)
-	i, found := t.search(leaf, n, key)
+	n, i, found := t.find(key)
+	at := t.offset(i)
 	if found {
-		buf := t.node[:2+len(value)]
-		binary.LittleEndian.PutUint16(buf, uint16(len(value)))
-		copy(buf[2:], value)
-		t.m.Write(t.entryAt(leaf, i)+1+uint64(t.keyMax), buf)
+		v := t.leaf[at+1+t.keyMax:][:2+len(value)]
+		binary.LittleEndian.PutUint16(v, uint16(len(value)))
+		copy(v[2:], value)
+		t.m.Write(t.at(t.leafID)+uint64(at+1+t.keyMax), v)
 		return nil
 	}
 	// Splits need at most one node per level and a new root.
@@ -263,12 +266,9 @@ func (t *Map) Set(key, value []byte) error {
 			return err
 		}
 	}
-	// Read what moves up, put the new entry before it.
-	buf := t.node[:(n-i+1)*t.leafSize]
-	if n > i {
-		t.m.Read(buf[t.leafSize:], t.entryAt(leaf, i))
-	}
-	e := buf[:t.leafSize]
+	end := t.offset(n)
+	copy(t.leaf[at+t.leafSize:], t.leaf[at:end])
+	e := t.leaf[at : at+t.leafSize]
 	clear(e)
 	e[0] = byte(len(key))
 	copy(e[1:], key)
@@ -276,41 +276,37 @@ func (t *Map) Set(key, value []byte) error {
 	copy(e[1+t.keyMax+2:], value)
 	t.n++
 	if n < t.leafCap {
-		t.m.Write(t.entryAt(leaf, i), buf)
-		t.writeCount(leaf, n+1)
-		t.writeHeader()
-		return nil
+		t.writeLeaf(n+1, at, end+t.leafSize)
+	} else {
+		t.splitLeaf(i, n)
 	}
-	t.splitLeaf(leaf, i, n, buf)
 	t.writeHeader()
 	return nil
 }
 
-func (t *Map) writeCount(id uint32, n int) {
-	var b [2]byte
-	binary.LittleEndian.PutUint16(b[:], uint16(n))
-	t.m.Write(t.at(id), b[:])
+// writeLeaf stores the number of entries of the loaded leaf and its bytes from..to.
+func (t *Map) writeLeaf(n, from, to int) {
+	setEntries(t.leaf, n)
+	base := t.at(t.leafID)
+	t.m.Write(base, t.leaf[:2])
+	if to > from {
+		t.m.Write(base+uint64(from), t.leaf[from:to])
+	}
 }
 
-// splitLeaf divides a full leaf of n entries whose tail from i on, led by the new entry, is tail (which lies in t.node).
-func (t *Map) splitLeaf(leaf uint32, i, n int, tail []byte) {
-	all := make([]byte, (n+1)*t.leafSize)
-	if i > 0 {
-		t.m.Read(all[:i*t.leafSize], t.entryAt(leaf, 0))
-	}
-	copy(all[i*t.leafSize:], tail)
+// splitLeaf divides the loaded leaf, which holds one entry more than fits since entry i was put in.
+func (t *Map) splitLeaf(i, n int) {
 	left := (n + 1) / 2
 	if i == n && t.rightmost() {
 		left = n // keys that arrive in order fill their leaves
 	}
 	right := t.alloc()
-	t.m.Write(t.entryAt(leaf, 0), all[:left*t.leafSize])
-	t.writeCount(leaf, left)
 	node := make([]byte, t.nodeSize)
 	setEntries(node, n+1-left)
-	copy(node[nodeHeader:], all[left*t.leafSize:])
+	copy(node[nodeHeader:], t.leaf[t.offset(left):t.offset(n+1)])
 	t.m.Write(t.at(right), node)
-	t.insertChild(bytes.Clone(keyOf(all[left*t.leafSize:])), right)
+	t.writeLeaf(left, t.offset(min(i, left)), t.offset(left))
+	t.insertChild(bytes.Clone(keyOf(node[nodeHeader:])), right)
 }
 
 func (t *Map) rightmost() bool {
@@ -412,22 +408,18 @@ func (t *Map) Delete(key []byte) bool {
 	if len(key) > t.keyMax {
 		return false
 	}
-	leaf := t.descend(key)
-	n := t.leafEntries(leaf)
-	i, found := t.search(leaf, n, key)
+	n, i, found := t.find(key)
 	if !found {
 		return false
 	}
 	t.n--
 	if n == 1 && len(t.path) > 0 {
-		t.release(leaf)
+		t.release(t.leafID)
 		t.removeChild()
 	} else {
-		if tail := t.node[:(n-i-1)*t.leafSize]; len(tail) > 0 {
-			t.m.Read(tail, t.entryAt(leaf, i+1))
-			t.m.Write(t.entryAt(leaf, i), tail)
-		}
-		t.writeCount(leaf, n-1)
+		at, end := t.offset(i), t.offset(n)
+		copy(t.leaf[at:], t.leaf[at+t.leafSize:end])
+		t.writeLeaf(n-1, at, end-t.leafSize)
 	}
 	t.writeHeader()
 	return true
@@ -474,24 +466,19 @@ func (t *Map) removeChild() {
 func (t *Map) Ascend(from []byte, visit func(key, value []byte) bool) {
 	buf := make([]byte, t.nodeSize)
 	for {
-		leaf := t.descend(from)
+		n, i, _ := t.find(from)
 		var next []byte // where the leaf's range ends: the nearest separator to the right of the path
-		for i := len(t.path) - 1; i >= 0; i-- {
-			s := t.path[i]
+		for level := len(t.path) - 1; level >= 0; level-- {
+			s := t.path[level]
 			if node := t.inner(s.id); s.child < entries(node) {
 				next = bytes.Clone(keyOf(t.pair(node, s.child)))
 				break
 			}
 		}
-		n := t.leafEntries(leaf)
-		i, _ := t.search(leaf, n, from)
-		if n > i {
-			tail := buf[:(n-i)*t.leafSize]
-			t.m.Read(tail, t.entryAt(leaf, i))
-			for ; len(tail) > 0; tail = tail[t.leafSize:] {
-				if !visit(keyOf(tail), t.value(tail[1+t.keyMax:t.leafSize])) {
-					return
-				}
+		// A copy, because visit may look at other entries.
+		for tail := buf[:copy(buf, t.leaf[t.offset(i):t.offset(n)])]; len(tail) > 0; tail = tail[t.leafSize:] {
+			if !visit(keyOf(tail), t.value(tail[1+t.keyMax:t.leafSize])) {
+				return
 			}
 		}
 		if next == nil {
@@ -510,6 +497,6 @@ func (t *Map) First(dst []byte) (key []byte, ok bool) {
 	for range t.height - 1 {
 		id = link(t.inner(id))
 	}
-	t.m.Read(t.probe, t.entryAt(id, 0))
+	t.m.Read(t.probe, t.at(id)+nodeHeader)
 	return append(dst, keyOf(t.probe)...), true
 }
