@@ -30,7 +30,8 @@ const MaxBody = envelope.MaxSize
 type Config struct {
 	// ImplVersion is what the status endpoint calls this software. The default is "fusion".
 	ImplVersion string
-	// AllowedHosts lists the names (without port) that a Host header may have; empty allows all.
+	// AllowedHosts lists the names (without port) that a Host header may have; one that starts with a dot allows the names below it,
+	// such as the canisters' own under ".localhost". Empty allows all.
 	AllowedHosts []string
 	// CallTimeout is how long a synchronous call waits before it answers 202. The default is 10 s, as on the Internet Computer.
 	CallTimeout time.Duration
@@ -163,7 +164,12 @@ func (h *Handler) allowedHost(host string) bool {
 		host = name
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	return slices.ContainsFunc(h.cfg.AllowedHosts, func(a string) bool { return strings.EqualFold(a, host) })
+	return slices.ContainsFunc(h.cfg.AllowedHosts, func(a string) bool {
+		if strings.HasPrefix(a, ".") {
+			return len(host) > len(a) && strings.EqualFold(a, host[len(host)-len(a):])
+		}
+		return strings.EqualFold(a, host)
+	})
 }
 
 type admission int

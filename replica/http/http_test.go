@@ -515,7 +515,7 @@ func TestReadStateRules(t *testing.T) {
 }
 
 func TestCrossOriginAndHosts(t *testing.T) {
-	s := start(t, func(c *replicahttp.Config) { c.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"} })
+	s := start(t, func(c *replicahttp.Config) { c.AllowedHosts = []string{"localhost", "127.0.0.1", "::1", ".localhost"} })
 	do := func(method, path, host string) *nethttp.Response {
 		req, err := nethttp.NewRequest(method, s.url+path, nil)
 		if err != nil {
@@ -534,7 +534,7 @@ func TestCrossOriginAndHosts(t *testing.T) {
 		res.Header.Get("Access-Control-Allow-Headers") != "Accept, Content-Type" {
 		t.Errorf("preflight: %d %v", res.StatusCode, res.Header)
 	}
-	for host, want := range map[string]int{"127.0.0.1": 200, "LocalHost:8080": 200, "[::1]:80": 200, "evil.example": 421, "localhost.evil.example": 421} {
+	for host, want := range map[string]int{"127.0.0.1": 200, "LocalHost:8080": 200, "[::1]:80": 200, "evil.example": 421, "localhost.evil.example": 421, "x.localhost:1": 200, ".localhost": 421, "xlocalhost": 421} {
 		if res := do("GET", "/api/v2/status", host); res.StatusCode != want {
 			t.Errorf("host %s: %d, want %d", host, res.StatusCode, want)
 		}
