@@ -148,7 +148,7 @@ func testConfigs(t testing.TB, n int) []Config {
 	var out []Config
 	genesis := time.Now().Add(-time.Second)
 	for i := range n {
-		out = append(out, Config{Home: t.TempDir(), ChainID: "test", GenesisTime: genesis, Members: members, Self: i,
+		out = append(out, Config{Home: t.TempDir(), ChainID: "test", MaxBlockBytes: 512 << 10, GenesisTime: genesis, Members: members, Self: i,
 			NodeKey: testKey("node", i), ValidatorKey: testKey("validator", i),
 			Timings: Timings{Propose: time.Second, Commit: 20 * time.Millisecond, SkipCommit: true, GossipSleep: 5 * time.Millisecond, Flush: time.Millisecond}})
 	}
