@@ -31,7 +31,7 @@
 // # The caller's duties
 //
 //   - Round, Tree, IngressStatus, KnowsIngress and PendingSystemCalls belong to one goroutine. Query, InspectMessage, Canisters, HasCanister,
-//     Controllers and Metadata may be called by all at any time.
+//     Controllers and Metadata may be called by all at any time; so may LookupIngress on any reader of the store.
 //   - Blocks come in order, each once per committed store, and what Round wrote is committed before the next Round.
 //   - Users' messages are authenticated before. Replays and expired ones change nothing.
 //   - Each SystemCall is answered by one SystemResponse in some later Round; after a restart PendingSystemCalls lists the open ones.

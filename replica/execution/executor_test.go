@@ -275,6 +275,12 @@ func TestReplayedIngress(t *testing.T) {
 		m := w.message(alice, id, "inc", nil)
 		w.round(m, m)
 		w.round(m)
+		if s, ok := LookupIngress(w.store, m.ID); !ok || s.State != Replied || s.Sender != alice || s.Receiver != id || le32(s.Reply) != 1 {
+			t.Errorf("status in the store: %+v %v", s, ok)
+		}
+		if _, ok := LookupIngress(w.store, [32]byte{1}); ok {
+			t.Error("a message that nobody sent has a status")
+		}
 		if got := le32(w.mustQuery(id, "get", nil)); got != 1 {
 			t.Fatalf("counter is %d after a replay, want 1", got)
 		}

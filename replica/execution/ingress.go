@@ -143,7 +143,11 @@ func (x *Executor) IngressStatus(id [32]byte) (IngressStatus, bool) {
 	if e == nil {
 		return IngressStatus{}, false
 	}
-	return IngressStatus{State: e.State, Sender: e.Sender.principal(), Receiver: e.Receiver.principal(), Reply: e.Reply, Reject: e.Reject}, true
+	return e.status(), true
+}
+
+func (e *ingressRecord) status() IngressStatus {
+	return IngressStatus{State: e.State, Sender: e.Sender.principal(), Receiver: e.Receiver.principal(), Reply: e.Reply, Reject: e.Reject}
 }
 
 // KnowsIngress reports whether a request id was seen and is not forgotten; a block that repeats it changes nothing.

@@ -18,5 +18,5 @@ func LookupIngress(r kv.Reader, id [32]byte) (IngressStatus, bool) {
 	if err := codec.Unmarshal(raw, &e); err != nil {
 		panic(fmt.Errorf("ingress history: record %x: %w", id, err)) // what we wrote is unreadable: the store is corrupt
 	}
-	return IngressStatus{State: e.State, Sender: e.Sender.principal(), Receiver: e.Receiver.principal(), Reply: e.Reply, Reject: e.Reject}, true
+	return e.status(), true
 }

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	maxQueryDepth = 7 // of calls between composite queries
+	maxQueryDepth = 7           // of calls between composite queries
+	queryPiece    = 100_000_000 // instructions between two looks at the caller's context
 )
 
 // QueryRequest is a query call.
@@ -51,7 +52,7 @@ func rejected(code errorCode, format string, args ...any) response {
 func (q *queryTree) call(r QueryRequest, depth int) response {
 	x := q.x
 	if err := q.ctx.Err(); err != nil {
-		return rejected(528, "The query of Canister %s was given up: %v", r.Canister, err)
+		return rejected(errQueryTime, "The query of Canister %s was given up: %v", r.Canister, err)
 	}
 	if depth > maxQueryDepth {
 		return rejected(errQueryTooDeep, "The queries call each other more than %d levels deep", maxQueryDepth)
@@ -141,13 +142,27 @@ func (q *queryTree) run(e *exec, entry entry, r QueryRequest, depth int) respons
 // step runs one entry point of a query. Unlike in Round its changes stay in the instance for the callbacks that follow, unless it traps.
 func (q *queryTree) step(e *exec, entry entry) *Reject {
 	e.calls, e.under, e.response, e.replyData, e.fault = nil, nil, nil, e.replyData[:0], 0
-	used, err := entry(e.inst, q.left)
+	// The instructions are handed out in pieces, so that a query whose caller has gone does not run to its end.
+	given := min(q.left, queryPiece)
+	e.inst.Refill = func() uint64 {
+		if q.ctx.Err() != nil {
+			return 0
+		}
+		more := min(q.left-given, queryPiece)
+		given += more
+		return more
+	}
+	used, err := entry(e.inst, given)
+	e.inst.Refill = nil
 	q.left -= min(used, q.left)
 	e.contextInstructions += used
 	if err == nil {
 		return nil
 	}
 	rej := q.x.rejectOf(e, err)
+	if cause := q.ctx.Err(); cause != nil {
+		rej = reject(errQueryTime, "The query of Canister %s was given up: %v", e.c.id, cause)
+	}
 	if rej.Error == "IC0522" && len(q.stack) > 1 {
 		rej = reject(errQueryInstructions, "The query and what it calls exceed the limit of %d instructions", q.x.cfg.QueryInstructions)
 	}

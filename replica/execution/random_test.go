@@ -283,3 +283,17 @@ func TestInspectMessage(t *testing.T) {
 		t.Error("raw_rand passes inspection")
 	}
 }
+
+func TestQueryIsGivenUpWithItsCaller(t *testing.T) {
+	w := newWorld(t)
+	m := newModule()
+	m.query("loop", forever())
+	id := w.install(m)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan QueryResult)
+	go func() { done <- w.x.Query(ctx, QueryRequest{Sender: alice, Canister: id, Method: "loop"}) }()
+	cancel()
+	if r := <-done; r.Reject == nil || r.Reject.Error != "IC0528" || r.Instructions >= w.x.cfg.QueryInstructions {
+		t.Errorf("%v after %d instructions", r.Reject, r.Instructions)
+	}
+}

@@ -68,6 +68,7 @@ const (
 	errQueryTooDeep       errorCode = 525
 	errQueryInstructions  errorCode = 526
 	errCompositeInUpdate  errorCode = 527
+	errQueryTime          errorCode = 528
 	errMethodNotFound     errorCode = 536
 	errModuleNotFound     errorCode = 537
 	errWasmMemoryLimit    errorCode = 539
