@@ -1,0 +1,136 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fusion/chainkey/bls"
+	"fusion/ic/envelope"
+	"fusion/internal/codec"
+	"fusion/replica/consensus/driver"
+	"fusion/replica/machine"
+	"fusion/replica/payload"
+)
+
+// app is the replica as consensus drives it.
+type app Replica
+
+var _ driver.App = (*app)(nil)
+
+// maxLag is how far block time may lie behind this machine's clock before proposals carry nothing whose validity depends on
+// time: block time is stale after a pause, and messages would look as if they came from the future.
+const maxLag = 10 * time.Second
+
+func (a *app) Info() (uint64, []byte) {
+	h := a.machine.Head()
+	if h.Height == 0 {
+		return 0, nil
+	}
+	return h.Height, h.AppHash[:]
+}
+
+func (a *app) InitChain(uint64) ([]byte, error) {
+	h := a.doc.Hash()
+	return h[:], nil
+}
+
+// Prepare fills a block. Each item is one that Process would take.
+func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
+	b := payload.NewBuilder(p.MaxBytes)
+	v := a.machine.View()
+	if v.Group == nil {
+		for _, item := range a.dkg.items(a.machine.Board()) {
+			b.Add(payload.DKG, item)
+		}
+		return b.Items()
+	}
+	for _, h := range v.Beacons {
+		if c, ok := a.states.beacon(h); ok {
+			b.Add(payload.Beacon, machine.EncodeBeacon(h, c))
+		}
+	}
+	a.signing.propose(b)
+	if lag := time.Since(time.Unix(0, int64(p.TimeNs))); lag > maxLag {
+		a.log.Info("proposing no time-dependent items: block time lags", "height", p.Height, "lag", lag)
+		return b.Items()
+	}
+	if a.bitcoin != nil {
+		if items := a.machine.FilterBitcoin(a.bitcoin.take(), p.TimeNs, b.Room(payload.Bitcoin)-bitcoinOverhead); !items.Empty() {
+			b.Add(payload.Bitcoin, codec.Marshal(items))
+		}
+	}
+	for _, m := range a.pool.Take(p.TimeNs, b.Room(payload.Ingress), payload.Quotas[payload.Ingress].Count) {
+		b.Add(payload.Ingress, m.Raw)
+	}
+	return b.Items()
+}
+
+// bitcoinOverhead is what encoding adds to headers and bodies: a few bytes for each of at most a hundred.
+const bitcoinOverhead = 4 << 10
+
+func (a *app) Process(b driver.Block) error { return a.machine.Check(b) }
+
+func (a *app) Finalize(b driver.Block) ([]byte, error) {
+	started := time.Now()
+	res, err := a.machine.Step(b)
+	if err != nil {
+		return nil, err
+	}
+	a.last = executed{ids: res.Ingress, timeNs: b.TimeNs, result: res, took: time.Since(started)}
+	return res.AppHash[:], nil
+}
+
+// executed is what Commit still has to do about a finalized block.
+type executed struct {
+	ids    []envelope.ID
+	timeNs uint64
+	result machine.Result
+	took   time.Duration
+}
+
+func (a *app) Commit() (uint64, error) {
+	if err := a.machine.Commit(); err != nil {
+		return 0, err
+	}
+	r := (*Replica)(a)
+	v := a.machine.View()
+	a.pool.Remove(a.last.ids)
+	a.pool.Expire(v.TimeNs)
+	r.metrics.block(v, &a.last)
+	r.reconcile(v)
+	return 0, nil
+}
+
+// reconcile derives from the committed state what this replica should be doing. It is called after each commit and once at the
+// start, and nothing it does depends on having been called before.
+func (r *Replica) reconcile(v *machine.View) {
+	if v.Group == nil {
+		if b := r.machine.Board(); b != nil {
+			r.dkg.publish(b)
+		}
+		return
+	}
+	if err := r.dkg.finish(v); err != nil {
+		r.fail(err)
+		return
+	}
+	r.states.executed(v)
+	if err := r.cert.Sign(bls.DomainStateRoot, v.Height, v.Root[:]); err != nil {
+		r.fail(fmt.Errorf("certifying block %d: %w", v.Height, err))
+		return
+	}
+	for _, h := range v.Beacons {
+		if err := r.cert.Sign(bls.DomainBeacon, h, r.machine.BeaconPayload(h)); err != nil {
+			r.fail(fmt.Errorf("beacon of block %d: %w", h, err))
+			return
+		}
+	}
+	// What costs others' time waits until this replica has caught up: open ceremonies of old blocks are over.
+	if time.Since(time.Unix(0, int64(v.TimeNs))) < maxLag {
+		r.signing.reconcile(v)
+	}
+	if r.bitcoin != nil {
+		r.bitcoin.reconcile(v)
+	}
+}

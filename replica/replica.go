@@ -1,0 +1,302 @@
+package replica
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	nethttp "net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fusion/chainkey/bls"
+	"fusion/chainkey/keystore"
+	"fusion/replica/certify"
+	"fusion/replica/consensus"
+	"fusion/replica/execution/wasm"
+	"fusion/replica/genesis"
+	"fusion/replica/gossip"
+	"fusion/replica/http"
+	"fusion/replica/ingress"
+	"fusion/replica/machine"
+	"fusion/replica/state"
+)
+
+// Shared is what the replicas of one process may share, because it only caches pure functions: compiled modules and checked
+// signatures. The zero value of a field gives each replica its own.
+type Shared struct {
+	Engine *wasm.Engine
+	Memo   *ingress.Memo
+}
+
+// Options of a replica beside its configuration.
+type Options struct {
+	Shared Shared
+	Log    *slog.Logger // the default discards
+	// OnFatal is called at most once when the replica cannot go on; Close must still be called. The default does nothing.
+	OnFatal func(error)
+}
+
+// Replica is one running machine of a subnet.
+type Replica struct {
+	cfg  Config
+	doc  *genesis.Doc
+	self int
+	key  ed25519.PrivateKey
+	log  *slog.Logger
+	opts Options
+
+	db      *state.DB
+	keys    *keystore.Store
+	machine *machine.Machine
+	memo    *ingress.Memo
+	pool    *ingress.Pool
+	net     *gossip.Host
+	cert    *certify.Pool
+	node    *consensus.Node
+	dkg     *dkg
+	ingest  *batcher
+	signing *signer
+	bitcoin *bitcoinFeed // nil where the subnet follows no chain
+	metrics *metrics
+	last    executed // by the consensus goroutine alone
+	server  *nethttp.Server
+
+	states  states
+	fatal   sync.Once
+	failure atomic.Pointer[error]
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	closers []func() error // in the order of opening
+	closing sync.Once
+}
+
+// Directories of a replica within its data directory.
+const (
+	stateDir     = "state"
+	consensusDir = "consensus"
+	keysDir      = "keys"
+	cacheDir     = "cache"
+)
+
+// Start opens a replica's data directory and joins the network. It returns when the replica takes part; catching up and the
+// generation of keys go on behind it, see Status. The context bounds starting only.
+func Start(ctx context.Context, cfg Config, opts Options) (_ *Replica, err error) {
+	cfg.EnsureDefaults()
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.OnFatal == nil {
+		opts.OnFatal = func(error) {}
+	}
+	r := &Replica{cfg: cfg, opts: opts, log: opts.Log, memo: opts.Shared.Memo}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	if err := r.identify(); err != nil {
+		return nil, err
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if err := r.serve(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// opened registers what has to be closed, in reverse order.
+func (r *Replica) opened(closeFn func() error) { r.closers = append(r.closers, closeFn) }
+
+// identify finds out which replica of which network this is.
+func (r *Replica) identify() error {
+	doc, err := genesis.Load(filepath.Join(r.cfg.Dir, GenesisFile))
+	if err != nil {
+		return err
+	}
+	if err := r.cfg.Validate(len(doc.Nodes)); err != nil {
+		return err
+	}
+	if r.key, err = loadKey(filepath.Join(r.cfg.Dir, nodeKeyFile)); err != nil {
+		return err
+	}
+	r.doc, r.self = doc, doc.NodeIndex(r.key.Public().(ed25519.PublicKey))
+	if r.self < 0 {
+		return fmt.Errorf("%s is not a node of %s: its key is not in the genesis document", r.cfg.Dir, doc.ChainID)
+	}
+	if doc.Class != genesis.Local && r.cfg.SealKeysWith == "" {
+		return fmt.Errorf("%w: seal_keys_with is required on a %s network: name a file with an age identity outside %s", ErrConfig, doc.Class, r.cfg.Dir)
+	}
+	r.log = r.log.With("node", r.self)
+	r.metrics = newMetrics(r.self)
+	return nil
+}
+
+// open opens everything that lies on disk.
+func (r *Replica) open() (err error) {
+	dir := func(name string) string { return filepath.Join(r.cfg.Dir, name) }
+	if r.opts.Shared.Engine == nil {
+		e, err := NewEngine(dir(cacheDir))
+		if err != nil {
+			return err
+		}
+		r.opts.Shared.Engine = e
+		r.opened(e.Close)
+	}
+	if r.memo == nil {
+		r.memo = ingress.NewMemo(0)
+	}
+	if err := os.MkdirAll(dir(stateDir), 0o700); err != nil {
+		return fmt.Errorf("creating the state directory: %w", err)
+	}
+	if r.db, err = state.Open(dir(stateDir), state.Options{Network: r.doc.Hash()}); err != nil {
+		return err
+	}
+	r.opened(r.db.Close)
+	r.keys, err = keystore.Open(keystore.Options{Dir: dir(keysDir), IdentityFile: r.cfg.SealKeysWith, AllowPlain: r.doc.Class == genesis.Local})
+	if err != nil {
+		return err
+	}
+	r.opened(r.keys.Close)
+	r.machine, err = machine.Open(machine.Config{Genesis: r.doc, Engine: r.opts.Shared.Engine, Log: r.log, Memo: r.memo}, r.db)
+	if err != nil {
+		return err
+	}
+	r.opened(func() error { r.machine.Close(); return nil })
+	return nil
+}
+
+// serve starts everything that talks.
+func (r *Replica) serve(ctx context.Context) (err error) {
+	var peers []gossip.Peer
+	var members []consensus.Member
+	for i, n := range r.doc.Nodes {
+		g, c := r.cfg.Gossip, r.cfg.Consensus
+		if i < len(r.cfg.Peers) && i != r.self {
+			g, c = r.cfg.Peers[i].Gossip, r.cfg.Peers[i].Consensus
+		}
+		peers = append(peers, gossip.Peer{PublicKey: ed25519.PublicKey(n.NodeKey), Addr: g})
+		members = append(members, consensus.Member{ValidatorKey: ed25519.PublicKey(n.ValidatorKey), NodeKey: ed25519.PublicKey(n.NodeKey), Addr: c})
+	}
+	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.doc.Hash()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log})
+	if err != nil {
+		return fmt.Errorf("gossip on %s: %w", r.cfg.Gossip, inUse(err, "gossip"))
+	}
+	r.opened(r.net.Close)
+	r.cert = certify.New(certify.Config{Net: r.net, Logger: r.log, Events: certify.Events{Certified: r.certified, Diverged: r.diverged}})
+	r.opened(func() error { r.cert.Close(); return nil })
+	r.ingest = newBatcher(r)
+	r.pool = ingress.New(ingress.Config{Memo: r.memo, Known: r.knownIngress, OnAdd: r.ingest.add})
+	if r.dkg, err = newDKG(r); err != nil {
+		return err
+	}
+	if r.signing, err = newSigner(r); err != nil {
+		return err
+	}
+	r.opened(r.signing.close)
+	if r.doc.Bitcoin != nil {
+		if r.bitcoin, err = newBitcoinFeed(r); err != nil {
+			return err
+		}
+		r.opened(r.bitcoin.close)
+	}
+	r.net.Start()
+	r.wg.Go(r.ingest.run)
+
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.cfg.HTTP)
+	if err != nil {
+		return fmt.Errorf("http on %s: %w", r.cfg.HTTP, inUse(err, "http"))
+	}
+	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Log: r.log,
+		Metrics: promhttp.HandlerFor(r.metrics.registry, promhttp.HandlerOpts{})})
+	r.server = http.NewServer(handler)
+	r.wg.Go(func() {
+		if err := r.server.Serve(http.LimitListener(ln, maxConnections)); !errors.Is(err, nethttp.ErrServerClosed) {
+			r.fail(fmt.Errorf("http on %s: %w", r.cfg.HTTP, err))
+		}
+	})
+	r.opened(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+		defer cancel()
+		if err := r.server.Shutdown(ctx); err != nil {
+			return r.server.Close()
+		}
+		return nil
+	})
+
+	validator, err := loadKey(filepath.Join(r.cfg.Dir, validatorKeyFile))
+	if err != nil {
+		return err
+	}
+	timings := consensus.LocalTimings()
+	if r.doc.Class != genesis.Local {
+		timings = consensus.Timings{}
+	}
+	timings.Commit, timings.Propose = time.Duration(r.cfg.CommitWait), time.Duration(r.cfg.ProposeWait)
+	r.reconcile(r.machine.View())
+	r.node, err = consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
+		// The sign state lies beside the keys: it must survive when everything that can be rebuilt is wiped.
+		SignState: filepath.Join(r.cfg.Dir, keysDir, "sign-state.json"),
+		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: members, Self: r.self, NodeKey: r.key,
+		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
+		OnFatal: r.fail}, (*app)(r))
+	if err != nil {
+		return fmt.Errorf("consensus on %s: %w", r.cfg.Consensus, inUse(err, "consensus"))
+	}
+	r.opened(r.node.Stop)
+	return nil
+}
+
+const (
+	// maxConnections bounds the public interface.
+	maxConnections = 2000
+	shutdownGrace  = 2 * time.Second
+)
+
+// inUse adds what to do when an address is taken.
+func inUse(err error, setting string) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "listen" {
+		return fmt.Errorf("%w (another process may use the port: stop it, or set %s in %s)", err, setting, ConfigFile)
+	}
+	return err
+}
+
+// fail records why the replica cannot go on.
+func (r *Replica) fail(err error) {
+	r.fatal.Do(func() {
+		r.log.Error("replica stopped", "err", err)
+		r.failure.Store(&err)
+		r.opts.OnFatal(err)
+	})
+}
+
+// Close stops the replica and returns when nothing of it runs.
+func (r *Replica) Close() (err error) {
+	r.closing.Do(func() {
+		r.cancel()
+		for i := len(r.closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, r.closers[i]())
+		}
+		r.wg.Wait()
+	})
+	return err
+}
+
+// diverged is told when more than f others claim another state than ours.
+func (r *Replica) diverged(domain string, height uint64, ours, theirs []byte) {
+	if domain == bls.DomainStateRoot {
+		r.fail(fmt.Errorf("state diverged at block %d: our root is %x, others have %x; see docs/operate.md, \"A replica diverged\"", height, ours, theirs))
+	}
+}

@@ -1,0 +1,82 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"fusion/replica/gossip"
+	"fusion/replica/machine"
+	"fusion/replica/payload"
+	"fusion/replica/signing"
+)
+
+// signer joins package signing's two halves to this replica: committed state goes in, messages go over gossip, items go into
+// proposals.
+type signer struct {
+	r      *Replica
+	m      *signing.Machine
+	driver *signing.Driver
+}
+
+const (
+	signingTopic = "signing"
+	// The largest message of a ceremony is a key generation's round of Paillier proofs for 40 members.
+	maxSigningMessage = 4 << 20
+)
+
+// transport is gossip as ceremonies use it.
+type transport struct{ net *gossip.Host }
+
+func (t transport) Self() int               { return t.net.Self() }
+func (t transport) Send(to int, msg []byte) { t.net.Send(to, signingTopic, msg) }
+
+func newSigner(r *Replica) (*signer, error) {
+	m, err := signing.NewMachine(signing.FromGenesis(r.doc))
+	if err != nil {
+		return nil, err
+	}
+	s := &signer{r: r, m: m}
+	log := r.log
+	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.net}, Log: log,
+		Listener: signing.Listener{
+			CeremonyEnd: func(c signing.CeremonyInfo, took time.Duration, err error) { r.metrics.ceremony(c, took, err) },
+			ShareMissing: func(key string, err error) {
+				log.Error("share of a threshold key is missing; restore it from the backup or reshare at once", "key", key, "err", err)
+				r.metrics.shareMissing.Inc()
+			},
+			Halted: func(reason string) { r.fail(fmt.Errorf("this instance signs no more: %s", reason)) },
+		}})
+	if err != nil {
+		return nil, err
+	}
+	// A ceremony's loss is costly, so its queue holds a whole key generation.
+	r.net.Handle(gossip.Topic{Name: signingTopic, MaxBytes: maxSigningMessage, Queue: 4096, QueueBytes: 32 << 20}, s.driver.Deliver)
+	return s, nil
+}
+
+func (s *signer) close() error { s.driver.Close(); return nil }
+
+func (s *signer) reconcile(v *machine.View) {
+	s.driver.Reconcile(s.m.Snapshot(s.r.machine.SigningReader(), v.Height))
+}
+
+// propose adds what a block may carry now.
+func (s *signer) propose(b *payload.Builder) {
+	for _, it := range s.driver.Pending() {
+		if s.r.machine.CheckSigning(it) == nil {
+			b.Add(it.Kind, it.Body)
+		}
+	}
+}
+
+// status explains keys and open ceremonies.
+func (s *signer) status(v *machine.View) (keys []Key, open []string) {
+	st := s.m.Status(s.m.Snapshot(s.r.machine.SigningReader(), v.Height))
+	for _, k := range st.Keys {
+		keys = append(keys, Key{Name: k.Name, Active: k.Active, PublicKey: k.PublicKey, State: k.Sentence})
+	}
+	for _, q := range st.Requests {
+		open = append(open, q.Sentence)
+	}
+	return keys, open
+}

@@ -1,0 +1,204 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fusion/replica/genesis"
+	"fusion/replica/machine"
+	"fusion/replica/signing"
+)
+
+// Status is what an operator wants to know of a replica.
+type Status struct {
+	Node    int    `json:"node"`
+	NodeID  string `json:"node_id"`
+	ChainID string `json:"chain_id"`
+	// Sentence says in words what the replica does or waits for.
+	Sentence   string    `json:"sentence"`
+	Healthy    bool      `json:"healthy"`
+	Height     uint64    `json:"height"`
+	Certified  uint64    `json:"certified_height"`
+	BlockTime  time.Time `json:"block_time"`
+	AppHash    string    `json:"app_hash"`
+	Subnet     string    `json:"subnet,omitempty"`
+	RootKey    string    `json:"root_key,omitempty"` // DER in hexadecimal
+	CatchingUp bool      `json:"catching_up"`
+	Connected  []int     `json:"connected"`
+	Keys       []Key     `json:"keys,omitempty"`
+	Signing    []string  `json:"signing,omitempty"` // open ceremonies, a sentence each
+	Bitcoin    *Bitcoin  `json:"bitcoin,omitempty"`
+	PoolCalls  int       `json:"pool_calls"`
+}
+
+// Key is a threshold key as an operator sees it.
+type Key struct {
+	Name      string `json:"name"`
+	Active    bool   `json:"active"`
+	PublicKey string `json:"public_key,omitempty"` // SEC1 compressed, hexadecimal
+	State     string `json:"state"`
+}
+
+// Bitcoin is where the view of the chain stands.
+type Bitcoin struct {
+	Network string `json:"network"`
+	Tip     uint32 `json:"tip_height"`
+	TipHash string `json:"tip_hash"`
+	Anchor  uint32 `json:"anchor_height"`
+	Headers uint32 `json:"header_height"`
+	Synced  bool   `json:"synced"`
+	Peers   int    `json:"peers"`
+}
+
+// Genesis returns the network's document. It must not be changed.
+func (r *Replica) Genesis() *genesis.Doc { return r.doc }
+
+// View returns the newest committed state.
+func (r *Replica) View() *machine.View { return r.machine.View() }
+
+// Health is "healthy", or says what the replica is waiting for.
+func (r *Replica) Health() string {
+	if s := r.Status(); !s.Healthy {
+		return s.Sentence
+	}
+	return "healthy"
+}
+
+// Status returns where the replica is.
+func (r *Replica) Status() Status {
+	v := r.machine.View()
+	s := Status{Node: r.self, NodeID: r.doc.Nodes[r.self].NodeID().String(), ChainID: r.doc.ChainID, Height: v.Height,
+		BlockTime: time.Unix(0, int64(v.TimeNs)).UTC(), AppHash: fmt.Sprintf("%x", v.AppHash), Connected: []int{}}
+	for i := range r.doc.Nodes {
+		if i != r.self && r.net.Connected(i) {
+			s.Connected = append(s.Connected, i)
+		}
+	}
+	if r.node != nil {
+		s.CatchingUp = r.node.Status().CatchingUp
+	}
+	s.PoolCalls, _ = r.pool.Size()
+	if snap, _ := r.states.snapshot(); snap != nil {
+		s.Certified = snap.Height
+	}
+	if v.Group != nil {
+		s.Subnet, s.RootKey = v.Subnet.String(), fmt.Sprintf("%x", v.RootKeyDER)
+		s.Keys, s.Signing = r.signing.status(v)
+		if v.Bitcoin != nil {
+			i := v.Bitcoin.Info
+			s.Bitcoin = &Bitcoin{Network: i.Network.String(), Tip: i.TipHeight, TipHash: i.Tip.String(), Anchor: i.AnchorHeight, Headers: i.BestHeader, Synced: i.Synced}
+			if r.bitcoin != nil {
+				s.Bitcoin.Peers = r.bitcoin.peers()
+			}
+		}
+	}
+	s.Sentence, s.Healthy = r.explain(v, &s)
+	return s
+}
+
+// explain finds the one thing that matters most.
+func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
+	lag := time.Since(s.BlockTime)
+	if err := r.failure.Load(); err != nil {
+		return fmt.Sprintf("stopped: %v", *err), false
+	}
+	need := r.doc.Quorum() - 1
+	switch {
+	case v.Group == nil && v.DKG != nil:
+		return fmt.Sprintf("generating the subnet's key: %v, %d of %d there", v.DKG.Phase, v.DKG.Have, v.DKG.Want), false
+	case v.Group == nil:
+		return "waiting for the first blocks", false
+	case len(s.Connected) < need:
+		return fmt.Sprintf("no quorum: connected to %d replicas, %d are needed", len(s.Connected), need), false
+	case s.CatchingUp && lag > maxLag:
+		return fmt.Sprintf("catching up: block %d is %s old", v.Height, lag.Round(time.Second)), false
+	case lag > 2*maxLag:
+		return fmt.Sprintf("no block for %s", lag.Round(time.Second)), false
+	case s.Certified+treesKept < v.Height:
+		return fmt.Sprintf("executing, but the last certificate is of block %d of %d", s.Certified, v.Height), false
+	}
+	for _, k := range s.Keys {
+		if !k.Active {
+			return fmt.Sprintf("running; threshold key %s: %s", k.Name, k.State), true
+		}
+	}
+	return "running", true
+}
+
+// metrics are what Prometheus collects of one replica; docs/operate.md explains each.
+type metrics struct {
+	registry     *prometheus.Registry
+	height       prometheus.Gauge
+	certHeight   prometheus.Gauge
+	certSeconds  prometheus.Histogram
+	blockSeconds prometheus.Histogram
+	ingress      prometheus.Counter
+	skipped      prometheus.Counter
+	messages     prometheus.Counter
+	traps        prometheus.Counter
+	instructions prometheus.Counter
+	backlog      prometheus.Gauge
+	ceremonies   *prometheus.HistogramVec
+	shareMissing prometheus.Counter
+}
+
+func newMetrics(node int) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	labels := prometheus.Labels{"node": fmt.Sprint(node)}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "fusion", Name: name, Help: help, ConstLabels: labels})
+		m.registry.MustRegister(g)
+		return g
+	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "fusion", Name: name, Help: help, ConstLabels: labels})
+		m.registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "fusion", Name: name, Help: help, Buckets: buckets, ConstLabels: labels})
+		m.registry.MustRegister(h)
+		return h
+	}
+	m.height = gauge("block_height", "Last committed block.")
+	m.certHeight = gauge("certified_height", "Last block whose state is certified.")
+	m.backlog = gauge("execution_backlog_messages", "Messages left in canister queues after the last round.")
+	m.ingress = counter("ingress_messages_total", "User messages in committed blocks.")
+	m.skipped = counter("block_items_skipped_total", "Block items that did not hold up when they were executed.")
+	m.messages = counter("execution_messages_total", "Messages, tasks and callbacks executed.")
+	m.traps = counter("execution_traps_total", "Messages that trapped.")
+	m.instructions = counter("execution_instructions_total", "Wasm instructions executed.")
+	m.certSeconds = histogram("certification_seconds", "From commit to certificate.", prometheus.ExponentialBuckets(0.001, 2, 14))
+	m.blockSeconds = histogram("block_execution_seconds", "Execution of one block.", prometheus.ExponentialBuckets(0.001, 2, 14))
+	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
+	m.ceremonies = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ceremony_seconds", ConstLabels: labels,
+		Help: "This replica's part in threshold-key ceremonies.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 12)}, []string{"kind", "outcome"})
+	m.registry.MustRegister(m.ceremonies)
+	return m
+}
+
+func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error) {
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcome).Observe(took.Seconds())
+}
+
+func (m *metrics) block(v *machine.View, e *executed) {
+	m.height.Set(float64(v.Height))
+	m.backlog.Set(float64(e.result.Backlog))
+	m.ingress.Add(float64(len(e.ids)))
+	m.skipped.Add(float64(e.result.Skipped))
+	m.messages.Add(float64(e.result.Messages))
+	m.traps.Add(float64(e.result.Traps))
+	m.instructions.Add(float64(e.result.InstructionsUsed))
+	m.blockSeconds.Observe(e.took.Seconds())
+}
+
+func (m *metrics) certified(height uint64, after time.Duration) {
+	m.certHeight.Set(float64(height))
+	m.certSeconds.Observe(after.Seconds())
+}
