@@ -25,7 +25,9 @@ const maxConcurrent = 100
 const maxTasks = 20
 
 // Canister registers the minter.
-func Canister(c *cdk.Canister) {
+func Canister(c *cdk.Canister) { register(c) }
+
+func register(c *cdk.Canister) *minter {
 	m := &minter{c: c}
 	cdk.Init(c, m.init)
 	cdk.PostUpgrade(c, m.postUpgrade)
@@ -47,6 +49,7 @@ func Canister(c *cdk.Canister) {
 	cdk.Query(c, "decode_ledger_memo", decodeLedgerMemo)
 	cdk.Query(c, "icrc10_supported_standards", supportedStandards)
 	cdk.Update(c, "icrc21_canister_call_consent_message", consentMessage)
+	return m
 }
 
 // minter is the canister. The log in stable memory is the truth; state mirrors it. Everything below state is forgotten by an upgrade, and must be.
@@ -57,7 +60,8 @@ type minter struct {
 	visible []uint32 // positions in the log of the events that get_events shows
 
 	key     *core.PublicKey
-	feeRate uint64 // millisatoshi per vbyte, 0 while unknown
+	main    btc.Address // of the minter's own account, known with the key
+	feeRate uint64      // millisatoshi per vbyte, 0 while unknown
 	feeAt   uint64
 
 	updating  map[core.Account]bool        // accounts with an update_balance under way
@@ -70,6 +74,8 @@ type minter struct {
 	pollAt    uint64
 	seen      map[uint64]bool // payments seen in some block by the last poll
 	polled    bool
+
+	observe func() // tests: runs after every event
 }
 
 func (m *minter) init(arg MinterArg) {
@@ -142,6 +148,9 @@ func (m *minter) apply(e *core.Event, index uint64) {
 	if hasPublicForm(e) {
 		m.visible = append(m.visible, uint32(index))
 	}
+	if m.observe != nil {
+		m.observe()
+	}
 }
 
 // Times of the reconciler. A regtest chain has blocks whenever somebody mines one, and somebody is waiting.
@@ -169,7 +178,7 @@ func (m *minter) withKey(cleanup func(), fn func(*core.PublicKey, error)) {
 			k := new(core.PublicKey)
 			if copy(k.Key[:], r.PublicKey) != 33 || len(r.PublicKey) != 33 || copy(k.ChainCode[:], r.ChainCode) != 32 || len(r.ChainCode) != 32 {
 				err = fmt.Errorf("ecdsa_public_key: key of %d and chain code of %d bytes", len(r.PublicKey), len(r.ChainCode))
-			} else {
+			} else if m.main, err = k.Address(m.state.Config.Network, m.state.Minter); err == nil {
 				m.key = k
 			}
 		}

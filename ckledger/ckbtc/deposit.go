@@ -203,7 +203,7 @@ func (m *minter) mint(op btc.Outpoint, cleanup, then func()) {
 		switch {
 		case o.verdict == done:
 			m.emit(core.Event{Minted: &core.Minted{Outpoint: op, BlockIndex: o.block, Utxo: d.Utxo, Account: d.Account}})
-		case o.verdict == notMoved && first:
+		case o.verdict == neverMoved || o.verdict == notMoved && first:
 			m.emit(core.Event{MintRefused: &op})
 			m.c.Print("mint of deposit %v refused: %s", op, o.text)
 		case o.verdict == tooOld:

@@ -109,10 +109,11 @@ func (e *transferError) Error() string {
 type verdict uint8
 
 const (
-	done     verdict = iota // moved, now or by an earlier attempt; block is valid
-	notMoved                // this attempt moved nothing and never will
-	tooOld                  // this attempt moved nothing; whether an earlier one did can no longer be learnt this way
-	noAnswer                // the attempt may have moved it
+	done       verdict = iota // moved, now or by an earlier attempt; block is valid
+	notMoved                  // this attempt moved nothing and never will; an earlier one may have
+	neverMoved                // neither this attempt nor an earlier one moved anything
+	tooOld                    // this attempt moved nothing; whether an earlier one did can no longer be learnt this way
+	noAnswer                  // the attempt may have moved it
 )
 
 type outcome struct {
@@ -137,6 +138,10 @@ func outcomeOf(r transferResult, err error) outcome {
 			index = &r.Err.Duplicate.DuplicateOf
 		case r.Err.TooOld != nil:
 			return outcome{verdict: tooOld, err: r.Err, text: r.Err.Error()}
+		case r.Err.InsufficientFunds != nil, r.Err.InsufficientAllowance != nil:
+			// ICRC ledgers look for a duplicate before they look at balances, and calls between two canisters keep their order: no
+			// attempt before this one can have moved anything.
+			return outcome{verdict: neverMoved, err: r.Err, text: r.Err.Error()}
 		default:
 			return outcome{verdict: notMoved, err: r.Err, text: r.Err.Error()}
 		}

@@ -194,13 +194,9 @@ func (m *minter) poll(now uint64) {
 	if !waiting {
 		return
 	}
-	addr, err := m.key.Address(m.state.Config.Network, m.state.Minter)
-	if err != nil {
-		m.c.Trap("derive the main address: %v", err)
-	}
 	m.polling = true
 	m.pollAt = now + uint64(m.pace(2*time.Second, time.Minute))
-	m.getUtxos(addr.String(), 0, func() { m.polling = false }, func(us []core.Utxo, tip uint32, err error) {
+	m.getUtxos(m.main.String(), 0, func() { m.polling = false }, func(us []core.Utxo, tip uint32, err error) {
 		m.polling = false
 		if err != nil {
 			m.c.Print("look for confirmations: %v", err)

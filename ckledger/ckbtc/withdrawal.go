@@ -91,10 +91,10 @@ func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from core
 			switch {
 			case o.verdict == done:
 				answer(o.block, nil)
-			case o.verdict == notMoved && o.err != nil && o.err.InsufficientFunds != nil:
+			case o.verdict == neverMoved && o.err.InsufficientFunds != nil:
 				balance, _ := o.err.InsufficientFunds.Balance.Uint64()
 				fail(RetrieveBtcWithApprovalError{InsufficientFunds: &InsufficientFunds{balance}})
-			case o.verdict == notMoved && o.err != nil && o.err.InsufficientAllowance != nil:
+			case o.verdict == neverMoved && o.err.InsufficientAllowance != nil:
 				allowance, _ := o.err.InsufficientAllowance.Allowance.Uint64()
 				fail(RetrieveBtcWithApprovalError{InsufficientAllowance: &InsufficientAllowance{allowance}})
 			case o.verdict == noAnswer:
@@ -121,15 +121,11 @@ func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from core
 			}
 		})
 	}
-	m.withKey(release, func(k *core.PublicKey, err error) {
-		var own btc.Address
-		if err == nil {
-			own, err = k.Address(m.state.Config.Network, m.state.Minter)
-		}
+	m.withKey(release, func(_ *core.PublicKey, err error) {
 		switch {
 		case err != nil:
 			unavailable("the minter's key is not available: " + err.Error())
-		case own == addr:
+		case m.main == addr:
 			text := "the address belongs to the minter"
 			fail(RetrieveBtcWithApprovalError{MalformedAddress: &text})
 		default:
@@ -158,7 +154,7 @@ func (m *minter) burn(number uint64, first bool, cleanup func(), then func(outco
 			o = outcome{verdict: noAnswer, text: "the ledger named another withdrawal's block"}
 		case o.verdict == done:
 			m.emit(core.Event{Accepted: &core.Accepted{Number: number, BlockIndex: o.block, Amount: b.Amount, Address: b.Address, Refund: b.From}})
-		case o.verdict == notMoved && first:
+		case o.verdict == neverMoved || o.verdict == notMoved && first:
 			m.emit(core.Event{BurnRefused: &number})
 			m.settle(task, true)
 		case o.verdict == tooOld:
@@ -188,7 +184,7 @@ func (m *minter) refund(block uint64) {
 		switch {
 		case o.verdict == done:
 			m.emit(core.Event{Refunded: &core.Refunded{BlockIndex: block, MintBlock: o.block}})
-		case o.verdict == notMoved && first:
+		case o.verdict == neverMoved || o.verdict == notMoved && first:
 			m.emit(core.Event{RefundRefused: &block})
 		case o.verdict == tooOld:
 			m.emit(core.Event{RefundUnknown: &block})

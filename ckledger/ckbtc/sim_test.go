@@ -1,0 +1,511 @@
+package ckbtc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"fusion/btc"
+	"fusion/cdk/native"
+	"fusion/ckledger/ckbtc/core"
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+)
+
+func user(i int) principal.Principal {
+	return principal.MustFromBytes(fmt.Appendf(nil, "user %d", i))
+}
+
+// destination makes a fresh address of each kind in turn.
+func destination(n int) btc.Address {
+	payload := make([]byte, 32)
+	binary.BigEndian.PutUint64(payload, uint64(n)+1)
+	kind := btc.AddressKind(n%5) + btc.P2PKH
+	a, err := btc.NewAddress(btc.Regtest, kind, payload[:kind.PayloadLen()])
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// TestSimulation runs deposits and withdrawals of several users while replies are late or lost, signatures fail, blocks are reorganised below the
+// confirmation depth and the minter restarts from its log in the middle of everything. Invariants are checked after each event, supply
+// against custody after each action; in the end every burn was paid once or refunded, and no deposit was minted twice.
+func TestSimulation(t *testing.T) {
+	seeds := 12
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, uint64(seed)) })
+	}
+}
+
+func simulate(t *testing.T, seed uint64) {
+	u := newUniverse(t, seed, nil)
+	const users = 3
+	addresses := make([]string, users)
+	for i := range users {
+		addr, err := native.Update[string](u.w, user(i), minterID, "get_btc_address", AddressArgs{})
+		must(t, err)
+		addresses[i] = addr
+	}
+	u.faults = 0.15
+	wanted := map[string]uint64{} // destination → amount
+	withdrawals := 0
+	for range 250 {
+		who := u.rng.IntN(users)
+		switch u.rng.IntN(10) {
+		case 0:
+			u.chain.fund(addresses[who], []uint64{100, 20_000, 100_000, 5_000_000}[u.rng.IntN(4)]+u.rng.Uint64N(1000))
+		case 1, 2:
+			u.chain.mine()
+		case 3:
+			u.chain.reorg(1 + u.rng.IntN(2)) // the minter wants 3 confirmations
+		case 4, 5:
+			_, err := u.w.Submit(user(who), minterID, "update_balance", AddressArgs{})
+			must(t, err)
+		case 6:
+			acct := core.Account{Owner: user(who)}
+			balance := u.ledger.balances[acct]
+			if balance < 10_000 {
+				continue
+			}
+			amount := min(balance, 10_000+u.rng.Uint64N(200_000))
+			u.ledger.allowances[acct] = amount
+			dst := destination(withdrawals)
+			withdrawals++
+			wanted[dst.String()] = amount
+			_, err := u.w.Submit(user(who), minterID, "retrieve_btc_with_approval", RetrieveBtcWithApprovalArgs{Address: dst.String(), Amount: amount})
+			must(t, err)
+		case 7:
+			u.crash()
+		case 8:
+			u.release()
+		case 9:
+			must(t, u.w.Advance(time.Duration(u.rng.IntN(3000))*time.Millisecond))
+		}
+		for range u.rng.IntN(6) {
+			u.w.Step()
+		}
+		u.check()
+	}
+	u.settle(100)
+	u.audit(wanted)
+}
+
+// audit checks the end: nothing is open, and ledger, log and chain agree.
+func (u *universe) audit(wanted map[string]uint64) {
+	t := u.t
+	if n := u.m.state.Open(); n != 0 {
+		t.Errorf("%d withdrawals are still open: %+v", n, u.m.state.Tasks())
+	}
+	mints := map[string]int{}
+	var minted, burned, refunded uint64
+	for i, b := range u.ledger.blocks {
+		switch {
+		case b.mint:
+			m, err := core.ParseMintMemo(b.memo)
+			must(t, err)
+			if m.Reimburse != nil {
+				refunded += b.amount
+				if r := u.m.state.Request(*m.Reimburse); r == nil || r.State != core.RequestRefunded || r.RefundIn != uint64(i) {
+					t.Errorf("block %d refunds %d, the log says %+v", i, *m.Reimburse, r)
+				}
+				continue
+			}
+			minted += b.amount
+			mints[fmt.Sprintf("%x:%d", m.Convert.Txid, *m.Convert.Vout)]++
+		case b.burn:
+			burned += b.amount
+			r := u.m.state.Request(uint64(i))
+			if r == nil {
+				t.Errorf("burn in block %d has no withdrawal", i)
+				continue
+			}
+			m, err := core.ParseBurnMemo(b.memo)
+			must(t, err)
+			if *m.Convert.Address != r.Address.String() {
+				t.Errorf("burn in block %d is for %s, the withdrawal for %v", i, *m.Convert.Address, r.Address)
+			}
+			paid, times := u.chain.paid(r.Address)
+			switch r.State {
+			case core.RequestConfirmed:
+				if times != 1 || paid > r.Amount || paid+50_000 < r.Amount {
+					t.Errorf("withdrawal %d of %d is paid %d times, %d in all", i, r.Amount, times, paid)
+				}
+			case core.RequestRefunded:
+				if times != 0 {
+					t.Errorf("withdrawal %d is refunded and paid", i)
+				}
+			default:
+				t.Errorf("withdrawal %d ends in state %d", i, r.State)
+			}
+			if wanted[r.Address.String()] != r.Amount {
+				t.Errorf("withdrawal %d pays %d, wanted was %d", i, r.Amount, wanted[r.Address.String()])
+			}
+		}
+	}
+	for op, n := range mints {
+		if n != 1 {
+			t.Errorf("deposit %s was minted %d times", op, n)
+		}
+	}
+	m, b, r := u.m.state.Totals()
+	if m != minted || b != burned || r != refunded {
+		t.Errorf("the log says minted %d burned %d refunded %d; the ledger %d, %d, %d", m, b, r, minted, burned, refunded)
+	}
+	u.crash() // once more: the log alone gives the same
+}
+
+// The simulation must do what it is meant to: with the same driver and no faults, everything is minted and paid.
+func TestDepositAndWithdrawal(t *testing.T) {
+	u := newUniverse(t, 1, nil)
+	alice := user(0)
+	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
+	must(t, err)
+	u.chain.fund(addr, 1_000_000)
+	u.chain.mine()
+	res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+	must(t, err)
+	if res.Err == nil || res.Err.NoNewUtxos == nil || *res.Err.NoNewUtxos.CurrentConfirmations != 1 || len(*res.Err.NoNewUtxos.PendingUtxos) != 1 {
+		t.Fatalf("%+v", res.Err)
+	}
+	u.chain.mine()
+	u.chain.mine()
+	res, err = native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+	must(t, err)
+	if res.Ok == nil || len(*res.Ok) != 1 || (*res.Ok)[0].Minted == nil || (*res.Ok)[0].Minted.MintedAmount != 1_000_000 {
+		t.Fatalf("%+v", res)
+	}
+	if known, err := native.Query[[]Utxo](u.w, alice, minterID, "get_known_utxos", AddressArgs{}); err != nil || len(known) != 1 {
+		t.Fatalf("%v %v", known, err)
+	}
+	wanted := map[string]uint64{}
+	for i := range 5 {
+		dst := destination(i)
+		wanted[dst.String()] = 150_000
+		u.ledger.allowances[core.Account{Owner: alice}] = 150_000
+		r, err := native.Update[RetrieveBtcWithApprovalResult](u.w, alice, minterID, "retrieve_btc_with_approval", RetrieveBtcWithApprovalArgs{Address: dst.String(), Amount: 150_000})
+		must(t, err)
+		if r.Ok == nil {
+			t.Fatalf("%+v", r.Err)
+		}
+		st, err := native.Query[RetrieveBtcStatusV2](u.w, alice, minterID, "retrieve_btc_status_v2", BlockIndex{r.Ok.BlockIndex})
+		if err != nil || st.Pending == nil {
+			t.Fatalf("%+v %v", st, err)
+		}
+	}
+	u.settle(12)
+	u.audit(wanted)
+	for dst := range wanted {
+		a, _ := btc.ParseAddress(btc.Regtest, dst)
+		if _, times := u.chain.paid(a); times != 1 {
+			t.Errorf("%s is paid %d times", dst, times)
+		}
+	}
+	all, err := native.Query[[]StatusByAccount](u.w, alice, minterID, "retrieve_btc_status_v2_by_account", &Account{Owner: alice})
+	if err != nil || len(all) != 5 || all[0].StatusV2.Confirmed == nil {
+		t.Errorf("%+v %v", all, err)
+	}
+	events, err := native.Query[[]Event](u.w, alice, minterID, "get_events", EventsArgs{0, 1000})
+	must(t, err)
+	if len(events) < 9 || events[0].Payload.Init == nil || events[len(events)-1].Payload.ConfirmedTransaction == nil {
+		t.Errorf("%d events: %+v", len(events), events)
+	}
+	more, err := native.Query[[]Event](u.w, alice, minterID, "get_events", EventsArgs{uint64(len(events)), 10})
+	if err != nil || len(more) != 0 {
+		t.Errorf("%+v %v", more, err)
+	}
+}
+
+func retrieve(u *universe, who principal.Principal, address string, amount uint64) *RetrieveBtcWithApprovalError {
+	u.t.Helper()
+	r, err := native.Update[RetrieveBtcWithApprovalResult](u.w, who, minterID, "retrieve_btc_with_approval", RetrieveBtcWithApprovalArgs{Address: address, Amount: amount})
+	must(u.t, err)
+	return r.Err
+}
+
+// deposit gives a user ckBTC.
+func (u *universe) deposit(who principal.Principal, value uint64) {
+	u.t.Helper()
+	addr, err := native.Update[string](u.w, who, minterID, "get_btc_address", AddressArgs{})
+	must(u.t, err)
+	u.chain.fund(addr, value)
+	for range 3 {
+		u.chain.mine()
+	}
+	res, err := native.Update[UpdateBalanceResult](u.w, who, minterID, "update_balance", AddressArgs{})
+	must(u.t, err)
+	if res.Ok == nil {
+		u.t.Fatalf("%+v", res.Err)
+	}
+}
+
+func TestBadRequestsBurnNothing(t *testing.T) {
+	u := newUniverse(t, 2, nil)
+	alice := user(0)
+	u.deposit(alice, 100_000)
+	good := destination(0).String()
+	if e := retrieve(u, alice, good, 9_999); e == nil || e.AmountTooLow == nil || *e.AmountTooLow != 10_000 {
+		t.Errorf("too low: %+v", e)
+	}
+	for _, bad := range []string{"", "nonsense", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", good + "x", "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2"} {
+		if e := retrieve(u, alice, bad, 20_000); e == nil || e.MalformedAddress == nil {
+			t.Errorf("%q: %+v", bad, e)
+		}
+	}
+	main, err := u.m.key.Address(btc.Regtest, core.Account{Owner: minterID})
+	must(t, err)
+	if e := retrieve(u, alice, main.String(), 20_000); e == nil || e.MalformedAddress == nil {
+		t.Errorf("minter's own address: %+v", e)
+	}
+	if e := retrieve(u, alice, good, 20_000); e == nil || e.InsufficientAllowance == nil {
+		t.Errorf("no allowance: %+v", e)
+	}
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	if e := retrieve(u, alice, good, 100_001); e == nil || e.InsufficientFunds == nil || e.InsufficientFunds.Balance != 100_000 {
+		t.Errorf("no funds: %+v", e)
+	}
+	if _, err := native.Update[RetrieveBtcWithApprovalResult](u.w, principal.Anonymous, minterID, "retrieve_btc_with_approval", RetrieveBtcWithApprovalArgs{Address: good, Amount: 20_000}); err == nil {
+		t.Error("anonymous withdrawal")
+	}
+	if _, err := native.Update[string](u.w, principal.Anonymous, minterID, "get_btc_address", AddressArgs{}); err == nil {
+		t.Error("anonymous address")
+	}
+	short := []byte{1}
+	if _, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{Subaccount: &short}); err == nil {
+		t.Error("short subaccount")
+	}
+	if u.ledger.supply != 100_000 || u.m.state.Open() != 0 {
+		t.Errorf("supply %d, open %d", u.ledger.supply, u.m.state.Open())
+	}
+}
+
+func TestManyUpdatesAtOnceMintOnce(t *testing.T) {
+	u := newUniverse(t, 3, nil)
+	alice := user(0)
+	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
+	must(t, err)
+	u.chain.fund(addr, 500_000)
+	for range 3 {
+		u.chain.mine()
+	}
+	var calls []*native.Pending
+	for range 20 {
+		p, err := u.w.Submit(alice, minterID, "update_balance", AddressArgs{})
+		must(t, err)
+		calls = append(calls, p)
+	}
+	must(t, u.w.Advance(time.Second))
+	minted, busy := 0, 0
+	for _, p := range calls {
+		var r UpdateBalanceResult
+		must(t, candid.Unmarshal(p.Answer().Data, &r))
+		switch {
+		case r.Ok != nil:
+			minted++
+		case r.Err.AlreadyProcessing != nil:
+			busy++
+		}
+	}
+	if minted != 1 || busy == 0 || u.ledger.supply != 500_000 {
+		t.Errorf("minted %d, busy %d, supply %d", minted, busy, u.ledger.supply)
+	}
+}
+
+func TestSmallDepositsAreSuspended(t *testing.T) {
+	u := newUniverse(t, 4, func(a *InitArgs) {
+		fee := uint64(1000)
+		a.CheckFee = &fee
+	})
+	alice := user(0)
+	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
+	must(t, err)
+	u.chain.fund(addr, 1000)
+	u.chain.fund(addr, 5000)
+	for range 3 {
+		u.chain.mine()
+	}
+	res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+	must(t, err)
+	small, minted := 0, uint64(0)
+	for _, s := range *res.Ok {
+		if s.ValueTooSmall != nil {
+			small++
+		}
+		if s.Minted != nil {
+			minted += s.Minted.MintedAmount
+		}
+	}
+	if small != 1 || minted != 4000 {
+		t.Errorf("%+v", res.Ok)
+	}
+	res, err = native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+	must(t, err)
+	if res.Err == nil || res.Err.NoNewUtxos == nil || len(*res.Err.NoNewUtxos.SuspendedUtxos) != 1 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// A mint whose answer is lost is asked again with the same stamp; only after a day without any answer does it stop, never to be repeated.
+func TestLostMintIsNotRepeated(t *testing.T) {
+	u := newUniverse(t, 5, nil)
+	alice := user(0)
+	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
+	must(t, err)
+	u.chain.fund(addr, 70_000)
+	for range 3 {
+		u.chain.mine()
+	}
+	lost := true
+	u.w.Handle(ledgerID, func(in *native.Incoming) {
+		if lost {
+			var a transferArg
+			must(t, candid.Unmarshal(in.Arg, &a))
+			u.ledger.transfer(Account{Owner: in.Caller}, a.To, a.Amount, *a.Memo, *a.CreatedAtTime, false, in)
+			in.Reject(5, "lost")
+			return
+		}
+		u.ledger.handle(in)
+	})
+	res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+	must(t, err)
+	if res.Ok == nil || (*res.Ok)[0].Checked == nil {
+		t.Fatalf("%+v", res)
+	}
+	u.crash()
+	must(t, u.w.Advance(25*time.Hour))
+	lost = false
+	must(t, u.w.Advance(2*time.Hour))
+	if u.ledger.supply != 70_000 || len(u.ledger.blocks) != 1 {
+		t.Errorf("supply %d in %d blocks", u.ledger.supply, len(u.ledger.blocks))
+	}
+	events, err := native.Query[[]Event](u.w, alice, minterID, "get_events", EventsArgs{0, 100})
+	must(t, err)
+	if events[len(events)-1].Payload.CheckedUtxoMintUnknown == nil {
+		t.Errorf("the last event is %+v", events[len(events)-1].Payload)
+	}
+}
+
+func TestStuckPaymentIsReplacedByFee(t *testing.T) {
+	u := newUniverse(t, 6, nil)
+	alice := user(0)
+	u.deposit(alice, 400_000)
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	dst := destination(2)
+	if e := retrieve(u, alice, dst.String(), 300_000); e != nil {
+		t.Fatalf("%+v", e)
+	}
+	must(t, u.w.Advance(10*time.Second))
+	if len(u.chain.pool) != 1 {
+		t.Fatalf("%d transactions in the pool", len(u.chain.pool))
+	}
+	first := u.chain.pool[0]
+	must(t, u.w.Advance(25*time.Hour)) // no block
+	if len(u.chain.pool) != 1 || u.chain.pool[0].Txid() == first.Txid() {
+		t.Fatal("the payment was not replaced")
+	}
+	second := u.chain.pool[0]
+	if second.Inputs[0].Prev != first.Inputs[0].Prev || second.Outputs[0].Value >= first.Outputs[0].Value || second.Outputs[1].Value != first.Outputs[1].Value {
+		t.Errorf("%+v replaces %+v", second.Outputs, first.Outputs)
+	}
+	u.chain.pool = []*btc.Tx{first} // a miner that never saw the replacement
+	u.chain.mine()
+	u.settle(6)
+	u.audit(map[string]uint64{dst.String(): 300_000})
+	events, err := native.Query[[]Event](u.w, alice, minterID, "get_events", EventsArgs{0, 100})
+	must(t, err)
+	replaced := 0
+	for _, e := range events {
+		if e.Payload.ReplacedTransaction != nil {
+			replaced++
+		}
+	}
+	txid := first.Txid()
+	if last := events[len(events)-1].Payload.ConfirmedTransaction; replaced == 0 || last == nil || !bytes.Equal(last.Txid, txid[:]) {
+		t.Errorf("replaced %d times, last %+v", replaced, last)
+	}
+}
+
+func TestUnpayableWithdrawalIsRefunded(t *testing.T) {
+	u := newUniverse(t, 7, func(a *InitArgs) {
+		one := uint64(2)
+		a.MaxNumInputsInTransaction = &one
+	})
+	alice := user(0)
+	for range 5 {
+		u.deposit(alice, 10_000)
+	}
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	if e := retrieve(u, alice, destination(0).String(), 45_000); e != nil {
+		t.Fatalf("%+v", e)
+	}
+	u.ledger.busy = 2
+	u.settle(12)
+	u.audit(map[string]uint64{destination(0).String(): 45_000})
+	all, err := native.Query[[]StatusByAccount](u.w, alice, minterID, "retrieve_btc_status_v2_by_account", &Account{Owner: alice})
+	if err != nil || len(all) != 1 || all[0].StatusV2.Reimbursed == nil || u.ledger.supply != 50_000 {
+		t.Errorf("%+v %v, supply %d", all, err, u.ledger.supply)
+	}
+}
+
+func TestModes(t *testing.T) {
+	u := newUniverse(t, 8, nil)
+	alice, bob := user(0), user(1)
+	u.deposit(alice, 100_000)
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	allowed := []principal.Principal{bob}
+	for _, c := range []struct {
+		mode                Mode
+		deposit, withdrawal bool
+	}{
+		{Mode{ReadOnly: candid.Unit}, false, false},
+		{Mode{RestrictedTo: &allowed}, false, false},
+		{Mode{DepositsRestrictedTo: &allowed}, false, true},
+		{Mode{GeneralAvailability: candid.Unit}, true, true},
+	} {
+		up := &UpgradeArgs{Mode: &c.mode}
+		must(t, u.w.Advance(time.Second))
+		must(t, u.w.Upgrade(minterID, u.setup, MinterArg{Upgrade: &up}))
+		res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+		must(t, err)
+		if open := res.Err.TemporarilyUnavailable == nil; open != c.deposit {
+			t.Errorf("%+v: deposit %+v", c.mode, res.Err)
+		}
+		e := retrieve(u, alice, destination(0).String(), 20_000)
+		if open := e == nil || e.TemporarilyUnavailable == nil; open != c.withdrawal {
+			t.Errorf("%+v: withdrawal %+v", c.mode, e)
+		}
+	}
+	if err := u.w.Upgrade(minterID, u.setup, MinterArg{Init: &InitArgs{}}); err == nil {
+		t.Error("upgrade with init arguments")
+	}
+}
+
+func TestBadInitIsRefused(t *testing.T) {
+	zero := uint32(0)
+	base := func() InitArgs {
+		return InitArgs{Network: Regtest, LedgerID: ledgerID, ECDSAKeyName: "dfx_test_key", RetrieveBtcMinAmount: 10_000, Mode: Mode{GeneralAvailability: candid.Unit}}
+	}
+	for name, change := range map[string]func(*InitArgs){
+		"development key on mainnet": func(a *InitArgs) { a.Network = Network{Mainnet: candid.Unit}; a.BtcCheckerPrincipal = &ledgerID },
+		"no checker on testnet":      func(a *InitArgs) { a.Network = Network{Testnet: candid.Unit} },
+		"no confirmations":           func(a *InitArgs) { a.MinConfirmations = &zero },
+		"no key":                     func(a *InitArgs) { a.ECDSAKeyName = "" },
+		"dust withdrawals":           func(a *InitArgs) { a.RetrieveBtcMinAmount = 1 },
+		"anonymous ledger":           func(a *InitArgs) { a.LedgerID = principal.Anonymous },
+	} {
+		a := base()
+		change(&a)
+		if err := native.NewWorld(1).Install(minterID, Canister, MinterArg{Init: &a}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	a := base()
+	if err := native.NewWorld(1).Install(minterID, Canister, MinterArg{Init: &a}); err != nil {
+		t.Error(err)
+	}
+}
