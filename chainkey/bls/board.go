@@ -182,8 +182,8 @@ type deal struct {
 	r    kyber.Point
 }
 
-// Board is the public state of a key generation. It is not safe for concurrent use; a reader outside the block pipeline opens its
-// own from a snapshot of the store.
+// Board is the public state of a key generation. It is not safe for concurrent use; a reader outside the block
+// pipeline opens its own from a snapshot of the store.
 type Board struct {
 	meta
 	session   [32]byte
@@ -434,7 +434,8 @@ func (b *Board) readDeal(from int, body []byte, verify bool) (func(), error) {
 		return nil, fmt.Errorf("ephemeral key: %w", err)
 	}
 	if verify {
-		if err := checkProof(d.body.Proof, b.context("deal", from, from), []kyber.Point{g1.Point().Base()}, []kyber.Point{d.r}); err != nil {
+		base := []kyber.Point{g1.Point().Base()}
+		if err := checkProof(d.body.Proof, b.context("deal", from, from), base, []kyber.Point{d.r}); err != nil {
 			return nil, fmt.Errorf("ephemeral key: %w", err)
 		}
 	}
@@ -507,8 +508,8 @@ func (b *Board) open(dealer, receiver int, shared kyber.Point) (kyber.Scalar, er
 	return s, nil
 }
 
-// Step applies one block: its items that Check accepts, in order, then the deadlines. It returns how many items were taken. A
-// block without items is a Step too.
+// Step applies one block: its items that Check accepts, in order, then the deadlines. It returns how many items were
+// taken. A block without items is a Step too.
 func (b *Board) Step(store kv.Store, height uint64, items [][]byte) (taken int) {
 	if b.Phase == PhaseDone {
 		return 0

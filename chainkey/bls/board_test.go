@@ -155,7 +155,8 @@ func TestKeyGeneration(t *testing.T) {
 	}
 }
 
-// A replica that opens the store at any height sees the same board, and a member that lost all but its seed says the same again.
+// A replica that opens the store at any height sees the same board, and a member that lost all but its seed says the
+// same again.
 func TestReopenAndCrash(t *testing.T) {
 	net := newNetwork(t, 4, 100)
 	for net.board.Phase != PhaseDone {

@@ -4,11 +4,11 @@
 // # Signatures
 //
 // The ciphersuite is the Internet Computer's, BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_ of
-// draft-irtf-cfrg-bls-signature: signatures are points of G1 (48 bytes compressed), public keys of G2 (96 bytes). One key has
-// many roles, so everything that is signed is a Message with a length-prefixed domain; a signature for one role means
-// nothing in another. Threshold signatures are unique: whichever 2f+1 shares are combined, the bytes are the same, which is
-// why nobody has to agree on them. A caller combines first and checks the one result; only if that fails it looks for the bad
-// share with BadShares.
+// draft-irtf-cfrg-bls-signature: signatures are points of G1 (48 bytes compressed), public keys of G2 (96 bytes). One
+// key has many roles, so everything that is signed is a Message with a length-prefixed domain; a signature for one
+// role means nothing in another. Threshold signatures are unique: whichever 2f+1 shares are combined, the bytes are
+// the same, which is why nobody has to agree on them. A caller combines first and checks the one result; only if that
+// fails it looks for the bad share with BadShares.
 //
 // # Key generation
 //
@@ -25,11 +25,12 @@
 // itself. (The general purpose ceremony of kyber's share/dkg has a justification phase instead, and can only be evaluated by
 // holders of a private key; here its group and polynomials are used and the board is our own.) A dealer proves that it
 // knows the exponent of its ephemeral key: otherwise it could copy an honest dealer's and harvest, from the complaints it
-// provokes, the secrets that open the honest deals. With fewer than t registered nodes, qualified dealers or responses the next
-// attempt starts with new secrets and twice the time.
+// provokes, the secrets that open the honest deals. With fewer than t registered nodes, qualified dealers or
+// responses the next attempt starts with new secrets and twice the time.
 //
 // A Member is the private side. Everything it says is derived from one seed, so a node that crashes in the middle says the
-// same again. As in every joint-Feldman key generation the last dealer can bias the public key; for BLS that gives no forgery.
+// same again. As in every joint-Feldman key generation the last dealer can bias the public key; for BLS that gives no
+// forgery.
 //
 // # The caller's duties
 //

@@ -20,8 +20,8 @@ var (
 	ErrNoShare = errors.New("this node has no valid share of the generated key")
 )
 
-// Member is one node's private side of a key generation. It holds no state beyond its seed: what it says and its share are derived from the
-// seed and the board. It is not safe for concurrent use.
+// Member is one node's private side of a key generation. It holds no state beyond its seed: what it says and its
+// share are derived from the seed and the board. It is not safe for concurrent use.
 type Member struct {
 	seed [32]byte
 	self int
@@ -67,8 +67,9 @@ func (m *Member) Pending(b *Board) []byte {
 	return m.pending
 }
 
-// Share returns this member's share of the finished key: the sum of what the qualified dealers sent it, checked against the board's public
-// key for it. ErrNoShare means that the member was silent while a dealer cheated; it can only watch in this epoch.
+// Share returns this member's share of the finished key: the sum of what the qualified dealers sent it, checked
+// against the board's public key for it. ErrNoShare means that the member was silent while a dealer cheated; it can
+// only watch in this epoch.
 func (m *Member) Share(b *Board) (*SecretShare, error) {
 	r, ok := b.Result()
 	if !ok {
@@ -148,8 +149,9 @@ func (m *Member) makeResponse(b *Board) responseBody {
 		if _, err := b.open(dealer, m.self, shared); err == nil {
 			continue
 		}
-		out.Complaints = append(out.Complaints, complaint{Dealer: uint32(dealer), Shared: encodePoint(shared),
-			Proof: prove(sk, b.context("complaint", dealer, m.self), []kyber.Point{g1.Point().Base(), d.r}, []kyber.Point{b.keys[m.self], shared})})
+		proof := prove(sk, b.context("complaint", dealer, m.self), []kyber.Point{g1.Point().Base(), d.r},
+			[]kyber.Point{b.keys[m.self], shared})
+		out.Complaints = append(out.Complaints, complaint{uint32(dealer), encodePoint(shared), proof})
 	}
 	return out
 }

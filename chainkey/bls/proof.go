@@ -3,6 +3,7 @@ package bls
 import (
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -39,7 +40,7 @@ func (h *hasher) add(parts ...[]byte) *hasher {
 }
 
 func (h *hasher) num(v uint64) *hasher {
-	return h.add([]byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+	return h.add(binary.BigEndian.AppendUint64(nil, v))
 }
 
 func (h *hasher) points(ps ...kyber.Point) *hasher {
@@ -99,8 +100,9 @@ func decodeScalar(b []byte) (kyber.Scalar, error) {
 	return s, nil
 }
 
-// prove shows knowledge of one x with images[i] = x·bases[i] for all i, bound to the context: a Schnorr proof for one base, Chaum
-// and Pedersen's for two. The nonce is derived from x and the statement, as in RFC 6979, so the proof is the same again.
+// prove shows knowledge of one x with images[i] = x·bases[i] for all i, bound to the context: a Schnorr proof for one
+// base, Chaum and Pedersen's for two. The nonce is derived from x and the statement, as in RFC 6979, so the proof is
+// the same again.
 func prove(x kyber.Scalar, context []byte, bases, images []kyber.Point) []byte {
 	k := newHasher("fusion-dkg-nonce").add(encodeScalar(x), context).points(bases...).points(images...).scalar()
 	commits := make([]kyber.Point, len(bases))

@@ -154,8 +154,8 @@ func (g *Group) VerifyShare(message []byte, s Share) error {
 // Verify checks a combined signature over message.
 func (g *Group) Verify(message, signature []byte) error { return verify(g.key, message, signature) }
 
-// Combine interpolates the signature over message from the first Threshold distinct holders' shares and checks it. On ErrSignature at
-// least one of those shares is bad: ask BadShares. The input is not changed.
+// Combine interpolates the signature over message from the first Threshold distinct holders' shares and checks it. On
+// ErrSignature at least one of those shares is bad: ask BadShares. The input is not changed.
 func (g *Group) Combine(message []byte, shares []Share) ([]byte, error) {
 	picked := slices.Clone(shares)
 	slices.SortFunc(picked, func(a, b Share) int { return a.Index - b.Index })

@@ -651,8 +651,9 @@ func (c *ceremony) run() {
 		end(context.Canceled)
 		return
 	}
-	if err != nil {
+	if err != nil { // a lost share, say: the others need not wait for this node
 		end(err)
+		c.complain(&session.Fault{Reason: session.Internal, Detail: err.Error()})
 		return
 	}
 	defer s.Close()
@@ -667,6 +668,9 @@ func (c *ceremony) run() {
 		case fx.Done:
 			err := c.finish(s, protocol)
 			end(err)
+			if err != nil {
+				c.complain(&session.Fault{Reason: session.Internal, Detail: err.Error()})
+			}
 			return err == nil
 		case fx.Fault != nil && fx.Fault.Reason == session.Aborted:
 			aborted = fx.Fault // its own complaint should come; if not, see giving up
@@ -764,27 +768,11 @@ func (c *ceremony) protocol() (chainkey.Protocol, error) {
 
 // finish publishes what the ceremony made.
 func (c *ceremony) finish(s *session.Session, protocol chainkey.Protocol) error {
-	switch p := protocol.(type) {
-	case chainkey.Generation:
-		share, err := p.Share()
-		if err != nil {
-			return err
+	if c.context.Kind == session.Signature {
+		p, ok := protocol.(chainkey.Signing)
+		if !ok {
+			return fmt.Errorf("a protocol that does not sign: %T", protocol)
 		}
-		defer share.Wipe()
-		transcript := s.Transcript()
-		encoded := share.Encode()
-		defer encoded.Wipe()
-		blob := append(chainkey.Secret(transcript[:]), encoded...)
-		defer blob.Wipe()
-		// The vote promises that the share survives a crash, so it is stored first.
-		if err := c.d.cfg.Store.PutShare(c.generation, c.d.m.scheme.Name(), blob); err != nil {
-			return err
-		}
-		c.d.mu.Lock()
-		defer c.d.mu.Unlock()
-		c.d.vote(c.generation, share.PublicKey(), transcript)
-		return nil
-	case chainkey.Signing:
 		signature, err := p.Signature()
 		if err != nil {
 			return err
@@ -794,7 +782,28 @@ func (c *ceremony) finish(s *session.Session, protocol chainkey.Protocol) error 
 		c.d.offer(item(payload.Signature, Result{Request: c.context.Request, Signature: signature[:]}))
 		return nil
 	}
-	return fmt.Errorf("a protocol that is neither generation nor signature: %T", protocol)
+	p, ok := protocol.(chainkey.Generation)
+	if !ok {
+		return fmt.Errorf("a protocol that does not generate: %T", protocol)
+	}
+	share, err := p.Share()
+	if err != nil {
+		return err
+	}
+	defer share.Wipe()
+	transcript := s.Transcript()
+	encoded := share.Encode()
+	defer encoded.Wipe()
+	blob := append(chainkey.Secret(transcript[:]), encoded...)
+	defer blob.Wipe()
+	// The vote promises that the share survives a crash, so it is stored first.
+	if err := c.d.cfg.Store.PutShare(c.generation, c.d.m.scheme.Name(), blob); err != nil {
+		return err
+	}
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	c.d.vote(c.generation, share.PublicKey(), transcript)
+	return nil
 }
 
 // complain offers a complaint for a block.

@@ -1,0 +1,678 @@
+package signing
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	secp "github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
+	"go.uber.org/goleak"
+
+	"fusion/chainkey"
+	"fusion/chainkey/derive"
+	"fusion/chainkey/keystore"
+	"fusion/internal/kv"
+	"fusion/replica/payload"
+)
+
+func TestMain(m *testing.M) {
+	// tss-lib's logger starts a goroutine when the program starts.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/ipfs/go-log/writer.(*MirrorWriter).logRoutine"))
+}
+
+// quick is a scheme of three rounds without mathematics: all members know the secret. It stands in for gg18 where a test is
+// about the driver; gg18 itself runs in the tests at the end.
+type quick struct{}
+
+func (quick) Name() string      { return "quick" }
+func (quick) Presigns() bool    { return false }
+func (quick) NeedsParams() bool { return false }
+
+func (quick) Generate(g chainkey.Generate) (chainkey.Generation, error) {
+	return &quickRun{n: g.Seats, secret: g.Session}, nil
+}
+
+func (quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
+	share := c.Share.(*quickShare)
+	child, err := derive.Secp256k1(share.PublicKey(), c.ChainCode, c.Path)
+	if err != nil {
+		return nil, err
+	}
+	var tweak secp.ModNScalar
+	tweak.SetBytes(&child.Tweak)
+	sig := ecdsa.Sign(secp.NewPrivateKey(tweak.Add(&secp.PrivKeyFromBytes(share.secret[:]).Key)), c.Hash[:])
+	r, s := sig.R(), sig.S()
+	rb, sb := r.Bytes(), s.Bytes()
+	return &quickRun{n: len(c.Committee), secret: share.secret, signature: [64]byte(append(rb[:], sb[:]...))}, nil
+}
+
+func (quick) DecodeShare(b chainkey.Secret) (chainkey.Share, error) {
+	if len(b) != 32 {
+		return nil, errors.New("not 32 bytes")
+	}
+	return &quickShare{[32]byte(b)}, nil
+}
+
+type quickShare struct{ secret [32]byte }
+
+func (s *quickShare) PublicKey() [33]byte {
+	return [33]byte(secp.PrivKeyFromBytes(s.secret[:]).PubKey().SerializeCompressed())
+}
+func (s *quickShare) Encode() chainkey.Secret { return bytes.Clone(s.secret[:]) }
+func (s *quickShare) Wipe()                   {}
+
+type quickRun struct {
+	n         int
+	secret    [32]byte
+	signature [64]byte
+}
+
+func (r *quickRun) Rounds() int                    { return 3 }
+func (r *quickRun) Limits(int) chainkey.Limits     { return chainkey.Limits{Broadcast: 100, Private: 100} }
+func (r *quickRun) Wipe()                          {}
+func (r *quickRun) Share() (chainkey.Share, error) { return &quickShare{r.secret}, nil }
+func (r *quickRun) Signature() ([64]byte, error)   { return r.signature, nil }
+func (r *quickRun) Start() (chainkey.Output, error) {
+	out := chainkey.Output{Broadcast: []byte("to all")}
+	for range r.n {
+		out.Private = append(out.Private, []byte("to one"))
+	}
+	return out, nil
+}
+
+func (r *quickRun) Deliver(round int, _ []chainkey.Input) (chainkey.Output, error) {
+	if round == 3 {
+		return chainkey.Output{Done: true}, nil
+	}
+	return r.Start()
+}
+
+// testNet is a subnet of drivers, a machine and a maker of blocks. Blocks follow each other when something is ready, or after a
+// moment, so that heights pass also when nothing happens.
+type testNet struct {
+	t       *testing.T
+	m       *Machine
+	keys    []ed25519.PrivateKey
+	dirs    []string
+	log     io.Writer
+	ready   chan struct{}
+	pace    time.Duration
+	next    uint64
+	waiting []Request
+	answers map[uint64]Response
+
+	mu      sync.Mutex
+	s       *kv.Mem
+	height  uint64
+	drivers []*Driver // nil while a node is down
+	stores  []*keystore.Store
+	inboxes []chan func()
+	lose    func(from, to int, msg []byte) bool
+	veto    func(payload.Item) bool // items that no proposer includes
+	events  []string
+	halted  []string
+	wg      sync.WaitGroup
+}
+
+type link struct {
+	net  *testNet
+	self int
+}
+
+func (l link) Self() int { return l.self }
+
+func (l link) Send(to int, msg []byte) {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	if l.net.lose != nil && l.net.lose(l.self, to, msg) {
+		return
+	}
+	select {
+	case l.net.inboxes[to] <- func() {
+		l.net.mu.Lock()
+		d := l.net.drivers[to]
+		l.net.mu.Unlock()
+		if d != nil {
+			d.Deliver(l.self, msg)
+		}
+	}:
+	default: // a full queue loses messages, as the real transport does
+	}
+}
+
+func newTestNet(t *testing.T, n int, scheme chainkey.Scheme, change func(*Config)) *testNet {
+	t.Helper()
+	cfg, keys := testConfig(n)
+	cfg.Keys = []string{"k1"}
+	cfg.SigningDeadline, cfg.KeygenDeadline, cfg.RequestBlocks = 60, 400, 1<<20
+	if change != nil {
+		change(&cfg)
+	}
+	m, err := NewMachine(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scheme != nil {
+		m.scheme = scheme
+	}
+	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
+		drivers: make([]*Driver, n), stores: make([]*keystore.Store, n), halted: make([]string, n)}
+	for range n {
+		net.dirs = append(net.dirs, filepath.Join(t.TempDir(), "keys"))
+		inbox := make(chan func(), 4096)
+		net.inboxes = append(net.inboxes, inbox)
+		net.wg.Go(func() {
+			for f := range inbox {
+				f()
+			}
+		})
+	}
+	t.Cleanup(func() {
+		for node := range n {
+			net.stop(node)
+		}
+		for _, inbox := range net.inboxes {
+			close(inbox)
+		}
+		net.wg.Wait()
+	})
+	return net
+}
+
+func (net *testNet) start(node int) *Driver {
+	net.t.Helper()
+	store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true})
+	if err != nil {
+		net.t.Fatal(err)
+	}
+	d := net.instance(node, store, link{net, node})
+	net.mu.Lock()
+	net.drivers[node], net.stores[node] = d, store
+	net.mu.Unlock()
+	d.Reconcile(net.m.Snapshot(net.s, net.height-1))
+	return d
+}
+
+func (net *testNet) instance(node int, store *keystore.Store, transport Transport) *Driver {
+	net.t.Helper()
+	poke := func() {
+		select {
+		case net.ready <- struct{}{}:
+		default:
+		}
+	}
+	d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[node], Store: store, Transport: transport, Tick: 20 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Listener: Listener{ItemReady: poke,
+			Halted: func(reason string) { net.mu.Lock(); net.halted[node] = reason; net.mu.Unlock() },
+			CeremonyEnd: func(c CeremonyInfo, _ time.Duration, err error) {
+				net.mu.Lock()
+				net.events = append(net.events, fmt.Sprintf("node %d: %v, request %d, attempt %d, committee %v: %v", node, c.Kind, c.Request, c.Attempt, c.Committee, err))
+				net.mu.Unlock()
+			}}})
+	if err != nil {
+		net.t.Fatal(err)
+	}
+	return d
+}
+
+func (net *testNet) stop(node int) {
+	net.mu.Lock()
+	d, s := net.drivers[node], net.stores[node]
+	net.drivers[node], net.stores[node] = nil, nil
+	net.mu.Unlock()
+	if d != nil {
+		d.Close()
+		if err := s.Close(); err != nil {
+			net.t.Error(err)
+		}
+	}
+}
+
+func (net *testNet) startAll() {
+	for node := range net.keys {
+		net.start(node)
+	}
+}
+
+// block makes one block: its proposer is the next node that is up.
+func (net *testNet) block() {
+	net.t.Helper()
+	net.mu.Lock()
+	drivers := slices.Clone(net.drivers)
+	net.mu.Unlock()
+	proposer := int(net.height) % len(drivers)
+	for drivers[proposer] == nil {
+		proposer = (proposer + 1) % len(drivers)
+	}
+	before := net.s.Clone()
+	var out []Response
+	for _, it := range drivers[proposer].Pending() {
+		if net.veto != nil && net.veto(it) {
+			continue
+		}
+		if net.m.Check(before, it) == nil { // the proposer's view may be one block behind
+			out = append(out, net.m.Apply(net.s, net.height, it)...)
+		}
+	}
+	for _, r := range net.waiting {
+		r.Height = net.height
+		if err := net.m.Submit(net.s, r); err != nil {
+			net.t.Fatal(err)
+		}
+	}
+	net.waiting = nil
+	out = append(out, net.m.Advance(net.s, net.height, func(h uint64) ([32]byte, bool) { return testBeacon(h), h < net.height })...)
+	for _, r := range out {
+		net.answers[r.ID] = r
+	}
+	v := net.m.Snapshot(net.s, net.height)
+	net.height++
+	for _, d := range drivers {
+		if d != nil {
+			d.Reconcile(v)
+		}
+	}
+}
+
+// until makes blocks until something is true.
+func (net *testNet) until(what string, done func() bool) {
+	net.t.Helper()
+	timeout := time.After(2 * time.Minute)
+	for !done() {
+		net.block()
+		select {
+		case <-net.ready:
+		case <-time.After(net.pace):
+		case <-timeout:
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			net.t.Fatalf("no %s by height %d; %+v\n%s", what, net.height, net.m.Status(net.m.Snapshot(net.s, net.height)), strings.Join(net.events, "\n"))
+		}
+	}
+}
+
+func (net *testNet) keysActive() bool { return len(net.m.Keys(net.s)) == len(net.m.cfg.Keys) }
+
+func (net *testNet) ask(count int) {
+	for range count {
+		net.next++
+		net.waiting = append(net.waiting, Request{ID: net.next, Key: "k1", Canister: []byte{1}, Path: [][]byte{{byte(net.next)}}, Hash: sha256.Sum256([]byte{byte(net.next)})})
+	}
+	net.block()
+}
+
+// answered waits for all requests, which must all have signatures (the machine has verified them).
+func (net *testNet) answered() {
+	net.t.Helper()
+	net.until("answers", func() bool { return len(net.answers) == int(net.next) })
+	for id, r := range net.answers {
+		if len(r.Signature) != 64 {
+			net.t.Errorf("request %d: %+v", id, r)
+		}
+	}
+}
+
+func TestNetworkGeneratesAndSigns(t *testing.T) {
+	for _, n := range []int{1, 4, 7} {
+		t.Run(fmt.Sprint(n, " nodes"), func(t *testing.T) {
+			var scheme chainkey.Scheme = quick{}
+			if n == 1 {
+				scheme = nil // solo, the real one
+			}
+			net := newTestNet(t, n, scheme, nil)
+			net.startAll()
+			net.until("key", net.keysActive)
+			net.ask(5)
+			net.answered()
+			for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
+				if info.Sentence != "in good standing" {
+					t.Errorf("node %d: %s", info.Node, info.Sentence)
+				}
+			}
+		})
+	}
+}
+
+func TestNetworkLosesMessages(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 400 })
+	rng := rand.New(rand.NewPCG(1, 1))
+	net.lose = func(_, _ int, _ []byte) bool { return rng.IntN(5) == 0 }
+	net.startAll()
+	net.until("key", net.keysActive)
+	net.ask(4)
+	net.answered()
+}
+
+// TestSilentNodeIsWorkedAround: committees with the dead node fail, others sign, and no dispute is without the dead node.
+func TestSilentNodeIsWorkedAround(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, nil)
+	net.startAll()
+	net.until("key", net.keysActive)
+	net.mu.Lock()
+	net.lose = func(from, to int, _ []byte) bool { return from == 2 || to == 2 }
+	net.mu.Unlock()
+	net.veto = func(it payload.Item) bool { return it.Kind == payload.Complaint && complainer(t, it) == 2 } // it is no proposer either
+	net.ask(6)
+	net.answered()
+	disputes := 0
+	for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
+		for _, other := range info.Disputes {
+			if info.Node != 2 && other != 2 {
+				t.Errorf("node %d in dispute with node %d", info.Node, other)
+			}
+			disputes++
+		}
+	}
+	if disputes == 0 {
+		t.Error("nobody complained")
+	}
+}
+
+func complainer(t *testing.T, it payload.Item) uint32 {
+	t.Helper()
+	v, err := decodeItem[Complaint](it.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Node
+}
+
+func TestRestartedNodeComesBack(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, nil)
+	net.startAll()
+	net.until("key", net.keysActive)
+	net.mu.Lock()
+	net.lose = func(_, _ int, msg []byte) bool { return msg[0] == frameSession } // ceremonies hang
+	net.mu.Unlock()
+	net.ask(2)
+	net.until("attempt", func() bool {
+		q, ok := load[requestRecord](net.s, requestKey(1))
+		return ok && q.Status == RequestActive
+	})
+	q, _ := load[requestRecord](net.s, requestKey(1))
+	victim := int(q.Current.Committee[0])
+	net.stop(victim)
+	d := net.start(victim)
+	net.until("announcement", func() bool { return net.m.node(net.s, victim).Number == 2 })
+	if q, ok := load[requestRecord](net.s, requestKey(1)); !ok || q.Next < 2 {
+		t.Errorf("the attempt of the earlier boot goes on: %+v", q)
+	}
+	net.mu.Lock()
+	net.lose = nil
+	net.mu.Unlock()
+	net.answered()
+	if d.Halted() != "" {
+		t.Errorf("the restarted node halted: %s", d.Halted())
+	}
+}
+
+func TestOlderOfTwoMachinesHalts(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, nil)
+	net.startAll()
+	net.until("key", net.keysActive)
+	store, err := keystore.Open(keystore.Options{Dir: filepath.Join(t.TempDir(), "copy"), AllowPlain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone := net.instance(1, store, link{net, 1})
+	defer func() {
+		clone.Close()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	net.until("halt", func() bool {
+		clone.Reconcile(net.m.Snapshot(net.s, net.height-1))
+		net.mu.Lock()
+		defer net.mu.Unlock()
+		return net.halted[1] != ""
+	})
+	if d := net.drivers[1]; !strings.Contains(d.Halted(), "newer instance") || len(d.Pending()) > 0 && d.Pending()[0].Kind == payload.Incarnation {
+		t.Errorf("halted for %q", d.Halted())
+	}
+	if clone.Halted() != "" {
+		t.Errorf("the newer one halted: %s", clone.Halted())
+	}
+}
+
+// TestCrashBetweenShareAndVote: a node that stored its share but whose vote was lost with the process votes after its restart.
+func TestCrashBetweenShareAndVote(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, nil)
+	crashed := false
+	net.veto = func(it payload.Item) bool {
+		if it.Kind != payload.KeyVote {
+			return false
+		}
+		v, err := decodeItem[KeyVote](it.Body)
+		return err == nil && v.Node == 3 && !crashed
+	}
+	net.startAll()
+	net.until("three votes", func() bool {
+		k, _ := load[keyRecord](net.s, keyPrefix+"k1")
+		votes := 0
+		for _, v := range k.Votes {
+			if len(v.Public) > 0 {
+				votes++
+			}
+		}
+		shares, err := net.stores[3].Shares()
+		return votes == 3 && err == nil && len(shares) == 1
+	})
+	net.stop(3)
+	for _, d := range net.drivers[:3] { // nobody kept its gossip
+		d.mu.Lock()
+		d.others = nil
+		d.mu.Unlock()
+	}
+	crashed = true
+	net.start(3)
+	net.until("key", net.keysActive)
+	if k, _ := load[keyRecord](net.s, keyPrefix+"k1"); k.Attempt.Number != 0 {
+		t.Errorf("the key is of attempt %d", k.Attempt.Number)
+	}
+	net.ask(3)
+	net.answered()
+}
+
+func TestLostShareIsAlarmed(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, nil)
+	net.startAll()
+	net.until("key", net.keysActive)
+	net.stop(0)
+	shares, err := filepath.Glob(filepath.Join(net.dirs[0], "share-*"))
+	if err != nil || len(shares) != 1 {
+		t.Fatalf("%v, %v", shares, err)
+	}
+	if err := os.Remove(shares[0]); err != nil {
+		t.Fatal(err)
+	}
+	store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarmed := ""
+	d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[0], Store: store, Transport: link{net, 0}, Listener: Listener{ShareMissing: func(key string, err error) { alarmed = key }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Reconcile(net.m.Snapshot(net.s, net.height-1))
+	d.Close()
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if alarmed != "k1" {
+		t.Errorf("alarmed for %q", alarmed)
+	}
+}
+
+func TestDriverSurvivesRubbish(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, nil)
+	d := net.start(0)
+	rng := rand.New(rand.NewPCG(9, 9))
+	for range 3000 {
+		b := make([]byte, rng.IntN(300))
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		if len(b) > 1 {
+			b[0] = byte(rng.IntN(4))
+			b[1] = byte(rng.IntN(10))
+		}
+		d.Deliver(rng.IntN(6)-1, b)
+	}
+	if len(d.unverified) > maxUnverified || len(d.others) > 0 {
+		t.Errorf("%d unverified, %d believed", len(d.unverified), len(d.others))
+	}
+	if _, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[1], Store: net.stores[0], Transport: link{net, 0}}); err == nil {
+		t.Error("another node's key was accepted")
+	}
+}
+
+// golden prepares a network whose key is that of the golden shares of package gg18, as if their generation had just ended.
+func golden(t *testing.T, change func(*Config)) *testNet {
+	t.Helper()
+	net := newTestNet(t, 4, nil, change)
+	var public []byte
+	for node := range 4 {
+		encoded, err := os.ReadFile(filepath.Join("../../chainkey/gg18/testdata", fmt.Sprintf("share-%d.bin", node)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		share, err := net.m.scheme.DecodeShare(encoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := share.PublicKey()
+		public = key[:]
+		store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(store.PutShare(keystore.Generation{Key: "k1"}, "gg18", append(make([]byte, 32), encoded...)), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(net.s, keyPrefix+"k1", keyRecord{Status: KeyActive, Public: public, Activated: 1})
+	net.startAll()
+	net.until("announcements", func() bool {
+		for node := range 4 {
+			if net.m.node(net.s, node).Number == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return net
+}
+
+// TestRealSignatureFailsOver signs with gg18. In the first attempt one member falls silent in the middle; the next committee
+// signs. Nothing secret is in any log.
+func TestRealSignatureFailsOver(t *testing.T) {
+	net := golden(t, func(c *Config) { c.SigningDeadline = 400 })
+	var log safeBuffer
+	net.log = &log
+	for node := range 4 { // restart with the log
+		net.stop(node)
+		net.start(node)
+	}
+	net.until("announcements", func() bool {
+		return net.m.node(net.s, 3).Number == 2 && net.m.node(net.s, 0).Number == 2 && net.m.node(net.s, 1).Number == 2 && net.m.node(net.s, 2).Number == 2
+	})
+	var silent = -1
+	sent := 0
+	net.mu.Lock()
+	net.lose = func(from, _ int, msg []byte) bool { // called under net.mu
+		if msg[0] == frameSession && from == silent {
+			sent++
+			return sent > 12 // ephemeral keys and echoes, rounds 1 and 2 of gg18
+		}
+		return false
+	}
+	net.mu.Unlock()
+	net.ask(1)
+	net.until("attempt", func() bool {
+		q, ok := load[requestRecord](net.s, requestKey(1))
+		return !ok || q.Status == RequestActive
+	})
+	if q, ok := load[requestRecord](net.s, requestKey(1)); ok {
+		net.mu.Lock()
+		silent = int(q.Current.Committee[1])
+		net.mu.Unlock()
+	} else {
+		t.Fatal("answered without a committee")
+	}
+	net.answered()
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	if sent <= 12 {
+		t.Fatalf("the silent member spoke %d times and was never silent", sent)
+	}
+	if info := net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes[silent]; len(info.Disputes) == 0 {
+		t.Errorf("the silent member: %s", info.Sentence)
+	}
+	for node := range 4 {
+		encoded, err := os.ReadFile(filepath.Join("../../chainkey/gg18/testdata", fmt.Sprintf("share-%d.bin", node)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i+8 <= 1100; i += 8 { // the parameters and the secret come first
+			for _, form := range []string{hex.EncodeToString(encoded[i : i+8]), string(encoded[i : i+8])} {
+				if strings.Contains(log.String(), form) && !strings.Contains(form, strings.Repeat("0", 10)) && !strings.Contains(form, strings.Repeat("\x00", 5)) {
+					t.Fatalf("node %d's log shows bytes %d to %d of its share", node, i, i+8)
+				}
+			}
+		}
+	}
+	if !strings.Contains(log.String(), "ceremony ended") {
+		t.Error("the log is empty: the test looks in the wrong place")
+	}
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// TestRealKeyGeneration generates a key with gg18 among four nodes (29 CPU-seconds) and signs with it.
+func TestRealKeyGeneration(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a key generation takes 29 CPU-seconds; not in short mode")
+	}
+	net := newTestNet(t, 4, nil, func(c *Config) { c.KeygenDeadline, c.SigningDeadline = 1<<20, 1<<20 })
+	net.startAll()
+	net.until("key", net.keysActive)
+	net.ask(1)
+	net.answered()
+	for _, e := range net.events {
+		if !strings.HasSuffix(e, "<nil>") {
+			t.Error(e)
+		}
+	}
+}
