@@ -75,8 +75,9 @@ type Config struct {
 	Logger *slog.Logger // the default discards
 }
 
-// BeaconPayload is what the beacon of a height signs. The signature is the height's random value: nobody can know it before f+1 honest
-// replicas have committed the height, and everybody who combines it gets the same bytes. Hash it before use.
+// BeaconPayload is what the beacon of a height signs. The signature is the height's random value: nobody can know it
+// before f+1 honest replicas have committed the height, and everybody who combines it gets the same bytes. Hash it
+// before use.
 func BeaconPayload(height uint64) []byte { return binary.BigEndian.AppendUint64(nil, height) }
 
 // wire is a message. Share, Cert or both may be empty.
@@ -205,8 +206,8 @@ func (p *Pool) SetKey(g *bls.Group, s *bls.SecretShare) {
 	p.do(func() { p.group, p.secret = g, s; p.retry() })
 }
 
-// Sign starts to sign payload in a domain for a committed height. A height that is signed already, or lies below the newest signature of a
-// Newest domain, costs nothing.
+// Sign starts to sign payload in a domain for a committed height. A height that is signed already, or lies below the
+// newest signature of a Newest domain, costs nothing.
 func (p *Pool) Sign(domain string, height uint64, payload []byte) error {
 	d := p.domains[domain]
 	if d == nil || len(payload) > maxPayload {
@@ -279,8 +280,8 @@ func (p *Pool) run() {
 	}
 }
 
-// open returns the entry of a height, or nil when shares for it are not kept. The bound on claims of others does not hold for what we
-// were told to Sign.
+// open returns the entry of a height, or nil when shares for it are not kept. The bound on claims of others does not
+// hold for what we were told to Sign.
 func (p *Pool) open(d *domain, height uint64, ours bool) *entry {
 	if e := d.entries[height]; e != nil {
 		return e

@@ -272,7 +272,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// BenchmarkCertify is the time from Sign on four replicas until the last one has the certificate, over real connections on one machine.
+// BenchmarkCertify is the time from Sign on four replicas until the last one has the certificate, over real
+// connections on one machine.
 func BenchmarkCertify(b *testing.B) {
 	const n = 4
 	group, shares := blstest.Generate(b, "bench", n)

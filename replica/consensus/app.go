@@ -69,7 +69,8 @@ func (a *abciApp) InitChain(_ context.Context, r *abci.RequestInitChain) (res *a
 func (a *abciApp) PrepareProposal(ctx context.Context, r *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.prepareTimeout)
 	defer cancel()
-	txs, err := a.prepare(ctx, driver.Proposal{Height: uint64(r.Height), TimeNs: uint64(r.Time.UnixNano()), MaxBytes: int(r.MaxTxBytes)})
+	p := driver.Proposal{Height: uint64(r.Height), TimeNs: uint64(r.Time.UnixNano()), MaxBytes: int(r.MaxTxBytes)}
+	txs, err := a.prepare(ctx, p)
 	if err != nil {
 		a.log.Error("proposing an empty block", "height", r.Height, "err", err)
 		txs = nil

@@ -3,24 +3,25 @@
 //
 // CometBFT is cut down to agreement and catching up: no mempool (the App has its own pool and fills proposals), no RPC, no
 // indexer, no peer exchange, no vote extensions. Peers are the members of the genesis file; others are turned away after the
-// handshake. Votes are signed by Signer, which keeps what it signed last on disk, synced before the signature leaves, and refuses
-// to sign two things for one height, round and step.
+// handshake. Votes are signed by Signer, which keeps what it signed last on disk, synced before the signature leaves,
+// and refuses to sign two things for one height, round and step.
 //
-// Block time is the median of the previous commit's votes, see package driver. A dead proposer costs Timings.Propose; a round ends at
-// once when all agree. Nothing is pipelined: the execution of a block delays the next.
+// Block time is the median of the previous commit's votes, see package driver. A dead proposer costs Timings.Propose;
+// a round ends at once when all agree. Nothing is pipelined: the execution of a block delays the next.
 //
 // # Stopping
 //
-// CometBFT's process stays alive when consensus itself has stopped after a panic, for example because this replica's state has
-// diverged. Config.OnFatal is called once when that happens, and when this replica stands still although f+1 others go on. It
-// is not called when everybody stands still, because then killing replicas only makes it worse. Whoever owns the process ends
-// it there; in a network of one process it stops the replica. A panic while catching up cannot be caught and ends the process.
+// CometBFT's process stays alive when consensus itself has stopped after a panic, for example because this replica's
+// state has diverged. Config.OnFatal is called once when that happens, and when this replica stands still although
+// f+1 others go on. It is not called when everybody stands still, because then killing replicas only makes it worse.
+// Whoever owns the process ends it there; in a network of one process it stops the replica. A panic while catching up
+// cannot be caught and ends the process.
 //
 // # The caller's duties
 //
 //   - the App keeps the duties of package driver;
-//   - Home and SignState belong to one process at a time, and SignState survives when everything else is wiped: a validator that
-//     forgot what it signed can be made to sign twice;
+//   - Home and SignState belong to one process at a time, and SignState survives when everything else is wiped: a
+//     validator that forgot what it signed can be made to sign twice;
 //   - the addresses of all members are known before Start (LocalAddrs finds free ones for tests and local networks);
 //   - Stop before exit. CometBFT leaves a few goroutines behind (they end with the process).
 package consensus

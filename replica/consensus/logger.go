@@ -11,8 +11,9 @@ import (
 // levelTrace is below slog.LevelDebug: CometBFT logs every vote and every state change.
 const levelTrace = slog.LevelDebug - 4
 
-// cometLogger sends CometBFT's log to slog one level lower than CometBFT thinks: what it calls information is for its developers, and its errors
-// include every peer that cannot be reached. It also watches for the message that consensus has stopped.
+// cometLogger sends CometBFT's log to slog one level lower than CometBFT thinks: what it calls information is for its
+// developers, and its errors include every peer that cannot be reached. It also watches for the message that
+// consensus has stopped.
 type cometLogger struct {
 	log     *slog.Logger
 	failure func(cause any)

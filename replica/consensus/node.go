@@ -42,7 +42,8 @@ type Member struct {
 
 // Timings of consensus. All but Commit must be the same order of magnitude on all replicas; none of them is agreed.
 type Timings struct {
-	// Propose is how long to wait for a proposal, the price of a dead proposer. A block has to travel within it. The default is 2 s.
+	// Propose is how long to wait for a proposal, the price of a dead proposer. A block has to travel within it. The
+	// default is 2 s.
 	Propose time.Duration
 	// ProposeDelta is added in each further round. The default is 500 ms.
 	ProposeDelta time.Duration
@@ -135,8 +136,11 @@ func (c Config) check() error {
 	if c.Home == "" || c.ChainID == "" || len(c.ChainID) > types.MaxChainIDLen {
 		return fmt.Errorf("%w: home %q, chain id %.60q", ErrConfig, c.Home, c.ChainID)
 	}
-	if c.Self < 0 || c.Self >= len(c.Members) || len(c.NodeKey) != ed25519.PrivateKeySize || len(c.ValidatorKey) != ed25519.PrivateKeySize {
-		return fmt.Errorf("%w: node %d of %d with keys of %d and %d bytes", ErrConfig, c.Self, len(c.Members), len(c.NodeKey), len(c.ValidatorKey))
+	if c.Self < 0 || c.Self >= len(c.Members) {
+		return fmt.Errorf("%w: node %d of %d", ErrConfig, c.Self, len(c.Members))
+	}
+	if len(c.NodeKey) != ed25519.PrivateKeySize || len(c.ValidatorKey) != ed25519.PrivateKeySize {
+		return fmt.Errorf("%w: keys of %d and %d bytes", ErrConfig, len(c.NodeKey), len(c.ValidatorKey))
 	}
 	if c.GenesisTime.IsZero() {
 		return fmt.Errorf("%w: no genesis time", ErrConfig)
@@ -147,7 +151,8 @@ func (c Config) check() error {
 	seen := map[string]int{}
 	for i, m := range c.Members {
 		if len(m.ValidatorKey) != ed25519.PublicKeySize || len(m.NodeKey) != ed25519.PublicKeySize || m.Power < 1 {
-			return fmt.Errorf("%w: node %d has keys of %d and %d bytes and power %d", ErrConfig, i, len(m.ValidatorKey), len(m.NodeKey), m.Power)
+			return fmt.Errorf("%w: node %d has keys of %d and %d bytes and power %d", ErrConfig, i,
+				len(m.ValidatorKey), len(m.NodeKey), m.Power)
 		}
 		for _, k := range []string{"v" + string(m.ValidatorKey), "n" + string(m.NodeKey)} {
 			if j, ok := seen[k]; ok {
@@ -190,14 +195,16 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger}
-	n.app = &abciApp{app: app, log: cfg.Logger, nodes: map[string]int{}, members: map[p2p.ID]bool{}, prepareTimeout: cfg.Timings.Propose / 2,
-		committed: cfg.OnCommit}
-	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1, ConsensusParams: types.DefaultConsensusParams()}
+	n.app = &abciApp{app: app, log: cfg.Logger, nodes: map[string]int{}, members: map[p2p.ID]bool{},
+		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit}
+	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1,
+		ConsensusParams: types.DefaultConsensusParams()}
 	gen.ConsensusParams.Block.MaxBytes = int64(cfg.MaxBlockBytes)
 	gen.ConsensusParams.Evidence.MaxBytes = int64(min(cfg.MaxBlockBytes/4, 1<<20))
 	for i, m := range cfg.Members {
 		key := cmted25519.PubKey(m.ValidatorKey)
-		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power, Name: fmt.Sprintf("node %d", i)})
+		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power,
+			Name: fmt.Sprintf("node %d", i)})
 		n.app.nodes[string(key.Address())] = i
 		n.app.members[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = true
 	}
@@ -233,7 +240,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	return n, nil
 }
 
-// cometConfig is facts and settings in CometBFT's terms. Everything that is not set here is CometBFT's default.
+// cometConfig returns the settings in CometBFT's terms. Everything that is not set here is CometBFT's default.
 func (n *Node) cometConfig() *config.Config {
 	c := config.DefaultConfig()
 	c.SetRoot(n.cfg.Home)
@@ -272,8 +279,8 @@ func (n *Node) cometConfig() *config.Config {
 	return c
 }
 
-// start makes and starts CometBFT's node. It panics where the App and the blocks do not fit, and leaves stores open when it fails; both are mended
-// here.
+// start makes and starts CometBFT's node. It panics where the App and the blocks do not fit, and leaves stores open
+// when it fails; both are mended here.
 func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisDoc, signer *Signer) (err error) {
 	var dbs []*store
 	defer func() {
@@ -392,7 +399,8 @@ func (n *Node) report(reason error) {
 	})
 }
 
-// LocalAddrs finds n free loopback addresses. Another process may take one before it is used; then Start says so, and the caller tries again.
+// LocalAddrs finds n free loopback addresses. Another process may take one before it is used; then Start says so, and
+// the caller tries again.
 func LocalAddrs(n int) ([]string, error) {
 	var out []string
 	for range n {

@@ -26,8 +26,9 @@ import (
 	"fusion/replica/consensus/driver"
 )
 
-// noLeaks checks at the end of a test that Stop ended what Start began, but for routines of CometBFT and goleveldb that cannot be stopped:
-// each WAL file leaves two for good, the others sleep a few seconds before they look whether they are still needed.
+// noLeaks checks at the end of a test that Stop ended what Start began, but for routines of CometBFT and goleveldb
+// that cannot be stopped: each WAL file leaves two for good, the others sleep a few seconds before they look whether
+// they are still needed.
 func noLeaks(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
@@ -337,7 +338,8 @@ func TestOneNodeAndFailure(t *testing.T) {
 	}
 }
 
-// An App that does not fit the blocks is refused. CometBFT fails while it starts and leaves routines behind, so leaks are not looked for.
+// An App that does not fit the blocks is refused. CometBFT fails while it starts and leaves routines behind, so leaks
+// are not looked for.
 func TestForeignStateIsRefused(t *testing.T) {
 	cfg := testConfigs(t, 1)[0]
 	a := newApp()

@@ -9,17 +9,17 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 )
 
-// Dialling is ours and not CometBFT's "persistent peers", which waits up to 3 s before the first attempt and up to 8 s before each other,
-// gives up after a day, and cannot be stopped: an attempt under way leaves an open connection behind, for which peers take this replica for
-// connected when it comes back in the same process.
+// Dialling is ours and not CometBFT's "persistent peers", which waits up to 3 s before the first attempt and up to 8
+// s before each other, gives up after a day, and cannot be stopped: an attempt under way leaves an open connection
+// behind, for which peers take this replica for connected when it comes back in the same process.
 const (
 	pollPeers      = 100 * time.Millisecond
 	minDialBackoff = 250 * time.Millisecond
 	maxDialBackoff = 3 * time.Second
 	// absentPolls is how often a peer must have been missing before it is dialled. It may be about to close its listener.
 	absentPolls = 3
-	// secondDialer is how often it must have been missing for the node of higher index: both sides dial, because one may be unreachable
-	// from outside, but two connections at once cancel each other.
+	// secondDialer is how often it must have been missing for the node of higher index: both sides dial, because one
+	// may be unreachable from outside, but two connections at once cancel each other.
 	secondDialer = 10
 	// A handshake is three small messages; Stop may have to wait for one.
 	handshakeTimeout = 5 * time.Second

@@ -31,8 +31,8 @@ const (
 	stepPrecommit = 3
 )
 
-// Signer is a validator's key with the memory of what it signed last. Unlike CometBFT's file signer it keeps the key out of the state file and
-// reports errors instead of ending the process.
+// Signer is a validator's key with the memory of what it signed last. Unlike CometBFT's file signer it keeps the key
+// out of the state file and reports errors instead of ending the process.
 type Signer struct {
 	key  ed25519.PrivKey
 	path string
@@ -72,7 +72,8 @@ func OpenSigner(key stded25519.PrivateKey, path string, create bool) (*Signer, e
 		return nil, fmt.Errorf("%w in %s: %w", ErrSignState, path, err)
 	}
 	l := s.last
-	if l.Height < 0 || l.Round < 0 || l.Step < 0 || l.Step > stepPrecommit || (l.Height > 0) != (len(l.Signature) == ed25519.SignatureSize && len(l.SignBytes) > 0) {
+	signed := len(l.Signature) == ed25519.SignatureSize && len(l.SignBytes) > 0
+	if l.Height < 0 || l.Round < 0 || l.Step < 0 || l.Step > stepPrecommit || signed != (l.Height > 0) {
 		return nil, fmt.Errorf("%w in %s", ErrSignState, path)
 	}
 	return s, nil
@@ -99,7 +100,8 @@ func (s *Signer) SignVote(chainID string, vote *cmtproto.Vote) error {
 		return err
 	}
 	vote.Signature, vote.Timestamp = sig, at
-	// CometBFT expects a signature over the empty extension of a precommit for a block, and drops it when extensions are off.
+	// CometBFT expects a signature over the empty extension of a precommit for a block, and drops it when extensions
+	// are off.
 	if vote.Type == cmtproto.PrecommitType && !types.ProtoBlockIDIsNil(&vote.BlockID) {
 		if vote.ExtensionSignature, err = s.key.Sign(types.VoteExtensionSignBytes(chainID, vote)); err != nil {
 			return fmt.Errorf("signing a vote: %w", err)
@@ -122,8 +124,8 @@ func (s *Signer) SignProposal(chainID string, p *cmtproto.Proposal) error {
 	return nil
 }
 
-// sign signs message(at) unless something else was signed for this step or a later one. A replica that crashed after signing asks again with
-// another time; it gets the old signature and the old time.
+// sign signs message(at) unless something else was signed for this step or a later one. A replica that crashed after
+// signing asks again with another time; it gets the old signature and the old time.
 func (s *Signer) sign(height int64, round int32, step int8, at time.Time, message func(time.Time) []byte) ([]byte, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +137,8 @@ func (s *Signer) sign(height int64, round int32, step int8, at time.Time, messag
 		}
 		return bytes.Clone(l.Signature), l.Time, nil
 	case height < l.Height || height == l.Height && (round < l.Round || round == l.Round && step < l.Step):
-		return nil, at, fmt.Errorf("%w: height %d, round %d, step %d after %d, %d, %d", ErrDoubleSign, height, round, step, l.Height, l.Round, l.Step)
+		return nil, at, fmt.Errorf("%w: height %d, round %d, step %d after %d, %d, %d", ErrDoubleSign,
+			height, round, step, l.Height, l.Round, l.Step)
 	}
 	msg := message(at)
 	sig, err := s.key.Sign(msg)

@@ -7,9 +7,9 @@ import (
 	dbm "github.com/cometbft/cometbft-db"
 )
 
-// store lets a node's stores be closed while CometBFT still has routines that read them: those that serve a peer outlive Stop by a few
-// seconds, and a read of a closed store makes them panic, which would end all replicas of the process. Here such a read ends the
-// routine instead. Whoever Stop waits for does not read after Close.
+// store lets a node's stores be closed while CometBFT still has routines that read them: those that serve a peer
+// outlive Stop by a few seconds, and a read of a closed store makes them panic, which would end all replicas of the
+// process. Here such a read ends the routine instead. Whoever Stop waits for does not read after Close.
 type store struct {
 	dbm.DB
 	mu     sync.RWMutex

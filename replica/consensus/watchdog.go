@@ -19,8 +19,8 @@ type stallWatch struct {
 // lead is how far ahead others must be: one block is normal.
 const lead = 2
 
-// observe returns an error when this replica has been at one height for longer than the limit while more than f peers were ahead of it.
-// Without them it waits for ever: a network without a quorum must not lose more replicas.
+// observe returns an error when this replica has been at one height for longer than the limit while more than f peers
+// were ahead of it. Without them it waits for ever: a network without a quorum must not lose more replicas.
 func (w *stallWatch) observe(now time.Time, height uint64, peers []uint64) error {
 	slices.Sort(peers)
 	// The (f+1)-th highest claim is not above what some honest peer has.

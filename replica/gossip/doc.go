@@ -1,16 +1,19 @@
-// Package gossip carries messages between the replicas of one subnet: certificate and beacon shares, ingress messages, outcall
-// answers and chain-key ceremonies. Blocks and votes do not travel here; they have consensus's own connections.
+// Package gossip carries messages between the replicas of one subnet: certificate and beacon shares, ingress
+// messages, outcall answers and chain-key ceremonies. Blocks and votes do not travel here; they have consensus's own
+// connections.
 //
-// The members are fixed by the genesis file: a node's key (Ed25519) is its libp2p identity, and connections with anybody else are
-// refused during the handshake. Host is go-libp2p cut down to TCP, noise and yamux: no discovery, relay, address exchange or NAT
-// traversal. Switch is the same interface in memory, with seeded loss, delay and partitions, for tests and simulations.
+// The members are fixed by the genesis file: a node's key (Ed25519) is its libp2p identity, and connections with
+// anybody else are refused during the handshake. Host is go-libp2p cut down to TCP, noise and yamux: no discovery,
+// relay, address exchange or NAT traversal. Switch is the same interface in memory, with seeded loss, delay and
+// partitions, for tests and simulations.
 //
 // # What is promised
 //
-// The sender of a message is authentic. Messages of one topic between two nodes arrive in order, and may be lost (a full queue, a
-// broken connection) or, rarely, arrive twice. Send and Broadcast never block: each (peer, topic) has a queue bounded in messages
-// and bytes that drops its oldest message, because a newer share or announcement is worth more than an older one. A topic whose
-// loss is costly, such as a ceremony, asks for a larger queue. Whoever needs more than that repeats its messages; certify does.
+// The sender of a message is authentic. Messages of one topic between two nodes arrive in order, and may be lost (a
+// full queue, a broken connection) or, rarely, arrive twice. Send and Broadcast never block: each (peer, topic) has a
+// queue bounded in messages and bytes that drops its oldest message, because a newer share or announcement is worth
+// more than an older one. A topic whose loss is costly, such as a ceremony, asks for a larger queue. Whoever needs
+// more than that repeats its messages; certify does.
 //
 // # The caller's duties
 //

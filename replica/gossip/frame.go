@@ -14,7 +14,8 @@ func appendFrame(b, msg []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(msg))), msg...)
 }
 
-// readFrame reads one frame of at most max bytes. The length is checked before anything is allocated. A clean end between frames is io.EOF.
+// readFrame reads one frame of at most max bytes. The length is checked before anything is allocated. A clean end
+// between frames is io.EOF.
 func readFrame(r io.Reader, max int) ([]byte, error) {
 	var head [frameHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

@@ -34,8 +34,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// libp2p logs to stderr by default, an error for each closed listener among others. What matters to an operator comes through Events and our
-// logger.
+// libp2p logs to stderr by default, an error for each closed listener among others. What matters to an operator comes
+// through Events and our logger.
 func init() { gologshim.SetDefaultHandler(slog.DiscardHandler) }
 
 // Timings of connections. A peer that cannot take a frame for writeTimeout is treated as gone.
@@ -44,7 +44,8 @@ const (
 	writeTimeout = 10 * time.Second
 	minBackoff   = 50 * time.Millisecond
 	maxBackoff   = 3 * time.Second
-	// Both sides dial, because either may be unreachable from outside; the higher index waits this long first, so that two connections at once are rare.
+	// Both sides dial, because either may be unreachable from outside; the higher index waits this long first, so
+	// that two connections at once are rare.
 	secondDialer = 250 * time.Millisecond
 	// streamWindow is yamux's receive window: 2 MiB are 20 MB/s at a round trip of 100 ms.
 	streamWindow = 2 << 20
@@ -122,7 +123,8 @@ func (m *member) state() (connected bool, change <-chan struct{}) {
 	return m.connected, m.change
 }
 
-// touch updates the state and wakes those who wait for it. The state is read under the lock, so that the last caller has the last word.
+// touch updates the state and wakes those who wait for it. The state is read under the lock, so that the last caller
+// has the last word.
 func (m *member) touch(state func() bool) (was, now bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -216,7 +218,8 @@ func (h *Host) listen() error {
 	if err != nil {
 		return fmt.Errorf("setting up tcp: %w", err)
 	}
-	if h.swarm, err = swarm.NewSwarm(self, h.store, eventbus.NewBus(), swarm.WithConnectionGater(gate), swarm.WithResourceManager(h.limits),
+	if h.swarm, err = swarm.NewSwarm(self, h.store, eventbus.NewBus(),
+		swarm.WithConnectionGater(gate), swarm.WithResourceManager(h.limits),
 		swarm.WithDialTimeout(dialTimeout), swarm.WithDialRanker(swarm.NoDelayDialRanker)); err != nil {
 		return fmt.Errorf("setting up the swarm: %w", err)
 	}
@@ -238,17 +241,21 @@ func (h *Host) listen() error {
 	return nil
 }
 
-// newLimits bounds what connections may cost in all: a few for each member and room for handshakes of strangers, who are turned away after them.
+// newLimits bounds what connections may cost in all: a few for each member and room for handshakes of strangers, who
+// are turned away after them.
 func newLimits(n int) (network.ResourceManager, error) {
 	limits := rcmgr.PartialLimitConfig{
-		System:      rcmgr.ResourceLimits{Conns: rcmgr.LimitVal(8*n + 64), FD: rcmgr.LimitVal(8*n + 64), Streams: rcmgr.LimitVal(256 * n), Memory: 1 << 30},
-		Transient:   rcmgr.ResourceLimits{Conns: rcmgr.LimitVal(4*n + 32), FD: rcmgr.LimitVal(4*n + 32), Streams: rcmgr.LimitVal(64 * n), Memory: 64 << 20},
+		System: rcmgr.ResourceLimits{Conns: rcmgr.LimitVal(8*n + 64), FD: rcmgr.LimitVal(8*n + 64),
+			Streams: rcmgr.LimitVal(256 * n), Memory: 1 << 30},
+		Transient: rcmgr.ResourceLimits{Conns: rcmgr.LimitVal(4*n + 32), FD: rcmgr.LimitVal(4*n + 32),
+			Streams: rcmgr.LimitVal(64 * n), Memory: 64 << 20},
 		PeerDefault: rcmgr.ResourceLimits{Conns: 8, FD: 8, Streams: 256, Memory: 256 << 20},
 	}.Build(rcmgr.DefaultLimits.AutoScale())
 	// Several members may share an address.
 	perHost := 2*n + 16
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled(), rcmgr.WithLimitPerSubnet(
-		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: perHost}}, []rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: perHost}}))
+		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: perHost}},
+		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: perHost}}))
 }
 
 func parseAddr(hostport string) (multiaddr.Multiaddr, error) {
@@ -466,7 +473,8 @@ func (h *Host) protocol(topic string) protocol.ID {
 	return protocol.ID("/fusion/" + h.cfg.Network + "/" + topic)
 }
 
-// write sends what waits for (m, t) over one long-lived stream. A message whose write fails goes out again on the next stream.
+// write sends what waits for (m, t) over one long-lived stream. A message whose write fails goes out again on the
+// next stream.
 func (h *Host) write(m *member, t *topic) {
 	q := m.queues[t.Name]
 	var s network.Stream
@@ -537,7 +545,8 @@ func write(s network.Stream, b []byte) error {
 	return err
 }
 
-// open starts the stream of a topic: its first frame is the protocol's name. There is nothing to negotiate, so libp2p's multistream is not used.
+// open starts the stream of a topic: its first frame is the protocol's name. There is nothing to negotiate, so
+// libp2p's multistream is not used.
 func (h *Host) open(m *member, t *topic) (network.Stream, error) {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(h.ctx, "gossip dials itself"), dialTimeout)
 	defer cancel()

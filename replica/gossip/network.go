@@ -14,7 +14,8 @@ type Network interface {
 	N() int
 	// Handle registers a topic. It must be called before the network starts and once for each topic.
 	Handle(t Topic, fn Handler)
-	// Send queues msg for one node. It never blocks; a message to Self or to nobody is dropped. The slice must not be changed afterwards.
+	// Send queues msg for one node. It never blocks; a message to Self or to nobody is dropped. The slice must not be
+	// changed afterwards.
 	Send(to int, topic string, msg []byte)
 	// Broadcast queues msg for all other nodes.
 	Broadcast(topic string, msg []byte)

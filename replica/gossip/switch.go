@@ -13,14 +13,15 @@ type SwitchOptions struct {
 	Seed uint64
 	// Drop is the probability that a message is lost.
 	Drop float64
-	// Delay lets up to so many later messages overtake a message between other pairs. Order within (from, to, topic) is kept, as on a Host.
+	// Delay lets up to so many later messages overtake a message between other pairs. Order within (from, to, topic)
+	// is kept, as on a Host.
 	Delay int
 	// Duplicate is the probability that a message arrives twice.
 	Duplicate float64
 }
 
-// Switch connects n nodes in memory. Nothing moves by itself: Step delivers one message in the caller's goroutine, which makes a
-// simulation deterministic; Run does it in a loop for tests of concurrent code.
+// Switch connects n nodes in memory. Nothing moves by itself: Step delivers one message in the caller's goroutine,
+// which makes a simulation deterministic; Run does it in a loop for tests of concurrent code.
 type Switch struct {
 	mu     sync.Mutex
 	opt    SwitchOptions
@@ -58,7 +59,8 @@ func NewSwitch(n int, opt SwitchOptions) *Switch {
 // Node returns node i's view of the network.
 func (s *Switch) Node(i int) Network { return s.nodes[i] }
 
-// Partition separates the nodes: those of one group reach each other only. Nodes that are not named form a group of their own.
+// Partition separates the nodes: those of one group reach each other only. Nodes that are not named form a group of
+// their own.
 func (s *Switch) Partition(groups ...[]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,26 +1,27 @@
-// Package driver is the seam between the replica's deterministic core and what orders its blocks: package consensus (CometBFT, many
-// replicas) or package solo (one replica, manual clock). An App cannot tell which of them drives it.
+// Package driver is the seam between the replica's deterministic core and what orders its blocks: package consensus
+// (CometBFT, many replicas) or package solo (one replica, manual clock). An App cannot tell which of them drives it.
 //
 // # The App's duties
 //
 //   - All methods are called one after the other, never at once.
-//   - Prepare is asked when this replica proposes. Its transactions go through the own Process too. The time is already the block's
-//     final time, and MaxBytes is what fits.
-//   - Process depends on the block and the committed state alone: not on what this replica's adapters or pools know, the wall clock
-//     or chance. It may be called for several candidate blocks of a height, or never for the one that wins (catching up,
-//     replay after a crash), so nothing may be remembered from it.
-//   - Finalize executes a decided block without making it durable, and gives the hash of the state after it, which header h+1
-//     carries. After a crash before Commit it is called again for the same block, and it must give the same hash. It starts no
-//     outside work: that is derived from committed state (a reconciler), because a crash or catching up may skip every
-//     other chance.
-//   - Commit makes the last finalized block durable in one atomic step before it returns; a block is never finalized again after
-//     that. The height it returns is the oldest block the driver has to keep for other replicas; 0 keeps all.
-//   - Info tells the last durable height and its hash. It may lag behind the driver's blocks (they are replayed) but never be ahead.
-//   - An error or panic of Finalize or Commit is fatal: the driver stops for good and reports it. A panic in Process refuses the
-//     block, one in Prepare proposes an empty one.
+//   - Prepare is asked when this replica proposes. Its transactions go through the own Process too. The time is
+//     already the block's final time, and MaxBytes is what fits.
+//   - Process depends on the block and the committed state alone: not on what this replica's adapters or pools know,
+//     the wall clock or chance. It may be called for several candidate blocks of a height, or never for the one that
+//     wins (catching up, replay after a crash), so nothing may be remembered from it.
+//   - Finalize executes a decided block without making it durable, and gives the hash of the state after it, which
+//     header h+1 carries. After a crash before Commit it is called again for the same block, and it must give the
+//     same hash. It starts no outside work: that is derived from committed state (a reconciler), because a crash or
+//     catching up may skip every other chance.
+//   - Commit makes the last finalized block durable in one atomic step before it returns; a block is never finalized
+//     again after that. The height it returns is the oldest block the driver has to keep for other replicas; 0 keeps all.
+//   - Info tells the last durable height and its hash. It may lag behind the driver's blocks (they are replayed) but
+//     never be ahead.
+//   - An error or panic of Finalize or Commit is fatal: the driver stops for good and reports it. A panic in Process
+//     refuses the block, one in Prepare proposes an empty one.
 //
-// Block time is not this machine's clock: under CometBFT it is the median of the times in the previous commit's votes, so it lags
-// by about one commit timeout, is stale after a pause, and strictly grows.
+// Block time is not this machine's clock: under CometBFT it is the median of the times in the previous commit's
+// votes, so it lags by about one commit timeout, is stale after a pause, and strictly grows.
 package driver
 
 import "context"
@@ -56,9 +57,11 @@ func Size(txs [][]byte) int {
 type App interface {
 	// Info returns the last committed height (0 before the first block) and the state's hash after it.
 	Info() (height uint64, appHash []byte)
-	// InitChain makes the state before the first block and returns its hash. It may be called again if no block was committed.
+	// InitChain makes the state before the first block and returns its hash. It may be called again if no block was
+	// committed.
 	InitChain(genesisTimeNs uint64) (appHash []byte, err error)
-	// Prepare returns the transactions of a block that this replica proposes. The context ends when the proposal would come too late.
+	// Prepare returns the transactions of a block that this replica proposes. The context ends when the proposal
+	// would come too late.
 	Prepare(ctx context.Context, p Proposal) [][]byte
 	// Process says why a proposed block is invalid, or nil.
 	Process(b Block) error

@@ -31,8 +31,8 @@ type Solo struct {
 	failed   error
 }
 
-// New drives app with a clock that stands at now. A new App gets InitChain with this time. An App that has blocks goes on after them; the clock
-// must not stand before its last block's time.
+// New drives app with a clock that stands at now. A new App gets InitChain with this time. An App that has blocks
+// goes on after them; the clock must not stand before its last block's time.
 func New(app driver.App, now time.Time) (*Solo, error) {
 	s := &Solo{app: app, now: uint64(now.UnixNano()), maxBytes: DefaultMaxBytes}
 	s.height, s.hash = app.Info()
