@@ -26,7 +26,8 @@
 //
 // Each instruction has a weight (weights.go, with its source). The code is cut into segments that run as a whole or
 // not at all: a segment starts at function entry, at a loop head, after if, else and br_if, after the end of an if
-// or of a block that is the target of a branch, and after an instruction that never falls through. A segment's
+// or of a block that is the target of a branch, and after an instruction that never falls through. (A br_if that leaves
+// a loop does not start one: when it is taken, it gives back what was charged for the instructions behind it.) A segment's
 // weights are subtracted from a 64-bit global at its start. Function entries and loop heads then compare the counter
 // with zero and call the host, which stops the message (or, later, pauses it). So a run that returns has used exactly
 // the sum of the weights of its instructions; a run that traps has paid for the rest of the segment it trapped in;
@@ -45,8 +46,6 @@
 // 0x7fc00000 or 0x7ff8000000000000, lane by lane for vectors. Instructions that only move bits (loads, constants,
 // abs, neg, copysign, reinterpret, pmin, pmax) are left alone.
 //
-// The package is pure: same bytes and options, same result. Version changes whenever the result could.
+// The package is pure: same bytes and options, same result. Caches of compiled code need no version of this package,
+// because they are keyed by what it returns.
 package transform
-
-// Version names the output of this package; it is part of every cache key.
-const Version = 1

@@ -23,15 +23,25 @@ type segment struct {
 	check bool
 }
 
+// exit is a br_if that leaves a loop. It does not end its segment: what the segment charged for the instructions behind
+// it is given back when the branch is taken, which happens once per loop and not once per round.
+type exit struct {
+	pos     int    // of the br_if
+	segment int    // that it belongs to
+	cost    uint64 // of the segment up to and including the br_if
+}
+
 // block is an open block of a function body.
 type block struct {
 	op       wasmbin.Op
 	targeted bool
+	void     bool // branches to it carry no values
 }
 
 // analysis is what the first pass over a body finds.
 type analysis struct {
 	segments       []segment
+	exits          []exit
 	calls          bool
 	simd           bool
 	f32, f64, v128 bool // temporaries that NaN canonicalisation needs
@@ -75,8 +85,8 @@ func (t *pass) functions() error {
 func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) (*analysis, error) {
 	locals := uint32(len(ft.Params)) + uint32(c.NumLocals())
 	a := &analysis{segments: []segment{{check: true}}}
-	ctrl := []block{{op: wasmbin.OpBlock}}
-	loops := 0
+	ctrl := []block{{op: wasmbin.OpBlock, void: len(ft.Results) == 0}}
+	var loops []int // positions in ctrl
 	r := wasmbin.NewReader(c.Body)
 	var in wasmbin.Instr
 	cut := func(check bool) {
@@ -120,10 +130,10 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
 			a.blocks++
-			ctrl = append(ctrl, block{op: in.Op})
+			ctrl = append(ctrl, block{op: in.Op, void: t.voidLabel(&in)})
 			if in.Op == wasmbin.OpLoop {
 				cut(true)
-				if loops++; loops > maxLoopNesting {
+				if loops = append(loops, len(ctrl)-1); len(loops) > maxLoopNesting {
 					return nil, invalid("more than %d nested loops at %#x", maxLoopNesting, in.Start)
 				}
 			} else if in.Op == wasmbin.OpIf {
@@ -140,7 +150,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 			top := ctrl[len(ctrl)-1]
 			ctrl = ctrl[:len(ctrl)-1]
 			if top.op == wasmbin.OpLoop {
-				loops--
+				loops = loops[:len(loops)-1]
 			}
 			if len(ctrl) == 0 {
 				if in.End != len(c.Body) {
@@ -154,6 +164,12 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		case wasmbin.OpBr, wasmbin.OpBrIf:
 			if err := branch(in.Index); err != nil {
 				return nil, err
+			}
+			target := len(ctrl) - 1 - int(in.Index)
+			if in.Op == wasmbin.OpBrIf && len(loops) > 0 && target < loops[len(loops)-1] && ctrl[target].void {
+				last := len(a.segments) - 1
+				a.exits = append(a.exits, exit{pos: in.Start, segment: last, cost: a.segments[last].cost})
+				continue
 			}
 			cut(false)
 		case wasmbin.OpBrTable:
@@ -239,6 +255,17 @@ func (t *pass) indices(in *wasmbin.Instr, locals uint32, a *analysis) error {
 	return nil
 }
 
+// voidLabel tells whether branches to a block carry no values.
+func (t *pass) voidLabel(in *wasmbin.Instr) bool {
+	if i, ok := in.Block.TypeIndex(); ok {
+		if in.Op == wasmbin.OpLoop {
+			return len(t.m.Types[i].Params) == 0
+		}
+		return len(t.m.Types[i].Results) == 0
+	}
+	return in.Op == wasmbin.OpLoop || in.Block == wasmbin.BlockEmpty
+}
+
 // slots is the size of a value on the virtual stack.
 func slots(v wasmbin.ValType) int64 {
 	if v == wasmbin.V128 {
@@ -311,7 +338,7 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
 			out = t.appendCheck(out, false)
 		}
 	}
-	seg := 1
+	seg, exits := 1, a.exits
 	if a.calls {
 		// The entry check looks at both counters, and the body becomes a block so that every way out of the function
 		// passes the code that gives the frame back.
@@ -343,6 +370,18 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
 				flush(in.End) // closes the wrapping block
 				out = appendAdd(out, t.depth, frame)
 				out = append(out, byte(wasmbin.OpEnd))
+			}
+		case wasmbin.OpBrIf:
+			if len(exits) == 0 || exits[0].pos != in.Start {
+				break
+			}
+			back := a.segments[exits[0].segment].cost - exits[0].cost
+			if exits = exits[1:]; back > 0 {
+				flush(in.Start)
+				out = wasmbin.AppendBlock(out, wasmbin.OpIf, wasmbin.BlockEmpty)
+				out = appendAdd(out, t.meter, int64(back))
+				out = append(wasmbin.AppendIndex(out, wasmbin.OpBr, in.Index+1), byte(wasmbin.OpEnd))
+				copied = in.End
 			}
 		case wasmbin.OpCall:
 			flush(in.Start)
