@@ -22,7 +22,8 @@
 //
 // # The caller's duties
 //
-//  1. Open once per process with the committed store. Call Use with each block's store before anything else in that block.
+//  1. Open once per process with the committed store. Call Use with each block's store before anything else in that block, and with the
+//     committed store after the block's commit: CheckPayload and Filter read, too.
 //  2. Ask Request, have an adapter fetch, cut the answer with Filter, and put it into a proposal. CheckPayload decides on the
 //     proposals of others; it depends on nothing but state and payload.
 //  3. Apply the agreed payload exactly once, in every block, even when it is empty: block time moves expiries on.

@@ -71,17 +71,24 @@ func testAddress(n byte) btc.Address {
 
 func (s *simnet) coinbase(height uint32, value btc.Satoshi, to btc.Address) *btc.Tx {
 	s.salt++
-	script := binary.LittleEndian.AppendUint32([]byte{4}, height|1<<24) // not minimal, and different in every block
-	script = binary.LittleEndian.AppendUint32(append(script, 4), s.salt)
+	script := []byte{byte(0x50 + height)} // OP_1 to OP_16
+	if height > 16 {
+		n := []byte{byte(height), byte(height >> 8), byte(height >> 16), 0}
+		for n[len(n)-1] == 0 && n[len(n)-2]&0x80 == 0 {
+			n = n[:len(n)-1]
+		}
+		script = append([]byte{byte(len(n))}, n...)
+	}
+	script = binary.LittleEndian.AppendUint32(append(script, 4), s.salt) // differs in every block
 	return &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: btc.Outpoint{Vout: 0xffffffff}, ScriptSig: script, Sequence: 0xffffffff}},
 		Outputs: []btc.TxOut{{Value: value, Script: to.Script()}}}
 }
 
 func assemble(h btc.Header, txs []*btc.Tx) []byte {
 	b := h.Bytes()
-	raw := append(b[:], byte(len(txs)))
-	if len(txs) >= 0xfd {
-		panic("too many transactions for the test's encoder")
+	raw := append(b[:], 0xfd, byte(len(txs)), byte(len(txs)>>8))
+	if len(txs) < 0xfd {
+		raw = append(b[:], byte(len(txs)))
 	}
 	for _, tx := range txs {
 		raw = append(raw, tx.Bytes()...)
@@ -166,7 +173,11 @@ func headers(blocks ...*block) Items {
 // feed applies blocks one payload at a time and insists that each is taken.
 func feed(t testing.TB, st *State, blocks ...*block) {
 	t.Helper()
-	for chunk := range slices.Chunk(blocks, 20) {
+	per := 20
+	if len(blocks) > 0 && len(last(blocks).raw) > 100_000 {
+		per = 1
+	}
+	for chunk := range slices.Chunk(blocks, per) {
 		it := items(chunk...)
 		if err := st.CheckPayload(it); err != nil {
 			t.Fatal(err)
@@ -411,6 +422,16 @@ func TestBadBlocks(t *testing.T) {
 		if re.Digest() != st.Digest() {
 			t.Errorf("%s: digest changes when reopened", name)
 		}
+	}
+	// Where BIP34 is enforced, the coinbase's height counts.
+	strict := *sim
+	strict.params.BIP34Height = 1
+	st2 := strict.open(t, 6, kv.NewMem())
+	feed(t, st2, strict.chain(strict.genesis, 300, miner)...)
+	wrong := &block{parent: sim.genesis, height: 1, txs: []*btc.Tx{sim.coinbase(2, 1, miner)}}
+	sim.seal(wrong)
+	if o := strict.open(t, 6, kv.NewMem()).Apply(items(wrong), late); !errors.Is(o[0].Err, errHeight) {
+		t.Errorf("wrong height: %v", o[0].Err)
 	}
 	// Bodies that are not the header's leave no mark, and the right one is taken afterwards.
 	b := sim.mine(tip, miner, 0, good)
