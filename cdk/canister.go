@@ -2,7 +2,8 @@ package cdk
 
 import (
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 
 	"fusion/cdk/stable"
 	"fusion/ic/candid"
@@ -13,8 +14,7 @@ import (
 // runtime creates it again, with the same setup function, after every install and upgrade.
 type Canister struct {
 	sys     System
-	methods map[string]*method
-	names   []string // update and query methods in order of registration
+	methods []*method // by name
 
 	init, preUpgrade, postUpgrade, heartbeat func()
 	inspect                                  func(*Inspection)
@@ -40,7 +40,7 @@ type method struct {
 // New builds a canister on a system; programs use Main, runtimes use New. A nil system gives a canister that can only be
 // described.
 func New(sys System, setup func(*Canister)) *Canister {
-	c := &Canister{sys: sys, methods: map[string]*method{}, calls: map[uint32]*Call{}}
+	c := &Canister{sys: sys, calls: map[uint32]*Call{}}
 	c.timers.c = c
 	c.add(&method{name: timerMethod, hidden: true, run: c.timers.execute})
 	setup(c)
@@ -48,12 +48,15 @@ func New(sys System, setup func(*Canister)) *Canister {
 }
 
 func (c *Canister) add(m *method) {
-	if _, dup := c.methods[m.name]; dup {
+	i, dup := c.search(m.name)
+	if dup {
 		panic("cdk: method " + m.name + " registered twice")
 	}
-	c.methods[m.name] = m
-	c.names = append(c.names, m.name)
-	sort.Strings(c.names)
+	c.methods = slices.Insert(c.methods, i, m)
+}
+
+func (c *Canister) search(name string) (int, bool) {
+	return slices.BinarySearchFunc(c.methods, name, func(m *method, name string) int { return strings.Compare(m.name, name) })
 }
 
 // OnInit registers what runs once when the canister is installed; the argument is read with Arg. Init is the typed form.
@@ -175,10 +178,10 @@ func (c *Canister) Run(e Entry, n uint32) {
 			c.inspect(&Inspection{c})
 		}
 	case EntryMethod:
-		if n >= uint32(len(c.names)) {
-			c.Trap("cdk: method index %d of %d", n, len(c.names))
+		if n >= uint32(len(c.methods)) {
+			c.Trap("cdk: method index %d of %d", n, len(c.methods))
 		}
-		m := c.methods[c.names[n]]
+		m := c.methods[n]
 		c.current = &Msg{c: c, method: m.name}
 		m.run(c.current)
 	case EntryReply, EntryReject, EntryCleanup:
@@ -252,9 +255,9 @@ func (m *Msg) own(what string) {
 
 // Lookup finds the index of a method for EntryMethod.
 func (c *Canister) Lookup(name string) (index uint32, query, ok bool) {
-	m := c.methods[name]
-	if m == nil {
+	i, ok := c.search(name)
+	if !ok {
 		return 0, false, false
 	}
-	return uint32(sort.SearchStrings(c.names, name)), m.query, true
+	return uint32(i), c.methods[i].query, true
 }

@@ -38,8 +38,8 @@ func Describe(setup func(*Canister)) Description {
 // Entries lists the entries without the Candid text; it works on a running canister too.
 func (c *Canister) Entries() Description {
 	d := Description{PreUpgrade: c.preUpgrade != nil, Heartbeat: c.heartbeat != nil, Inspect: c.inspect != nil}
-	for _, name := range c.names {
-		d.Methods = append(d.Methods, MethodInfo{name, c.methods[name].query})
+	for _, m := range c.methods {
+		d.Methods = append(d.Methods, MethodInfo{m.name, m.query})
 	}
 	d.Checksum = checksum(d)
 	return d
@@ -75,8 +75,7 @@ func ServiceType(setup func(*Canister)) (service *candid.Type, initArgs []candid
 // ServiceType is available on canisters made with a nil system.
 func (c *Canister) ServiceType() (service *candid.Type, initArgs []candid.Arg) {
 	service = &candid.Type{Kind: candid.KindService}
-	for _, name := range c.names {
-		m := c.methods[name]
+	for _, m := range c.methods {
 		if !m.typed {
 			continue
 		}
@@ -84,7 +83,7 @@ func (c *Canister) ServiceType() (service *candid.Type, initArgs []candid.Arg) {
 		if m.query {
 			f.Mode = candid.Query
 		}
-		service.Methods = append(service.Methods, candid.Method{Name: name, Type: &candid.Type{Kind: candid.KindFunc, Func: f}})
+		service.Methods = append(service.Methods, candid.Method{Name: m.name, Type: &candid.Type{Kind: candid.KindFunc, Func: f}})
 	}
 	return service, c.initArgs
 }

@@ -83,13 +83,13 @@ type Ledger struct {
 	expiries   *stable.Map // expires_at (8, big-endian) ‖ allowance key
 	recent     *stable.Map // created_at_time (8, big-endian) ‖ transaction hash → block index
 
-	hasher hasher
-	pairs  []pair
-	key    []byte // reused
-	val    []byte
-	txBuf  []byte
-	block  []byte
-	window uint64 // MaxWindow, less in tests
+	tx, blk  builder
+	accounts accountHashes
+	hasher   hasher
+	key      []byte // reused
+	val      []byte
+	buf      []byte
+	window   uint64 // MaxWindow, less in tests
 }
 
 // hot is what every block changes.
@@ -132,11 +132,8 @@ func (l *Ledger) openMemories(mem stable.Memory) error {
 		}
 	}
 	l.window = MaxWindow
-	// Room for the largest block, so that a transaction allocates little.
-	l.hasher = hasher{pairs: make([]pair, 0, 24), buf: make([]byte, 0, 24*64)}
-	l.pairs = make([]pair, 0, 8)
-	l.key, l.val = make([]byte, 0, 8+2*maxKey), make([]byte, 0, 128)
-	l.txBuf, l.block = make([]byte, 0, 512), make([]byte, 0, 1024)
+	l.tx, l.blk = newBuilder(&l.accounts), newBuilder(&l.accounts)
+	l.key, l.val, l.buf = make([]byte, 0, 8+2*maxKey), make([]byte, 0, 128), make([]byte, 0, 128)
 	return nil
 }
 
@@ -353,16 +350,17 @@ func must(err error) {
 	}
 }
 
-type op string
+// op is what a transaction does, named by the word that its block has for it.
+type op word
 
 const (
-	opMint     op = "mint"
-	opBurn     op = "burn"
-	opTransfer op = "xfer"
-	opApprove  op = "approve"
+	opMint     = op(wMint)
+	opBurn     = op(wBurn)
+	opTransfer = op(wXfer)
+	opApprove  = op(wApprove)
 	// The operations of ICRC-152, named by their method.
-	opAuthorizedMint op = "152mint"
-	opAuthorizedBurn op = "152burn"
+	opAuthorizedMint = op(w152mint)
+	opAuthorizedBurn = op(w152burn)
 )
 
 // transaction is what a block records. Fields that are zero or nil are absent.
@@ -380,63 +378,49 @@ type transaction struct {
 	reason    *string
 }
 
-// append writes the transaction as a generic value, the tx of its block.
-func (t *transaction) append(dst []byte) []byte {
-	n := byte(2) // op and amt
-	head := len(dst)
-	dst = append(dst, tagMap, 0)
+// build writes the transaction as a generic value, the tx of its block, and returns its hash.
+func (l *Ledger) build(t *transaction) [32]byte {
+	w := &l.tx
+	w.begin()
 	authorized := t.op == opAuthorizedMint || t.op == opAuthorizedBurn
-	dst = appendAmount(appendKey(dst, "amt"), t.amount)
+	w.amount(kAmt, t.amount)
 	if authorized {
-		dst = appendKey(dst, "caller")
-		dst = append(dst, tagBlob, byte(t.caller.Len()))
-		dst = t.caller.Append(dst)
-		n++
+		w.blob(kCaller, t.caller.Bytes())
 	}
 	if t.expected != nil {
-		dst = appendAmount(appendKey(dst, "expected_allowance"), *t.expected)
-		n++
+		w.amount(kExpectedAllowance, *t.expected)
 	}
 	if t.expires != nil {
-		dst = appendNat(appendKey(dst, "expires_at"), *t.expires)
-		n++
+		w.nat(kExpiresAt, *t.expires)
 	}
 	if t.fee != nil {
-		dst = appendAmount(appendKey(dst, "fee"), *t.fee)
-		n++
+		w.amount(kFee, *t.fee)
 	}
 	if t.op != opMint && t.op != opAuthorizedMint {
-		dst = appendAccount(appendKey(dst, "from"), t.from)
-		n++
+		w.account(kFrom, t.from)
 	}
 	if t.memo != nil {
-		dst = appendBlob(appendKey(dst, "memo"), *t.memo)
-		n++
+		w.blob(kMemo, *t.memo)
 	}
 	if authorized {
-		dst = appendText(appendKey(dst, "mthd"), string(t.op))
+		w.word(kMthd, word(t.op))
 	} else {
-		dst = appendText(appendKey(dst, "op"), string(t.op))
+		w.word(kOp, word(t.op))
 	}
 	if t.reason != nil {
-		dst = appendText(appendKey(dst, "reason"), *t.reason)
-		n++
+		w.text(kReason, *t.reason)
 	}
 	if t.spender != nil {
-		dst = appendAccount(appendKey(dst, "spender"), *t.spender)
-		n++
+		w.account(kSpender, *t.spender)
 	}
 	switch t.op {
 	case opMint, opTransfer, opAuthorizedMint:
-		dst = appendAccount(appendKey(dst, "to"), t.to)
-		n++
+		w.account(kTo, t.to)
 	}
 	if t.createdAt != nil {
-		dst = appendNat(appendKey(dst, "ts"), *t.createdAt)
-		n++
+		w.nat(kTs, *t.createdAt)
 	}
-	dst[head+1] = n
-	return dst
+	return w.end()
 }
 
 // failure is why a transaction was not applied; the methods turn it into the variants of their results.
@@ -451,9 +435,7 @@ type failure struct {
 // apply checks a transaction against the state, changes the state and appends the block. A nil check is for internal mints.
 // fee is what the sender pays (nil: nothing) and is recorded in the block if the caller did not give it.
 func (l *Ledger) apply(now uint64, t *transaction, fee *Amount) (index uint64, f *failure) {
-	l.txBuf = t.append(l.txBuf[:0])
-	txHash, err := l.hasher.sum(l.txBuf)
-	must(err)
+	txHash := l.build(t)
 	if t.createdAt != nil {
 		if f := l.checkRecent(now, *t.createdAt, txHash); f != nil {
 			return 0, f
@@ -581,56 +563,36 @@ func (l *Ledger) credit(a account, v Amount) {
 // append writes the block of a transaction that was applied.
 func (l *Ledger) append(now uint64, t *transaction, fee *Amount, txHash [32]byte) uint64 {
 	index := l.log.Len()
-	b, n := append(l.block[:0], tagMap, 0), byte(2) // ts and tx
-	pairs := l.pairs[:0]
-	entry := func(key string, value func([]byte) []byte) {
-		b = appendKey(b, key)
-		start := len(b)
-		b = value(b)
-		h, err := l.hasher.sum(b[start:])
-		must(err)
-		pairs = append(pairs, pairOf(key, h))
-		n++
-	}
+	w := &l.blk
+	w.begin()
 	switch t.op {
 	case opAuthorizedMint:
-		entry("btype", func(b []byte) []byte { return appendText(b, "122mint") })
+		w.word(kBtype, w122mint)
 	case opAuthorizedBurn:
-		entry("btype", func(b []byte) []byte { return appendText(b, "122burn") })
+		w.word(kBtype, w122burn)
 	}
 	if fee != nil && t.fee == nil {
-		entry("fee", func(b []byte) []byte { return appendAmount(b, *fee) })
+		w.amount(kFee, *fee)
 	}
 	if t.op == opTransfer && l.collector != nil && fee != nil {
 		if l.hot.collectorBlock == 0 {
-			entry("fee_col", func(b []byte) []byte { return appendAccount(b, *l.collector) })
+			w.account(kFeeCol, *l.collector)
 			l.hot.collectorBlock = index + 1
 		} else {
-			entry("fee_col_block", func(b []byte) []byte { return appendNat(b, l.hot.collectorBlock-1) })
+			w.nat(kFeeColBlock, l.hot.collectorBlock-1)
 		}
 	}
 	if index > 0 {
-		entry("phash", func(b []byte) []byte { return appendBlob(b, l.hot.tip[:]) })
+		w.blob(kPhash, l.hot.tip[:])
 	}
-	entry("ts", func(b []byte) []byte { return appendNat(b, now) })
-	n--
-	b = append(appendKey(b, "tx"), l.txBuf...)
-	pairs = append(pairs, pairOf("tx", txHash))
-	b[1] = n
-	l.hot.tip = hashPairs(pairs, l.hasher.buf)
-	if _, err := l.log.Append(b); err != nil {
+	w.nat(kTs, now)
+	w.value(kTx, l.tx.b, txHash)
+	l.hot.tip = w.end()
+	if _, err := l.log.Append(w.b); err != nil {
 		panic(err)
 	}
 	l.writeHot()
-	l.block, l.pairs = b, pairs
 	return index
-}
-
-func pairOf(key string, value [32]byte) (p pair) {
-	k := known[key]
-	copy(p[:32], k[:])
-	copy(p[32:], value[:])
-	return p
 }
 
 // Certified is the root hash of the tree that certifies the tip: what the canister sets as its certified data.
@@ -638,7 +600,7 @@ func (l *Ledger) Certified() [32]byte {
 	if l.log.Len() == 0 {
 		return sha256.Sum256([]byte("\x11ic-hashtree-empty"))
 	}
-	buf := l.hasher.buf[:0]
+	buf := l.buf[:0]
 	buf = binary.AppendUvarint(append(buf, "\x10ic-hashtree-leaf"...), l.log.Len()-1)
 	index := sha256.Sum256(buf)
 	buf = append(append(buf[:0], "\x10ic-hashtree-leaf"...), l.hot.tip[:]...)
@@ -648,6 +610,5 @@ func (l *Ledger) Certified() [32]byte {
 	buf = append(append(buf[:0], "\x13ic-hashtree-labeledlast_block_index"...), index[:]...)
 	right := sha256.Sum256(buf)
 	buf = append(append(append(buf[:0], "\x10ic-hashtree-fork"...), left[:]...), right[:]...)
-	l.hasher.buf = buf
 	return sha256.Sum256(buf)
 }

@@ -32,31 +32,6 @@ const maxDepth = 16
 // ErrValue is returned for bytes that are not a stored value.
 var ErrValue = errors.New("malformed block value")
 
-func appendBlob(dst, b []byte) []byte {
-	return append(binary.AppendUvarint(append(dst, tagBlob), uint64(len(b))), b...)
-}
-func appendText(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(append(dst, tagText), uint64(len(s))), s...)
-}
-func appendNat(dst []byte, n uint64) []byte    { return binary.AppendUvarint(append(dst, tagNat), n) }
-func appendAmount(dst []byte, a Amount) []byte { return a.appendLEB(append(dst, tagNat)) }
-func appendKey(dst []byte, key string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(key))), key...)
-}
-
-func appendAccount(dst []byte, a account) []byte {
-	n := byte(1)
-	if !a.isDefault() {
-		n = 2
-	}
-	dst = append(dst, tagArray, n, tagBlob, byte(a.owner.Len()))
-	dst = a.owner.Append(dst)
-	if n == 2 {
-		dst = appendBlob(dst, a.sub[:])
-	}
-	return dst
-}
-
 // reader reads stored values.
 type reader struct {
 	b   []byte
@@ -127,24 +102,6 @@ func natOfLEB(b []byte) candid.Nat {
 	return candid.NatFromBig(n)
 }
 
-// known holds the hashes of the keys and texts that every block has.
-var known = func() map[string][32]byte {
-	m := map[string][32]byte{}
-	for _, s := range []string{"amt", "approve", "btype", "burn", "caller", "expected_allowance", "expires_at", "fee", "fee_col",
-		"fee_col_block", "from", "memo", "mint", "mthd", "op", "phash", "reason", "spender", "to", "ts", "tx", "xfer",
-		"122burn", "122mint", "152burn", "152mint"} {
-		m[s] = sha256.Sum256([]byte(s))
-	}
-	return m
-}()
-
-func hashText(b []byte) [32]byte {
-	if h, ok := known[string(b)]; ok {
-		return h
-	}
-	return sha256.Sum256(b)
-}
-
 // pair is the hash of a key and of its value.
 type pair [64]byte
 
@@ -188,7 +145,7 @@ func (h *hasher) value(r *reader, depth int) [32]byte {
 	case tagBlob:
 		return sha256.Sum256(r.bytes())
 	case tagText:
-		return hashText(r.bytes())
+		return sha256.Sum256(r.bytes())
 	case tagNat:
 		return sha256.Sum256(r.leb())
 	case tagArray:
@@ -205,7 +162,7 @@ func (h *hasher) value(r *reader, depth int) [32]byte {
 	case tagMap:
 		first := len(h.pairs)
 		for range r.count() {
-			k := hashText(r.bytes())
+			k := sha256.Sum256(r.bytes())
 			v := h.value(r, depth+1)
 			if r.err != nil {
 				return v
