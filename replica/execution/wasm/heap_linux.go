@@ -50,7 +50,8 @@ func newMappedStore(size uint64) (store, error) {
 		return nil, heapErr("memfd_create", err)
 	}
 	s := &mappedStore{fd: fd}
-	if s.shared, err = unix.Mmap(fd, 0, maxHeap, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE); err != nil {
+	s.shared, err = unix.Mmap(fd, 0, maxHeap, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
+	if err != nil {
 		unix.Close(fd)
 		return nil, heapErr("mmap", err)
 	}

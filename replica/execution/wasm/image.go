@@ -43,9 +43,12 @@ func (m *Module) newImage(pages uint64, globals []uint64) (*Image, error) {
 
 // LoadImage rebuilds an image from stored state: a heap of wasmPages × 64 KiB, the globals as Commit returned them,
 // and the pages that load hands to put, in any order. Pages that are not put are zero.
-func (m *Module) LoadImage(wasmPages uint32, globals []uint64, load func(put func(index uint32, page []byte) error) error) (*Image, error) {
+func (m *Module) LoadImage(
+	wasmPages uint32, globals []uint64, load func(put func(index uint32, page []byte) error) error,
+) (*Image, error) {
 	if wasmPages < m.res.MemoryMin || wasmPages > m.res.MemoryMax {
-		return nil, fmt.Errorf("load image: heap of %d pages, but the module's memory has %d to %d", wasmPages, m.res.MemoryMin, m.res.MemoryMax)
+		return nil, fmt.Errorf("load image: heap of %d pages, but the module's memory has %d to %d", wasmPages,
+			m.res.MemoryMin, m.res.MemoryMax)
 	}
 	if len(globals) != m.globalWords() {
 		return nil, fmt.Errorf("load image: %d globals, but the module has %d", len(globals), m.globalWords())

@@ -313,7 +313,8 @@ func (i *Instance) WasmPages() uint32 { return uint32(len(i.heap.bytes()) / Wasm
 func (i *Instance) Memory(at, size uint64) ([]byte, error) {
 	b := i.heap.bytes()
 	if at > uint64(len(b)) || size > uint64(len(b))-at {
-		return nil, &Trap{Kind: OutOfBounds, Message: fmt.Sprintf("%d bytes at %d are beyond the memory of %d bytes", size, at, len(b))}
+		return nil, &Trap{Kind: OutOfBounds,
+			Message: fmt.Sprintf("%d bytes at %d are beyond the memory of %d bytes", size, at, len(b))}
 	}
 	return b[at : at+size : at+size], nil
 }
@@ -428,8 +429,9 @@ func (i *Instance) clean() error {
 	return nil
 }
 
-// Drop gives resident pages back to the system. The instance must be clean (after Commit or Rollback); it stays usable. Call it for
-// canisters that were busy and are not expected to be soon.
+// Drop gives resident pages back to the system. The instance must be clean (after Commit or Rollback); it stays usable.
+// Call it for canisters that were busy and are not expected to be soon, and for those that read much memory: finding
+// the written pages costs about 30 ns for each resident one.
 func (i *Instance) Drop() error {
 	if !i.fresh {
 		return errors.New("drop: the instance has changes that are neither committed nor rolled back")

@@ -17,10 +17,10 @@
 // # Validation
 //
 // This package checks the format, every index that its own additions could make valid (functions, globals, locals,
-// types, labels, tables, segments), and the limits. Whether the code is well typed is checked by the engine, which validates the
-// transformed module before compiling it. That is sound because everything inserted is stack-neutral and uses only
-// indices that the original module cannot name; the fuzz target holds both directions (the result compiles exactly
-// when the original does).
+// types, labels, tables, segments), and the limits. Whether the code is well typed is checked by the engine, which
+// validates the transformed module before compiling it. That is sound because everything inserted is stack-neutral and
+// uses only indices that the original module cannot name; the fuzz target holds both directions (the result compiles
+// exactly when the original does).
 //
 // # Metering
 //
@@ -31,14 +31,17 @@
 // weights are subtracted from a 64-bit global at its start. Function entries and loop heads then compare the counter
 // with zero and call the host, which stops the message (or, later, pauses it). So a run that returns has used exactly
 // the sum of the weights of its instructions; a run that traps has paid for the rest of the segment it trapped in;
-// and a counter is overdrawn at most by one function body without loops. Bulk instructions additionally pay for each byte or element, and
-// memory.grow for each page, before they run.
+// and a counter is overdrawn at most by one function body without loops. Bulk instructions additionally pay for each
+// byte or element, and memory.grow for each page, before they run.
 //
 // # Depth of calls
 //
-// A function that calls anything costs slots of 8 bytes on a virtual stack: a constant, its parameters, results and locals, and one for
-// each instruction (an upper bound for what the compiler may spill). The virtual stack has Limits.StackSlots. The
-// limit is a property of the module and not of the compiler, so all replicas trap at the same call.
+// A function that calls anything costs slots of 8 bytes on a virtual stack: a constant, its parameters, results and
+// locals, and one for each instruction (what the compiler may spill). The virtual stack has Limits.StackSlots. The
+// limit is a property of the module and not of the compiler, so all replicas trap at the same call. The engine's own
+// ceiling of 50 MB lies behind it. Only a function whose locals are merged and spilled in very many blocks could have
+// frames so much larger than their price that the ceiling comes first; it too is a stack overflow, at a depth that
+// depends on the compiler's version and target.
 //
 // # NaN
 //

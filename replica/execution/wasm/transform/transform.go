@@ -55,7 +55,7 @@ type Limits struct {
 	Complexity       int
 	ModuleComplexity int
 	// StackSlots is the depth of the virtual stack in slots of 8 bytes (see the package documentation). The default
-	// is 4,194,304: at most 32 MiB of native stack, below the 50 MB at which the engine gives up on its own.
+	// is 4,194,304, which stands for 32 MiB, below the 50 MB at which the engine gives up on its own.
 	StackSlots int64
 }
 
