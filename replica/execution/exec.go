@@ -69,6 +69,9 @@ type exec struct {
 	accepted            bool
 	prints              [][]byte
 	fault               errorCode
+	heapBefore          uint64 // bytes
+	performed           []bool // outcomes of call_perform; with replaying, those to repeat
+	replaying           bool
 }
 
 func (e *exec) heapBytes() uint64 { return uint64(e.inst.WasmPages()) * wasmPage }
@@ -83,7 +86,7 @@ func (x *Executor) begin(e *exec, c *canister, m mode, ctx *callContext) {
 		memory: c.memory(), balance: c.Cycles, certified: c.Certified, timer: c.Timer, stable: st, planned: planned,
 		replyData: e.replyData[:0]}
 	e.freezing = x.price.idle(e.memory, c.Settings.Compute, c.Settings.Freezing)
-	e.stable.begin(&c.stable, c.StablePages, x.stableLoader(c, x.store))
+	e.stable.begin(&c.stable, c.batchStable, c.StablePages, x.stableLoader(c, x.store))
 	if ctx != nil {
 		e.callerBytes, e.deadline, e.available = ctx.Caller, ctx.Origin.Deadline, ctx.Available
 		e.canReply = ctx.Origin.Kind != originNone && !ctx.Responded
@@ -102,7 +105,7 @@ func (f closure) entry() entry {
 	return func(inst *wasm.Instance, limit uint64) (uint64, error) { return inst.RunTable(f.Index, f.Env, limit) }
 }
 
-// perform runs an entry point of c in e, which begin has prepared, and commits or drops its effects on memories, certified
+// perform runs an entry point of c in e, which begin has prepared, and keeps or drops its effects on memories, certified
 // data, timer and cycles. The canister's balance is without prepaid, of which what was not used comes back. Calls and response
 // stay in e.
 func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (spent Cycles, rej *Reject) {
@@ -115,8 +118,13 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 		}
 		code.inst = inst
 	}
+	if e.mode == modeRQ || c.careful || x.eager {
+		x.checkpoint(c)
+	}
 	inst := code.inst
 	e.inst, inst.Ctx = inst, e
+	e.heapBefore = e.heapBytes()
+	start := *e
 	used, err := run(inst, limit)
 	x.used += used + messageOverhead
 	x.result.InstructionsUsed += used
@@ -138,54 +146,37 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 		c.log(x.global.TimeNs, []byte("[TRAP]: "+rej.Message))
 		e.calls, e.response = nil, nil
 		c.Cycles = c.Cycles.Add(prepaid.Sub(charge))
-		x.rollback(code)
+		x.undo(c, code)
 		return charge, rej
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.Cycles = e.balance.Add(prepaid.Sub(charge))
 	c.Burned = c.Burned.Add(e.burned).Add(e.consumed)
 	c.Version++
 	if e.mode == modeRQ { // a query changes nothing but the cycles
 		x.rollback(code)
-	} else {
-		x.commit(e, code)
+		return charge, nil
 	}
-	c.view = c.snapshot(x)
+	c.batch = append(c.batch, replay{start: start, run: run, limit: limit, used: used, performed: e.performed})
+	e.stable.join()
+	c.StablePages, c.HeapPages = e.stable.size, e.heapBytes()/wasmPage
+	c.setCertified(x, e.certified)
+	c.Timer = e.timer
+	c.watchMemory(e.heapBefore)
 	return charge, nil
 }
 
-// commit publishes heap, stable memory and the rest; c.mu is held.
-func (x *Executor) commit(e *exec, code *code) {
-	c := e.c
-	before := c.HeapPages
-	pages, size, globals, err := code.inst.Commit()
-	if err != nil {
-		panic(fmt.Sprintf("execution: commit of %s: %v", c.id, err))
+// watchMemory makes canister_on_low_wasm_memory due when the memory that is left has fallen below the threshold.
+func (c *canister) watchMemory(before uint64) {
+	if c.Hooks&hookLowMemory == 0 || c.Settings.WasmThreshold == 0 {
+		return
 	}
-	for _, p := range pages {
-		if old := c.heapDirty[p.Index]; old != nil {
-			copy(old, p.Data)
-		} else {
-			c.heapDirty[p.Index] = append([]byte(nil), p.Data...)
-		}
+	limit := uint64(maxHeapBytes)
+	if c.Settings.WasmLimit > 0 {
+		limit = min(limit, c.Settings.WasmLimit)
 	}
-	c.HeapPages, c.Globals = uint64(size), globals
-	e.stable.commit()
-	c.StablePages = e.stable.size
-	c.setCertified(x, e.certified)
-	c.Timer = e.timer
-	if c.Hooks&hookLowMemory != 0 && c.Settings.WasmThreshold > 0 {
-		limit := uint64(maxHeapBytes)
-		if c.Settings.WasmLimit > 0 {
-			limit = min(limit, c.Settings.WasmLimit)
-		}
-		if low := func(pages uint64) bool {
-			used := min(pages*wasmPage, limit)
-			return limit-used < c.Settings.WasmThreshold
-		}; low(c.HeapPages) && !low(before) {
-			c.LowMemory = true
-		}
+	low := func(used uint64) bool { return limit-min(used, limit) < c.Settings.WasmThreshold }
+	if low(c.HeapPages*wasmPage) && !low(before) {
+		c.LowMemory = true
 	}
 }
 
@@ -209,7 +200,7 @@ func (x *Executor) checkMemory(e *exec) *Reject {
 	if limit := c.Settings.WasmLimit; limit > 0 && e.mode&(modeI|modeU) != 0 && heap > limit {
 		return reject(errWasmMemoryLimit, "Error from Canister %s: Canister exceeded its Wasm memory limit of %d bytes with %d bytes", c.id, limit, heap)
 	}
-	if old := c.HeapPages * wasmPage; heap > old {
+	if old := e.heapBefore; heap > old {
 		grown := x.price.idle(e.memory+heap-old, c.Settings.Compute, c.Settings.Freezing)
 		if e.balance.Cmp(grown) < 0 {
 			return reject(532, "Error from Canister %s: Canister cannot grow its memory by %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",

@@ -32,6 +32,7 @@ type Executor struct {
 	pendingDone []uint64
 	deleted     []principal.Principal
 	exec        exec
+	eager       bool // commit each message at once: the oracle that tests compare batches with
 
 	treeDirty map[principal.Principal]struct{}
 

@@ -171,6 +171,7 @@ func (i *installation) step(k *code, m mode, name string) *Reject {
 	}
 	e := i.e
 	e.mode, e.inst, k.inst.Ctx = m, k.inst, e
+	e.heapBefore = i.c.HeapPages * wasmPage
 	used, err := k.inst.Run(name, i.left)
 	i.x.result.Messages++
 	i.left -= min(used, i.left)

@@ -249,7 +249,7 @@ func cyclesArg(what string, n candid.Nat) (Cycles, *Reject) {
 
 func natOf(c Cycles) candid.Nat { return candid.NatFromUint128(c.Hi, c.Lo) }
 
-// find returns a canister made of wasm.
+// find returns a canister made of wasm, ready to be changed.
 func (x *Executor) find(id principal.Principal) (*canister, *Reject) {
 	c := x.canisters[id]
 	if c == nil || c.kind == managementCanister {
@@ -258,6 +258,7 @@ func (x *Executor) find(id principal.Principal) (*canister, *Reject) {
 	if c.kind == nativeCanister {
 		return nil, reject(errCanisterNotHosted, "Canister %s is part of the replica and has no management interface", id)
 	}
+	x.checkpoint(c) // what the batch saw must not change under it
 	return c, nil
 }
 

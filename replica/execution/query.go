@@ -200,7 +200,7 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 	v := &c.view
 	e = &exec{x: x, c: c, mode: m, inst: inst, self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
 		memory: v.memory, balance: v.cycles, freezing: v.frozen, certified: v.certified}
-	e.stable.begin(&c.stable, v.stablePages, x.stableLoader(c, x.cfg.Reader))
+	e.stable.begin(&c.stable, nil, v.stablePages, x.stableLoader(c, x.cfg.Reader))
 	inst.Ctx = e
 	return e, func() {
 		if err := inst.Release(); err != nil {

@@ -123,6 +123,65 @@ func TestRandomBlocks(t *testing.T) {
 	}
 }
 
+// TestBatchesEqualSingleCommits runs the same random blocks with messages committed in batches and one by one.
+func TestBatchesEqualSingleCommits(t *testing.T) {
+	undone := false
+	for seed := int64(1); seed <= 4; seed++ {
+		var dumps [2][]byte
+		for i, eager := range []bool{false, true} {
+			w := newWorld(t)
+			w.x.eager = eager
+			ids := []principal.Principal{principal.FromUint64(16), principal.FromUint64(17), principal.FromUint64(18)}
+			for _, target := range []principal.Principal{ids[1], ids[2], ids[0]} {
+				w.install(probe(target))
+			}
+			s := &script{w: w, rng: rand.New(rand.NewSource(seed))}
+			upgrade := probe(ids[0]).bytes()
+			for range 40 {
+				var block []Ingress
+				for range 3 {
+					block = append(block, s.block(ids, upgrade)...)
+				}
+				before := w.x.used
+				res := w.round(block...)
+				s.open = append(s.open, res.SystemCalls...)
+				undone = undone || !eager && before != w.x.used && res.Traps > 0 && res.Messages > res.Traps
+			}
+			dumps[i] = dump(w.store)
+		}
+		if !bytes.Equal(dumps[0], dumps[1]) {
+			writeDumps(t, dumps[0], dumps[1])
+			t.Errorf("seed %d: the stores differ", seed)
+		}
+	}
+	if !undone {
+		t.Error("no message trapped")
+	}
+}
+
+// TestBatchIsRunAgain lets a message trap behind others that changed heap, stable memory and made calls.
+func TestBatchIsRunAgain(t *testing.T) {
+	scenario(t, func(w *world) {
+		t := w.t
+		a := w.install(probe(principal.FromUint64(16)))
+		var block []Ingress
+		for _, method := range []string{"inc", "inc", "call", "spread", "trap", "inc", "trap", "clean", "inc"} {
+			block = append(block, w.message(alice, a, method, nil))
+		}
+		res := w.round(block...)
+		if res.Traps < 3 || w.last.Backlog != 0 {
+			t.Errorf("%d traps, backlog %d", res.Traps, w.last.Backlog)
+		}
+		// spread clears the counter; after it come inc twice, and inc once each by call and by clean.
+		if got := le32(w.mustQuery(a, "get", nil)); got != 4 {
+			t.Errorf("the counter is %d, want 4", got)
+		}
+		if pages := w.x.canisters[a].HeapPages; pages != 4 {
+			t.Errorf("the heap has %d pages, want 4: a trap left its growth", pages)
+		}
+	})
+}
+
 // TestQueriesBesideRounds runs queries while blocks are executed; each must see a state between two messages.
 func TestQueriesBesideRounds(t *testing.T) {
 	w := newWorld(t)

@@ -38,7 +38,9 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 
 	// Before storeMu: a query waits for that with the canister's lock in its hand.
 	for _, c := range x.order {
+		c.careful = false
 		if c.dirty {
+			x.checkpoint(c)
 			x.publish(c)
 		}
 	}

@@ -87,9 +87,11 @@ func (s *stableMemory) flush(store kv.Store, id principal.Principal) int {
 	return n
 }
 
-// stableTx is the stable memory as one message sees it: the committed one under the message's own writes.
+// stableTx is the stable memory as one message sees it: the committed one, under the writes of the messages of the same batch that ran
+// before, under its own.
 type stableTx struct {
 	base  *stableMemory
+	batch map[uint64]*page
 	load  func(i uint64) *page
 	pages map[uint64]*page // written by this message
 	size  uint64           // in 64 KiB pages
@@ -99,12 +101,12 @@ type stableTx struct {
 	lastP *page
 }
 
-func (t *stableTx) begin(base *stableMemory, size uint64, load func(uint64) *page) {
+func (t *stableTx) begin(base *stableMemory, batch map[uint64]*page, size uint64, load func(uint64) *page) {
 	clear(t.pages)
 	if t.pages == nil {
 		t.pages = map[uint64]*page{}
 	}
-	t.base, t.size, t.load, t.wiped, t.last, t.lastP = base, size, load, false, ^uint64(0), nil
+	t.base, t.batch, t.size, t.load, t.wiped, t.last, t.lastP = base, batch, size, load, false, ^uint64(0), nil
 }
 
 func (t *stableTx) bytes() uint64 { return t.size * wasmPage }
@@ -114,6 +116,9 @@ func (t *stableTx) page(i uint64) *page {
 		return t.lastP
 	}
 	p, ok := t.pages[i]
+	if !ok {
+		p, ok = t.batch[i]
+	}
 	if !ok && !t.wiped {
 		p = t.base.get(i, t.load)
 	}
@@ -154,7 +159,16 @@ func (t *stableTx) write(offset uint64, src []byte) {
 	}
 }
 
-// commit publishes the writes into the base. The pages belong to the base afterwards.
+// join adds the writes to the batch, which owns the pages afterwards.
+func (t *stableTx) join() {
+	for i, p := range t.pages {
+		t.batch[i] = p
+	}
+	clear(t.pages)
+	t.last = ^uint64(0)
+}
+
+// commit publishes the writes into the base, which owns the pages afterwards. The batch is empty.
 func (t *stableTx) commit() {
 	if t.wiped {
 		t.base.wipe()

@@ -281,6 +281,10 @@ type canister struct {
 
 	stable stableMemory
 
+	batch       []replay         // see batch.go
+	batchStable map[uint64]*page // what the batch wrote
+	careful     bool             // a message of this round has trapped: batches of one from here on
+
 	// mu lets queries read heap, stable memory and view at one moment: Round holds it while it commits.
 	mu   sync.RWMutex
 	view view
@@ -326,7 +330,7 @@ type code struct {
 
 func newCanister(id principal.Principal, k kind) *canister {
 	return &canister{id: id, kind: k, record: record{Status: running}, contexts: map[uint64]*callContext{}, callbacks: map[uint64]*callback{},
-		inFlight: map[principal.Principal]int{}, heapDirty: map[uint32][]byte{}, newChunks: map[string][]byte{}, stable: newStable()}
+		inFlight: map[principal.Principal]int{}, heapDirty: map[uint32][]byte{}, newChunks: map[string][]byte{}, stable: newStable(), batchStable: map[uint64]*page{}}
 }
 
 func (c *canister) hasCode() bool { return len(c.ModuleHash) != 0 }

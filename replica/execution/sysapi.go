@@ -453,7 +453,13 @@ func sysCallPerform(e *exec, _ []uint64) uint64 {
 	sending := e.x.price.call(uint64(len(call.method) + len(call.arg)))
 	call.prepaid = e.x.callbackCost()
 	cost := sending.Add(call.prepaid)
-	if e.liquid().Cmp(cost) < 0 || e.c.inFlight[call.callee]+e.planned[call.callee] >= maxQueue {
+	fits := e.liquid().Cmp(cost) >= 0 && e.c.inFlight[call.callee]+e.planned[call.callee] < maxQueue
+	if e.replaying {
+		fits, e.performed = e.performed[0], e.performed[1:]
+	} else {
+		e.performed = append(e.performed, fits)
+	}
+	if !fits {
 		e.drop()
 		return SysTransient
 	}
@@ -543,6 +549,9 @@ func (e *exec) stableRead(dst, offset, size uint64) {
 func (e *exec) print(text []byte) {
 	if len(e.prints) < 64 {
 		e.prints = append(e.prints, text)
+	}
+	if e.replaying {
+		return
 	}
 	e.x.cfg.Log.Debug("canister prints", "canister", e.c.id.String(), "text", string(text))
 }
