@@ -22,8 +22,8 @@ import (
 	"fusion/replica/payload"
 )
 
-// Transport moves messages between the nodes. Send must not block for long and may lose messages; what arrives at the other end,
-// with the sender authenticated, is given to Driver.Deliver.
+// Transport moves messages between the nodes. Send may lose messages; it is called with locks held, so it must neither block nor
+// call Deliver of any driver itself. What arrives at the other end, with the sender authenticated, is given to Driver.Deliver.
 type Transport interface {
 	Send(to int, msg []byte)
 	Self() int
@@ -63,6 +63,8 @@ type DriverConfig struct {
 	Transport Transport
 	// Cores is how many steps of ceremonies compute at once. The default is the number of CPUs.
 	Cores int
+	// Slots, when set, is what Cores would make: drivers of one process that share it share the budget.
+	Slots chan struct{}
 	// Tick is how often sessions look for lost messages. The default is 250 ms.
 	Tick time.Duration
 	// Rand is the source of entropy. The default is crypto/rand.
@@ -135,7 +137,10 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Driver{cfg: cfg, m: cfg.Machine, self: cfg.Transport.Self(), cores: make(chan struct{}, cfg.Cores), running: map[session.ID]*ceremony{},
+	if cfg.Slots == nil {
+		cfg.Slots = make(chan struct{}, cfg.Cores)
+	}
+	d := &Driver{cfg: cfg, m: cfg.Machine, self: cfg.Transport.Self(), cores: cfg.Slots, running: map[session.ID]*ceremony{},
 		making: map[string]bool{}, tidied: map[string]bool{}}
 	n := len(d.m.cfg.Nodes)
 	if d.self < 0 || d.self >= n || !bytes.Equal(cfg.NodeKey.Public().(ed25519.PublicKey), d.m.cfg.Nodes[d.self]) {
