@@ -400,3 +400,13 @@ func TestHedgedRandomness(t *testing.T) {
 		}
 	}
 }
+
+func TestSignRaw(t *testing.T) {
+	shares := golden(t)
+	if _, err := SignRaw(shares[:3], sha256.Sum256([]byte("raw"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := SignRaw(shares[:2], [32]byte{}); err == nil {
+		t.Error("signed with two shares")
+	}
+}

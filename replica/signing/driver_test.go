@@ -21,9 +21,12 @@ import (
 	secp "github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"fusion/chainkey"
 	"fusion/chainkey/derive"
+	"fusion/chainkey/gg18"
 	"fusion/chainkey/keystore"
 	"fusion/internal/kv"
 	"fusion/replica/payload"
@@ -104,7 +107,7 @@ func (r *quickRun) Deliver(round int, _ []chainkey.Input) (chainkey.Output, erro
 // testNet is a subnet of drivers, a machine and a maker of blocks. Blocks follow each other when something is ready, or after a
 // moment, so that heights pass also when nothing happens.
 type testNet struct {
-	t       *testing.T
+	t       testing.TB
 	m       *Machine
 	keys    []ed25519.PrivateKey
 	dirs    []string
@@ -154,7 +157,7 @@ func (l link) Send(to int, msg []byte) {
 	}
 }
 
-func newTestNet(t *testing.T, n int, scheme chainkey.Scheme, change func(*Config)) *testNet {
+func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config)) *testNet {
 	t.Helper()
 	cfg, keys := testConfig(n)
 	cfg.Keys = []string{"k1"}
@@ -292,7 +295,7 @@ func (net *testNet) block() {
 // until makes blocks until something is true.
 func (net *testNet) until(what string, done func() bool) {
 	net.t.Helper()
-	timeout := time.After(2 * time.Minute)
+	timeout := time.After(5 * time.Minute)
 	for !done() {
 		net.block()
 		select {
@@ -544,7 +547,7 @@ func TestDriverSurvivesRubbish(t *testing.T) {
 }
 
 // golden prepares a network whose key is that of the golden shares of package gg18, as if their generation had just ended.
-func golden(t *testing.T, change func(*Config)) *testNet {
+func golden(t testing.TB, change func(*Config)) *testNet {
 	t.Helper()
 	net := newTestNet(t, 4, nil, change)
 	var public []byte
@@ -675,4 +678,57 @@ func TestRealKeyGeneration(t *testing.T) {
 			t.Error(e)
 		}
 	}
+}
+
+// BenchmarkSignature compares signatures by 3 of 4 members through machine, driver, sessions and filter with the bare
+// library, in one run. Both have the whole machine and two signatures at a time.
+func BenchmarkSignature(b *testing.B) {
+	cpu := func() float64 {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	measure := func(b *testing.B, run func(count int)) {
+		start, began := cpu(), time.Now()
+		run(b.N)
+		b.ReportMetric((cpu()-start)/float64(b.N), "cpu-s/op")
+		b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "signatures/s")
+	}
+	b.Run("raw", func(b *testing.B) {
+		var shares []*gg18.Share
+		for node := range 3 {
+			encoded, err := os.ReadFile(filepath.Join("../../chainkey/gg18/testdata", fmt.Sprintf("share-%d.bin", node)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, err := gg18.DecodeShare(encoded)
+			if err != nil {
+				b.Fatal(err)
+			}
+			shares = append(shares, s)
+		}
+		measure(b, func(count int) {
+			var g errgroup.Group
+			g.SetLimit(2)
+			for i := range count {
+				g.Go(func() error {
+					_, err := gg18.SignRaw(shares, sha256.Sum256([]byte{byte(i)}))
+					return err
+				})
+			}
+			if err := g.Wait(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+	b.Run("fusion", func(b *testing.B) {
+		net := golden(b, func(c *Config) { c.SigningDeadline, c.QueueLimit = 1<<20, 1<<20 })
+		b.ResetTimer()
+		measure(b, func(count int) {
+			net.ask(count)
+			net.answered()
+		})
+	})
 }
