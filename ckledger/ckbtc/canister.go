@@ -241,7 +241,7 @@ func (m *minter) estimateWithdrawalFee(_ *cdk.Msg, a FeeArgs) WithdrawalFee {
 
 func (m *minter) getMinterInfo(*cdk.Msg, cdk.None) MinterInfo {
 	c := m.state.Config
-	least := c.MinDeposit()
+	least := c.MinDeposit(m.knownFeeRate())
 	return MinterInfo{MinConfirmations: c.Confirmations, RetrieveBtcMinAmount: m.state.RetrieveMin(m.knownFeeRate()), KytFee: c.CheckFee, DepositBtcMinAmount: &least}
 }
 

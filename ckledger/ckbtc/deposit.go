@@ -144,7 +144,7 @@ func (u *update) next() {
 		u.mint(x, report)
 		return
 	}
-	if x.Value < m.state.Config.MinDeposit() {
+	if x.Value < m.state.Config.MinDeposit(m.knownFeeRate()) {
 		m.emit(core.Event{SuspendedUtxo: &core.Suspension{Utxo: x, Account: u.acct, Reason: core.ValueTooSmall}})
 		report(UtxoStatus{ValueTooSmall: &public})
 		return

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"fusion/btc"
+	"fusion/cdk"
 	"fusion/cdk/native"
 	"fusion/ckledger/ckbtc/core"
+	"fusion/ckledger/icrc"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
@@ -38,12 +40,20 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		seeds = 3
 	}
+	var deposits, paid int
 	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, uint64(seed)) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			d, p := simulate(t, uint64(seed))
+			deposits, paid = deposits+d, paid+p
+		})
+	}
+	t.Logf("%d deposits minted, %d withdrawals paid", deposits, paid)
+	if deposits < 2*seeds || paid < seeds {
+		t.Error("the simulation does too little to mean anything")
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
+func simulate(t *testing.T, seed uint64) (deposits, paid int) {
 	u := newUniverse(t, seed, nil)
 	const users = 3
 	addresses := make([]string, users)
@@ -93,11 +103,11 @@ func simulate(t *testing.T, seed uint64) {
 		u.check()
 	}
 	u.settle(100)
-	u.audit(wanted)
+	return u.audit(wanted)
 }
 
 // audit checks the end: nothing is open, and ledger, log and chain agree.
-func (u *universe) audit(wanted map[string]uint64) {
+func (u *universe) audit(wanted map[string]uint64) (deposits, paid int) {
 	t := u.t
 	if n := u.m.state.Open(); n != 0 {
 		t.Errorf("%d withdrawals are still open: %+v", n, u.m.state.Tasks())
@@ -130,11 +140,12 @@ func (u *universe) audit(wanted map[string]uint64) {
 			if *m.Convert.Address != r.Address.String() {
 				t.Errorf("burn in block %d is for %s, the withdrawal for %v", i, *m.Convert.Address, r.Address)
 			}
-			paid, times := u.chain.paid(r.Address)
+			sum, times := u.chain.paid(r.Address)
 			switch r.State {
 			case core.RequestConfirmed:
-				if times != 1 || paid > r.Amount || paid+50_000 < r.Amount {
-					t.Errorf("withdrawal %d of %d is paid %d times, %d in all", i, r.Amount, times, paid)
+				paid++
+				if times != 1 || sum > r.Amount || sum+50_000 < r.Amount {
+					t.Errorf("withdrawal %d of %d is paid %d times, %d in all", i, r.Amount, times, sum)
 				}
 			case core.RequestRefunded:
 				if times != 0 {
@@ -158,6 +169,7 @@ func (u *universe) audit(wanted map[string]uint64) {
 		t.Errorf("the log says minted %d burned %d refunded %d; the ledger %d, %d, %d", m, b, r, minted, burned, refunded)
 	}
 	u.crash() // once more: the log alone gives the same
+	return len(mints), paid
 }
 
 // The simulation must do what it is meant to: with the same driver and no faults, everything is minted and paid.
@@ -241,6 +253,80 @@ func (u *universe) deposit(who principal.Principal, value uint64) {
 	must(u.t, err)
 	if res.Ok == nil {
 		u.t.Fatalf("%+v", res.Err)
+	}
+}
+
+// The same with the real ledger in place of the simulated one, both ways of burning.
+func TestWithRealLedger(t *testing.T) {
+	u := newUniverse(t, 9, func(a *InitArgs) { a.LedgerID = principal.FromUint64(18) })
+	realLedger := principal.FromUint64(18)
+	fee := candid.NatFromUint64(10)
+	memo := uint16(80)
+	must(t, u.w.Install(realLedger, icrc.Canister, icrc.LedgerArg{Init: &icrc.InitArgs{MintingAccount: icrc.Account{Owner: minterID}, TransferFee: fee,
+		TokenSymbol: "ckBTC", TokenName: "ckBTC", MaxMemoLength: &memo, FeatureFlags: &icrc.FeatureFlags{ICRC2: true}, ArchiveOptions: icrc.ArchiveOptions{
+			NumBlocksToArchive: 1000, TriggerThreshold: 2000, ControllerID: minterID}}}))
+	alice := user(0)
+	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
+	must(t, err)
+	u.chain.fund(addr, 1_000_000)
+	for range 3 {
+		u.chain.mine()
+	}
+	res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+	must(t, err)
+	if res.Ok == nil || (*res.Ok)[0].Minted == nil {
+		t.Fatalf("%+v", res)
+	}
+	balance := func(a icrc.Account) uint64 {
+		b, err := native.Query[candid.Nat](u.w, alice, realLedger, "icrc1_balance_of", a)
+		must(t, err)
+		n, _ := b.Uint64()
+		return n
+	}
+	if got := balance(icrc.Account{Owner: alice}); got != 1_000_000 {
+		t.Fatalf("balance %d", got)
+	}
+	first, second := destination(2), destination(4)
+	if e := retrieve(u, alice, first.String(), 200_000); e == nil || e.InsufficientAllowance == nil {
+		t.Fatalf("without approval: %+v", e)
+	}
+	ok, err := native.Update[icrc.ApproveResult](u.w, alice, realLedger, "icrc2_approve", icrc.ApproveArgs{Spender: icrc.Account{Owner: minterID}, Amount: candid.NatFromUint64(300_000)})
+	must(t, err)
+	if ok.Ok == nil {
+		t.Fatalf("%+v", ok.Err)
+	}
+	if e := retrieve(u, alice, first.String(), 200_000); e != nil {
+		t.Fatalf("%+v", e)
+	}
+	where, err := native.Update[Account](u.w, alice, minterID, "get_withdrawal_account", cdk.None{})
+	must(t, err)
+	withdrawal := icrc.Account{Owner: where.Owner, Subaccount: where.Subaccount}
+	moved, err := native.Update[icrc.TransferResult](u.w, alice, realLedger, "icrc1_transfer", icrc.TransferArg{To: withdrawal, Amount: candid.NatFromUint64(100_000)})
+	must(t, err)
+	if moved.Ok == nil {
+		t.Fatalf("%+v", moved.Err)
+	}
+	r, err := native.Update[RetrieveBtcResult](u.w, alice, minterID, "retrieve_btc", RetrieveBtcArgs{Address: second.String(), Amount: 100_001})
+	must(t, err)
+	if r.Err == nil || r.Err.InsufficientFunds == nil || r.Err.InsufficientFunds.Balance != 100_000 {
+		t.Fatalf("%+v", r)
+	}
+	r, err = native.Update[RetrieveBtcResult](u.w, alice, minterID, "retrieve_btc", RetrieveBtcArgs{Address: second.String(), Amount: 100_000})
+	must(t, err)
+	if r.Ok == nil {
+		t.Fatalf("%+v", r.Err)
+	}
+	u.settle(12)
+	if a, b := balance(icrc.Account{Owner: alice}), balance(withdrawal); a != 1_000_000-200_000-100_000-2*10 || b != 0 {
+		t.Errorf("balances %d and %d", a, b)
+	}
+	for _, dst := range []btc.Address{first, second} {
+		if sum, times := u.chain.paid(dst); times != 1 || sum == 0 {
+			t.Errorf("%v is paid %d in %d outputs", dst, sum, times)
+		}
+	}
+	if n := u.m.state.Open(); n != 0 {
+		t.Errorf("%d withdrawals are open", n)
 	}
 }
 

@@ -205,6 +205,8 @@ func (c Config) Check() error {
 	return nil
 }
 
-// MinDeposit is the smallest value that is minted: what remains after the check fee must be positive, and the output must be worth at least
-// three times what spending it costs at the floor rate.
-func (c Config) MinDeposit() uint64 { return max(c.DepositMin, c.CheckFee+1, 3*inputVSize) }
+// MinDeposit is the smallest value that is minted at a fee rate (millisatoshi per vbyte): what remains after the check fee must be positive, and the
+// output must be worth at least three times what spending it costs.
+func (c Config) MinDeposit(feeRate uint64) uint64 {
+	return max(c.DepositMin, c.CheckFee+1, 3*uint64(btc.MillisatPerVByte(feeRate).Fee(inputVSize)))
+}
