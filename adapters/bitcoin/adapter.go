@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"fusion/adapters/bitcoin/p2p"
 	"fusion/btc"
 	"fusion/btc/chain"
 	"fusion/btc/utxo"
@@ -459,7 +460,7 @@ func (a *Adapter) plan(now time.Time) {
 			f.p.conn.Close()
 		}
 	}
-	ask := map[*peer][]inventory{}
+	ask := map[*peer][]p2p.Inventory{}
 	load := map[*peer]int{}
 	for _, f := range a.flights {
 		load[f.p]++
@@ -487,11 +488,11 @@ func (a *Adapter) plan(now time.Time) {
 		}
 		load[who]++
 		a.flights[l.hash] = &flight{who, now}
-		ask[who] = append(ask[who], inventory{invWitnessBlock, l.hash})
+		ask[who] = append(ask[who], p2p.Inventory{Kind: p2p.WitnessBlock, Hash: l.hash})
 	}
 	for _, p := range order {
 		if len(ask[p]) > 0 {
-			p.send("getdata", encodeInventory(ask[p]))
+			p.send("getdata", p2p.EncodeInventory(ask[p]))
 		}
 	}
 }
@@ -517,7 +518,7 @@ func (a *Adapter) Announce(txs []utxo.Outgoing) {
 
 // announceDue tells peers about transactions whose time has come. The lock is held.
 func (a *Adapter) announceDue(now time.Time) {
-	var due []inventory
+	var due []p2p.Inventory
 	for id, o := range a.out {
 		if o.block != nil {
 			if n := a.tree.Get(*o.block); n != nil && a.tree.Best().Ancestor(n.Height) != n {
@@ -532,7 +533,7 @@ func (a *Adapter) announceDue(now time.Time) {
 			continue // welcome will tell them
 		}
 		o.next = now.Add(o.wait)
-		due = append(due, inventory{invTx, id})
+		due = append(due, p2p.Inventory{Kind: p2p.Tx, Hash: id})
 		for p := range a.peers {
 			o.told[p] = true
 		}
@@ -540,10 +541,10 @@ func (a *Adapter) announceDue(now time.Time) {
 	if len(due) == 0 {
 		return
 	}
-	slices.SortFunc(due, func(x, y inventory) int { return slices.Compare(x.hash[:], y.hash[:]) })
+	slices.SortFunc(due, func(x, y p2p.Inventory) int { return slices.Compare(x.Hash[:], y.Hash[:]) })
 	for p := range a.peers {
 		for chunk := range slices.Chunk(due, 1000) {
-			p.send("inv", encodeInventory(chunk))
+			p.send("inv", p2p.EncodeInventory(chunk))
 		}
 	}
 }
@@ -559,7 +560,7 @@ func (a *Adapter) watchPeers(now time.Time) {
 		if now.Sub(p.pinged) > pingEvery {
 			p.pinged = now
 			p.send("ping", p.nonce())
-			p.send("getheaders", encodeGetHeaders(a.locator())) // in case an announcement was lost
+			p.send("getheaders", p2p.EncodeGetHeaders(a.locator())) // in case an announcement was lost
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fusion/adapters/bitcoin/node"
+	"fusion/adapters/bitcoin/p2p"
 	"fusion/btc"
 	"fusion/btc/chain"
 	"fusion/btc/utxo"
@@ -305,7 +306,7 @@ func copyChain(t *testing.T, from, to *node.Node) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write(encodeMessage(btc.Regtest.Magic(), "block", raw)); err != nil {
+		if _, err := conn.Write(p2p.Encode(btc.Regtest.Magic(), "block", raw)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -392,10 +393,10 @@ func versions(conn net.Conn, services uint64, height uint32) bool {
 	le(uint64(height), 4)
 	payload = append(payload, 1)
 	magic := btc.Regtest.Magic()
-	conn.Write(encodeMessage(magic, "version", payload))
-	conn.Write(encodeMessage(magic, "verack", nil))
+	conn.Write(p2p.Encode(magic, "version", payload))
+	conn.Write(p2p.Encode(magic, "verack", nil))
 	for {
-		command, _, err := readMessage(conn, magic)
+		command, _, err := p2p.Read(conn, magic)
 		if err != nil {
 			return false
 		}
@@ -408,7 +409,7 @@ func versions(conn net.Conn, services uint64, height uint32) bool {
 // readUntil waits for a command and returns its payload.
 func readUntil(conn net.Conn, command string) []byte {
 	for {
-		c, payload, err := readMessage(conn, btc.Regtest.Magic())
+		c, payload, err := p2p.Read(conn, btc.Regtest.Magic())
 		if err != nil {
 			return nil
 		}
@@ -442,23 +443,23 @@ func TestMisbehavingPeers(t *testing.T) {
 	}()
 	magic := btc.Regtest.Magic()
 	for name, greet := range map[string]func(conn net.Conn){
-		"another network": func(c net.Conn) { c.Write(encodeMessage(btc.Mainnet.Magic(), "verack", nil)) },
-		"no version":      func(c net.Conn) { c.Write(encodeMessage(magic, "verack", nil)) },
+		"another network": func(c net.Conn) { c.Write(p2p.Encode(btc.Mainnet.Magic(), "verack", nil)) },
+		"no version":      func(c net.Conn) { c.Write(p2p.Encode(magic, "verack", nil)) },
 		"no witnesses":    func(c net.Conn) { versions(c, 1, 12) },
 		"wrong checksum": func(c net.Conn) {
-			b := encodeMessage(magic, "headers", []byte{0})
+			b := p2p.Encode(magic, "headers", []byte{0})
 			b[20] ^= 1
 			versions(c, 9, 12)
 			c.Write(b)
 		},
 		"huge message": func(c net.Conn) {
-			b := encodeMessage(magic, "block", nil)
+			b := p2p.Encode(magic, "block", nil)
 			b[19] = 0x7f
 			versions(c, 9, 12)
 			c.Write(b)
 		},
 		"huge unknown message": func(c net.Conn) {
-			b := encodeMessage(magic, "xyzzy", nil)
+			b := p2p.Encode(magic, "xyzzy", nil)
 			b[19] = 0x7f
 			versions(c, 9, 12)
 			c.Write(b)
@@ -467,35 +468,35 @@ func TestMisbehavingPeers(t *testing.T) {
 			versions(c, 9, 12)
 			h := headersOf[0]
 			h.Bits = 0x1d00ffff
-			c.Write(encodeMessage(magic, "headers", encodeHeaders([]btc.Header{h})))
+			c.Write(p2p.Encode(magic, "headers", p2p.EncodeHeaders([]btc.Header{h})))
 		},
-		"headers that are none": func(c net.Conn) { versions(c, 9, 12); c.Write(encodeMessage(magic, "headers", []byte{1, 2, 3})) },
+		"headers that are none": func(c net.Conn) { versions(c, 9, 12); c.Write(p2p.Encode(magic, "headers", []byte{1, 2, 3})) },
 		"headers with a gap": func(c net.Conn) {
 			versions(c, 9, 12)
-			c.Write(encodeMessage(magic, "headers", encodeHeaders([]btc.Header{headersOf[0], headersOf[2]})))
+			c.Write(p2p.Encode(magic, "headers", p2p.EncodeHeaders([]btc.Header{headersOf[0], headersOf[2]})))
 		},
 		"another block's body": func(c net.Conn) {
 			versions(c, 9, 12)
-			c.Write(encodeMessage(magic, "headers", encodeHeaders(headersOf)))
-			items, err := parseInventory(readUntil(c, "getdata"))
+			c.Write(p2p.Encode(magic, "headers", p2p.EncodeHeaders(headersOf)))
+			items, err := p2p.ParseInventory(readUntil(c, "getdata"))
 			if err != nil {
 				return
 			}
-			raw, err := n.Block(items[0].hash)
+			raw, err := n.Block(items[0].Hash)
 			if err != nil {
 				return
 			}
 			raw[len(raw)-5] ^= 1 // in the coinbase
-			c.Write(encodeMessage(magic, "block", raw))
+			c.Write(p2p.Encode(magic, "block", raw))
 		},
 		"never delivers": func(c net.Conn) {
 			versions(c, 9, 12)
-			c.Write(encodeMessage(magic, "headers", encodeHeaders(headersOf)))
+			c.Write(p2p.Encode(magic, "headers", p2p.EncodeHeaders(headersOf)))
 		},
 		"has nothing": func(c net.Conn) {
 			versions(c, 9, 12)
-			c.Write(encodeMessage(magic, "headers", encodeHeaders(headersOf)))
-			c.Write(encodeMessage(magic, "notfound", readUntil(c, "getdata")))
+			c.Write(p2p.Encode(magic, "headers", p2p.EncodeHeaders(headersOf)))
+			c.Write(p2p.Encode(magic, "notfound", readUntil(c, "getdata")))
 		},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
@@ -591,31 +592,4 @@ func TestBookSpreadsConnections(t *testing.T) {
 	if len(b.addrs) != maxAddresses {
 		t.Errorf("%d addresses", len(b.addrs))
 	}
-}
-
-func FuzzReadMessage(f *testing.F) {
-	magic := btc.Regtest.Magic()
-	f.Add(encodeMessage(magic, "headers", encodeHeaders([]btc.Header{{Version: 1}})))
-	f.Add(encodeMessage(magic, "inv", encodeInventory([]inventory{{invTx, btc.Hash{1}}})))
-	f.Add(encodeMessage(magic, "getheaders", encodeGetHeaders([]btc.Hash{{1}, {2}})))
-	f.Add(encodeMessage(magic, "block", make([]byte, 81)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r := bytes.NewReader(b)
-		for {
-			command, payload, err := readMessage(r, magic)
-			if err != nil {
-				return
-			}
-			if limit, ok := maxPayload[command]; ok && uint32(len(payload)) > limit {
-				t.Fatalf("%q of %d bytes", command, len(payload))
-			}
-			if hs, err := parseHeaders(payload); err == nil && len(payload) < 0xfd*81 && !bytes.Equal(encodeHeaders(hs), payload) && payload[0] != 0xfd {
-				t.Fatal("headers change when read back")
-			}
-			if inv, err := parseInventory(payload); err == nil && payload[0] != 0xfd && !bytes.Equal(encodeInventory(inv), payload) {
-				t.Fatal("inventory changes when read back")
-			}
-			_, _ = parseGetHeaders(payload)
-		}
-	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/btcsuite/btcd/wire"
 
+	"fusion/adapters/bitcoin/p2p"
 	"fusion/btc"
 	"fusion/btc/chain"
 )
@@ -87,34 +88,30 @@ func (a *Adapter) handshake(conn net.Conn, e *entry) (*peer, error) {
 	if _, err := rand.Read(nonce[:]); err != nil {
 		return nil, err
 	}
-	none := wire.NewNetAddressIPPort(net.IPv4zero, 0, 0)
-	v := wire.NewMsgVersion(none, none, binary.LittleEndian.Uint64(nonce[:]), 0)
-	v.UserAgent, v.ProtocolVersion = userAgent, protocolVersion
-	v.Services = wire.SFNodeNetwork | wire.SFNodeWitness
 	a.mu.Lock()
-	v.LastBlock = int32(a.tree.Best().Height)
+	height := a.tree.Best().Height
 	a.mu.Unlock()
-	payload, err := encodeWire(v)
+	payload, err := p2p.Version(userAgent, binary.LittleEndian.Uint64(nonce[:]), height)
 	if err != nil {
 		return nil, err
 	}
 	magic := a.cfg.Network.Magic()
-	if _, err := conn.Write(encodeMessage(magic, wire.CmdVersion, payload)); err != nil {
+	if _, err := conn.Write(p2p.Encode(magic, wire.CmdVersion, payload)); err != nil {
 		return nil, err
 	}
 	p := &peer{a: a, conn: conn, entry: e, out: make(chan []byte, sendQueue), done: make(chan struct{}), heard: now, pinged: now, lacks: map[btc.Hash]bool{}}
 	for got := false; ; {
-		command, payload, err := readMessage(conn, magic)
+		command, payload, err := p2p.Read(conn, magic)
 		if err != nil {
 			return nil, err
 		}
 		switch {
 		case command == wire.CmdVersion && !got:
-			theirs, err := parseWire(&wire.MsgVersion{}, payload)
+			theirs, err := p2p.DecodeWire(&wire.MsgVersion{}, payload)
 			if err != nil {
 				return nil, err
 			}
-			if theirs.ProtocolVersion < minVersion {
+			if theirs.ProtocolVersion < p2p.MinVersion {
 				return nil, fmt.Errorf("%w: %d", errOldVersion, theirs.ProtocolVersion)
 			}
 			if need := wire.SFNodeNetwork | wire.SFNodeWitness; theirs.Services&need != need {
@@ -123,7 +120,7 @@ func (a *Adapter) handshake(conn net.Conn, e *entry) (*peer, error) {
 			got = true
 			p.best = uint32(max(theirs.LastBlock, 0))
 			p.agent = printable(theirs.UserAgent)
-			if _, err := conn.Write(encodeMessage(magic, wire.CmdVerAck, nil)); err != nil {
+			if _, err := conn.Write(p2p.Encode(magic, wire.CmdVerAck, nil)); err != nil {
 				return nil, err
 			}
 		case !got:
@@ -148,26 +145,26 @@ func printable(s string) string {
 // welcome opens the conversation. The lock is held.
 func (a *Adapter) welcome(p *peer) {
 	p.send(wire.CmdSendHeaders, nil)
-	p.send(wire.CmdGetHeaders, encodeGetHeaders(a.locator()))
+	p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(a.locator()))
 	if !a.cfg.Network.Development() {
 		p.send(wire.CmdGetAddr, nil)
 	}
-	var txs []inventory
+	var txs []p2p.Inventory
 	for id, o := range a.out {
 		if o.block == nil {
 			o.told[p] = true
-			txs = append(txs, inventory{invTx, id})
+			txs = append(txs, p2p.Inventory{Kind: p2p.Tx, Hash: id})
 		}
 	}
 	if len(txs) > 0 {
-		p.send(wire.CmdInv, encodeInventory(txs))
+		p.send(wire.CmdInv, p2p.EncodeInventory(txs))
 	}
 }
 
 // send queues a message; a peer that does not read is disconnected.
 func (p *peer) send(command string, payload []byte) {
 	select {
-	case p.out <- encodeMessage(p.a.cfg.Network.Magic(), command, payload):
+	case p.out <- p2p.Encode(p.a.cfg.Network.Magic(), command, payload):
 	default:
 		p.conn.Close()
 	}
@@ -194,12 +191,12 @@ func (p *peer) write() {
 // read handles messages until the connection ends.
 func (p *peer) read() error {
 	for {
-		command, payload, err := readMessage(p.conn, p.a.cfg.Network.Magic())
+		command, payload, err := p2p.Read(p.conn, p.a.cfg.Network.Magic())
 		if err == nil {
 			err = p.handle(command, payload)
 		}
 		if err != nil {
-			if errors.Is(err, errMagic) || errors.Is(err, errChecksum) || errors.Is(err, errTooLong) || errors.Is(err, errMalformed) || errors.Is(err, errMisbehaved) {
+			if errors.Is(err, p2p.ErrMagic) || errors.Is(err, p2p.ErrChecksum) || errors.Is(err, p2p.ErrTooLong) || errors.Is(err, p2p.ErrMalformed) || errors.Is(err, errMisbehaved) {
 				p.a.mu.Lock()
 				p.banned = true
 				p.a.mu.Unlock()
@@ -238,35 +235,35 @@ func (p *peer) handle(command string, payload []byte) error {
 			p.send(wire.CmdPong, payload)
 		}
 	case wire.CmdHeaders:
-		headers, err := parseHeaders(payload)
+		headers, err := p2p.ParseHeaders(payload)
 		if err != nil {
 			return err
 		}
 		return p.onHeaders(headers, now)
 	case wire.CmdInv:
-		items, err := parseInventory(payload)
+		items, err := p2p.ParseInventory(payload)
 		if err != nil {
 			return err
 		}
 		p.onInv(items)
 	case wire.CmdGetData:
-		items, err := parseInventory(payload)
+		items, err := p2p.ParseInventory(payload)
 		if err != nil {
 			return err
 		}
 		p.onGetData(items)
 	case wire.CmdNotFound:
-		items, err := parseInventory(payload)
+		items, err := p2p.ParseInventory(payload)
 		if err != nil {
 			return err
 		}
 		for _, it := range items {
-			if f := a.flights[it.hash]; f != nil && f.p == p {
-				delete(a.flights, it.hash)
+			if f := a.flights[it.Hash]; f != nil && f.p == p {
+				delete(a.flights, it.Hash)
 				if len(p.lacks) >= maxLacks {
 					clear(p.lacks)
 				}
-				p.lacks[it.hash] = true
+				p.lacks[it.Hash] = true
 			}
 		}
 		a.kick()
@@ -274,18 +271,18 @@ func (p *peer) handle(command string, payload []byte) error {
 		if !p.limit.allow(now, 1, 20) {
 			return p.strike(5, "too many getheaders")
 		}
-		locator, err := parseGetHeaders(payload)
+		locator, err := p2p.ParseGetHeaders(payload)
 		if err != nil {
 			return err
 		}
-		p.send(wire.CmdHeaders, encodeHeaders(a.headersAfter(locator)))
+		p.send(wire.CmdHeaders, p2p.EncodeHeaders(a.headersAfter(locator)))
 	case wire.CmdReject:
 		p.onReject(payload)
 	case wire.CmdAddr:
 		if a.cfg.Network.Development() {
 			return nil
 		}
-		m, err := parseWire(&wire.MsgAddr{}, payload)
+		m, err := p2p.DecodeWire(&wire.MsgAddr{}, payload)
 		if err != nil {
 			return err
 		}
@@ -310,7 +307,7 @@ func (p *peer) onHeaders(headers []btc.Header, now time.Time) error {
 		if p.orphans++; p.orphans > maxOrphans {
 			return p.strike(20, "headers that do not connect")
 		}
-		p.send(wire.CmdGetHeaders, encodeGetHeaders(a.locator()))
+		p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(a.locator()))
 		return nil
 	}
 	p.orphans = 0
@@ -336,7 +333,7 @@ func (p *peer) onHeaders(headers []btc.Header, now time.Time) error {
 		p.best = max(p.best, last.Height)
 		clear(p.lacks)
 		if len(headers) == wire.MaxBlockHeadersPerMsg {
-			p.send(wire.CmdGetHeaders, encodeGetHeaders(append([]btc.Hash{last.Hash}, a.locator()...)))
+			p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(append([]btc.Hash{last.Hash}, a.locator()...)))
 		}
 	}
 	for a.tree.Len() > keepHeaders && a.tree.Best().Height > a.tree.Anchor().Height+keepHeaders/2 {
@@ -351,40 +348,40 @@ func (p *peer) onHeaders(headers []btc.Header, now time.Time) error {
 	return nil
 }
 
-func (p *peer) onInv(items []inventory) {
+func (p *peer) onInv(items []p2p.Inventory) {
 	a := p.a
 	ask, news := false, false
 	for _, it := range items {
-		switch it.kind &^ invWitness {
-		case invBlock:
-			ask = ask || a.tree.Get(it.hash) == nil
-		case invTx:
-			if o := a.out[it.hash]; o != nil && !o.echoed[p] {
+		switch it.Kind &^ p2p.Witness {
+		case p2p.Block:
+			ask = ask || a.tree.Get(it.Hash) == nil
+		case p2p.Tx:
+			if o := a.out[it.Hash]; o != nil && !o.echoed[p] {
 				o.echoed[p] = true
 				news = true
 			}
 		}
 	}
 	if ask {
-		p.send(wire.CmdGetHeaders, encodeGetHeaders(a.locator()))
+		p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(a.locator()))
 	}
 	if news {
 		a.touch()
 	}
 }
 
-func (p *peer) onGetData(items []inventory) {
+func (p *peer) onGetData(items []p2p.Inventory) {
 	a := p.a
-	var missing []inventory
+	var missing []p2p.Inventory
 	sent := false
 	for _, it := range items {
-		o := a.out[it.hash]
-		if it.kind&^invWitness != invTx || o == nil {
+		o := a.out[it.Hash]
+		if it.Kind&^p2p.Witness != p2p.Tx || o == nil {
 			missing = append(missing, it)
 			continue
 		}
 		raw := o.raw
-		if it.kind&invWitness == 0 {
+		if it.Kind&p2p.Witness == 0 {
 			if tx, err := btc.ParseTx(raw); err == nil {
 				raw = tx.StrippedBytes()
 			}
@@ -395,7 +392,7 @@ func (p *peer) onGetData(items []inventory) {
 	}
 	for len(missing) > 0 {
 		n := min(len(missing), 1000)
-		p.send(wire.CmdNotFound, encodeInventory(missing[:n]))
+		p.send(wire.CmdNotFound, p2p.EncodeInventory(missing[:n]))
 		missing = missing[n:]
 	}
 	if sent {
@@ -404,7 +401,7 @@ func (p *peer) onGetData(items []inventory) {
 }
 
 func (p *peer) onReject(payload []byte) {
-	m, err := parseWire(&wire.MsgReject{}, payload)
+	m, err := p2p.DecodeWire(&wire.MsgReject{}, payload)
 	if err != nil || m.Cmd != wire.CmdTx {
 		return
 	}
@@ -419,7 +416,7 @@ func (p *peer) onReject(payload []byte) {
 func (p *peer) onBlock(raw []byte) error {
 	a := p.a
 	if len(raw) < btc.HeaderSize {
-		return errMalformed
+		return p2p.ErrMalformed
 	}
 	h, err := btc.ParseHeader(raw[:btc.HeaderSize])
 	if err != nil {
