@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fusion/chainkey"
@@ -230,6 +231,7 @@ func (d *Driver) want(wanted map[session.ID]*ceremony, c session.Context, a *att
 // begin starts a ceremony and hands it what came early.
 func (d *Driver) begin(c *ceremony) {
 	c.ctx, c.cancel = context.WithCancel(d.ctx)
+	c.since = time.Now()
 	d.running[c.id] = c
 	for from, list := range d.early {
 		d.early[from] = slices.DeleteFunc(list, func(m earlyMessage) bool {
@@ -569,6 +571,35 @@ type ceremony struct {
 	inbox  chan inbound
 	late   chan struct{}
 	once   sync.Once
+	since  time.Time
+	round  atomic.Int32
+	rounds atomic.Int32
+}
+
+// Running describes a ceremony that this node is part of.
+type Running struct {
+	CeremonyInfo
+	Seat   int
+	Round  int // 0 is the exchange of session keys; equal to Rounds in the last
+	Rounds int
+	Since  time.Time
+}
+
+// Running lists this node's ceremonies, oldest first. One stays in the list, to help slower members, until replicated state ends it.
+func (d *Driver) Running() []Running {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []Running
+	for _, c := range d.running {
+		list = append(list, Running{c.info(), c.seat, int(c.round.Load()), int(c.rounds.Load()), c.since})
+	}
+	slices.SortFunc(list, func(a, b Running) int {
+		if n := a.Since.Compare(b.Since); n != 0 {
+			return n
+		}
+		return bytes.Compare(a.Session[:], b.Session[:])
+	})
+	return list
 }
 
 type inbound struct {
@@ -666,6 +697,9 @@ func (c *ceremony) run() {
 	var aborted *session.Fault
 	// handle does what a step asked for. It reports whether this member goes on, be it to help others.
 	handle := func(fx session.Effects) bool {
+		round, rounds := s.Round()
+		c.round.Store(int32(round))
+		c.rounds.Store(int32(rounds))
 		for _, m := range fx.Send {
 			c.d.cfg.Transport.Send(int(c.context.Committee[m.To].Node), append([]byte{frameSession}, m.Data...))
 		}

@@ -39,17 +39,19 @@ func TestMain(m *testing.M) {
 
 // quick is a scheme of three rounds without mathematics: all members know the secret. It stands in for gg18 where a test is
 // about the driver; gg18 itself runs in the tests at the end.
-type quick struct{}
+type quick struct {
+	liar int // this node lies in signatures; node 0 does not lie, so that the zero value is honest
+}
 
 func (quick) Name() string      { return "quick" }
 func (quick) Presigns() bool    { return false }
 func (quick) NeedsParams() bool { return false }
 
 func (quick) Generate(g chainkey.Generate) (chainkey.Generation, error) {
-	return &quickRun{n: g.Seats, secret: g.Session}, nil
+	return &quickRun{n: g.Seats, word: "to all", secret: g.Session}, nil
 }
 
-func (quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
+func (q quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	share := c.Share.(*quickShare)
 	child, err := derive.Secp256k1(share.PublicKey(), c.ChainCode, c.Path)
 	if err != nil {
@@ -60,7 +62,11 @@ func (quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	sig := ecdsa.Sign(secp.NewPrivateKey(tweak.Add(&secp.PrivKeyFromBytes(share.secret[:]).Key)), c.Hash[:])
 	r, s := sig.R(), sig.S()
 	rb, sb := r.Bytes(), s.Bytes()
-	return &quickRun{n: len(c.Committee), secret: share.secret, signature: [64]byte(append(rb[:], sb[:]...))}, nil
+	word := "to all"
+	if node := c.Committee[c.Seat]; node == q.liar && node != 0 {
+		word = "lie"
+	}
+	return &quickRun{n: len(c.Committee), word: word, secret: share.secret, signature: [64]byte(append(rb[:], sb[:]...))}, nil
 }
 
 func (quick) DecodeShare(b chainkey.Secret) (chainkey.Share, error) {
@@ -80,6 +86,7 @@ func (s *quickShare) Wipe()                   {}
 
 type quickRun struct {
 	n         int
+	word      string
 	secret    [32]byte
 	signature [64]byte
 }
@@ -90,14 +97,19 @@ func (r *quickRun) Wipe()                          {}
 func (r *quickRun) Share() (chainkey.Share, error) { return &quickShare{r.secret}, nil }
 func (r *quickRun) Signature() ([64]byte, error)   { return r.signature, nil }
 func (r *quickRun) Start() (chainkey.Output, error) {
-	out := chainkey.Output{Broadcast: []byte("to all")}
+	out := chainkey.Output{Broadcast: []byte(r.word)}
 	for range r.n {
 		out.Private = append(out.Private, []byte("to one"))
 	}
 	return out, nil
 }
 
-func (r *quickRun) Deliver(round int, _ []chainkey.Input) (chainkey.Output, error) {
+func (r *quickRun) Deliver(round int, in []chainkey.Input) (chainkey.Output, error) {
+	for seat, m := range in {
+		if string(m.Broadcast) == "lie" {
+			return chainkey.Output{}, chainkey.Blame(seat, "a lie")
+		}
+	}
 	if round == 3 {
 		return chainkey.Output{Done: true}, nil
 	}
@@ -161,7 +173,7 @@ func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config
 	t.Helper()
 	cfg, keys := testConfig(n)
 	cfg.Keys = []string{"k1"}
-	cfg.SigningDeadline, cfg.KeygenDeadline, cfg.RequestBlocks = 60, 400, 1<<20
+	cfg.SigningDeadline, cfg.KeygenDeadline, cfg.RequestBlocks = 60, 400, 1<<30
 	if change != nil {
 		change(&cfg)
 	}
@@ -337,7 +349,8 @@ func TestNetworkGeneratesAndSigns(t *testing.T) {
 			if n == 1 {
 				scheme = nil // solo, the real one
 			}
-			net := newTestNet(t, n, scheme, nil)
+			// No deadline: whoever is in good standing at the end was never called silent because the machine is slow.
+			net := newTestNet(t, n, scheme, func(c *Config) { c.SigningDeadline, c.KeygenDeadline = 1<<20, 1<<20 })
 			net.startAll()
 			net.until("key", net.keysActive)
 			net.ask(5)
@@ -384,6 +397,43 @@ func TestSilentNodeIsWorkedAround(t *testing.T) {
 	if disputes == 0 {
 		t.Error("nobody complained")
 	}
+}
+
+// TestLiarIsExcluded: no deadline ever ends an attempt here, so complaints must.
+func TestLiarIsExcluded(t *testing.T) {
+	net := newTestNet(t, 4, quick{liar: 2}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+	net.startAll()
+	net.until("key", net.keysActive)
+	net.ask(8)
+	net.answered()
+	accused := 0
+	for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
+		for _, other := range info.Disputes {
+			if info.Node != 2 && other != 2 {
+				t.Errorf("node %d in dispute with node %d", info.Node, other)
+			}
+			accused++
+		}
+	}
+	if accused == 0 {
+		t.Error("the liar was never in a committee")
+	}
+}
+
+// TestMemberWithoutShare says at once that it cannot sign, and others do.
+func TestMemberWithoutShare(t *testing.T) {
+	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+	net.startAll()
+	net.until("key", net.keysActive)
+	if err := net.stores[1].WipeShare(keystore.Generation{Key: "k1"}); err != nil {
+		t.Fatal(err)
+	}
+	net.ask(4)
+	net.until("ceremony", func() bool {
+		return len(net.drivers[0].Running())+len(net.drivers[2].Running()) > 0 || len(net.answers) > 0
+	})
+	net.answered()
+	net.until("rest", func() bool { return len(net.drivers[0].Running()) == 0 })
 }
 
 func complainer(t *testing.T, it payload.Item) uint32 {
