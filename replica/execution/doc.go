@@ -15,8 +15,9 @@
 // canister and canisters written in Go (Native) have queues like all others.
 //
 // A message runs on the canister's private heap (package wasm) with its own view of stable memory, and its calls, response,
-// certified data, timer and cycles are kept in exec until it ends: then all of it is committed, or none. Requests leave and enter
-// queues of at most 500 calls in flight per pair of canisters; the slot of the response is reserved by the callback.
+// certified data, timer and cycles are kept in exec until it ends: then all of it happens, or none. Heaps are committed in batches of
+// messages (batch.go), stores are written once per round. Of one canister's calls to another at most 500 are in flight; the slot of the response is
+// reserved by the callback.
 //
 // Limits are in types.go and Config. Messages are not sliced: one that exceeds MessageInstructions traps, and an installation, which may
 // take InstallInstructions in each step, delays its block. Cycles are charged for instructions, messages and bytes by the public price
@@ -24,7 +25,7 @@
 //
 // # Queries
 //
-// Query and InspectMessage see a canister as its last committed message left it, which may be one of the round that runs. They
+// Query and InspectMessage see a canister as the last commit of its heap left it: at the end of a round, or within one, between messages. They
 // hold the canister's read lock, so a commit to that canister waits for the queries that run on it. Composite queries call queries of
 // other canisters, each at most once on a path.
 //

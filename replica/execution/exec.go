@@ -10,7 +10,6 @@ import (
 
 const (
 	maxCallPayload = 10 << 20 // request of one canister to another of the same subnet (resource limits)
-	maxHeapBytes   = 4 << 30
 )
 
 // response is how a call ended.
@@ -112,11 +111,7 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 	c := e.c
 	code := x.load(c, x.store)
 	if code.inst == nil {
-		inst, err := code.module.NewInstance(code.image)
-		if err != nil {
-			panic(fmt.Sprintf("execution: instance of %s: %v", c.id, err))
-		}
-		code.inst = inst
+		code.inst = x.instance(c, code)
 	}
 	if e.mode == modeRQ || c.careful || x.eager {
 		x.checkpoint(c)
@@ -161,16 +156,25 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 	c.StablePages, c.HeapPages = e.stable.size, e.heapBytes()/wasmPage
 	c.setCertified(x, e.certified)
 	c.Timer = e.timer
-	c.watchMemory(e.heapBefore)
+	c.watchMemory(e.heapBefore, x.cfg.MaxHeapBytes)
 	return charge, nil
 }
 
+// instance makes the instance for updates.
+func (x *Executor) instance(c *canister, k *code) *wasm.Instance {
+	inst, err := k.module.NewInstance(k.image)
+	if err != nil {
+		panic(fmt.Sprintf("execution: instance of %s: %v", c.id, err))
+	}
+	inst.SetMemoryLimit(uint32(x.cfg.MaxHeapBytes / wasmPage))
+	return inst
+}
+
 // watchMemory makes canister_on_low_wasm_memory due when the memory that is left has fallen below the threshold.
-func (c *canister) watchMemory(before uint64) {
+func (c *canister) watchMemory(before, limit uint64) {
 	if c.Hooks&hookLowMemory == 0 || c.Settings.WasmThreshold == 0 {
 		return
 	}
-	limit := uint64(maxHeapBytes)
 	if c.Settings.WasmLimit > 0 {
 		limit = min(limit, c.Settings.WasmLimit)
 	}

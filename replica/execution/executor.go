@@ -7,6 +7,7 @@ import (
 
 	"fusion/ic/principal"
 	"fusion/internal/kv"
+	"fusion/replica/execution/wasm"
 )
 
 // Executor is the canisters of a subnet. See the package documentation for the caller's duties.
@@ -41,7 +42,9 @@ type Executor struct {
 	queryKeys []EcdsaKey
 	codeMu    sync.Mutex // one module is compiled or loaded at a time
 	storeMu   sync.Mutex // guards a store that queries share with Round
-	shared    bool       // cfg.Reader is the store of Round
+	warmMu    sync.Mutex
+	warm      [4]*wasm.Module // compiled for installations that are on their way
+	shared    bool            // cfg.Reader is the store of Round
 }
 
 // New opens the executor that the store holds, or an empty one. The store must be read-only for others while Round runs.
@@ -182,6 +185,14 @@ func (x *Executor) Close() {
 		c.mu.Lock()
 		c.code.Swap(nil).unload()
 		c.mu.Unlock()
+	}
+	x.warmMu.Lock()
+	defer x.warmMu.Unlock()
+	for i, m := range x.warm {
+		if m != nil {
+			closing(m.Close())
+		}
+		x.warm[i] = nil
 	}
 }
 

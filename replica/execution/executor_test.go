@@ -2,11 +2,13 @@ package execution
 
 import (
 	"encoding/binary"
+	"math/rand"
 	"strings"
 	"testing"
 
 	"fusion/ic/candid"
 	"fusion/ic/principal"
+	"fusion/internal/kv"
 	"fusion/replica/management"
 )
 
@@ -145,7 +147,11 @@ func TestMemoryWithoutEnd(t *testing.T) {
 		m.update("heap", forever(drop(growMemory(16))))
 		m.update("stable", forever(drop(m.host("stable64_grow", i64(1<<20)))))
 		m.update("ok", m.replyText("ok"))
+		m.update("limit", store32(i32(0), growMemory(1000)), m.reply(i32(0), i32(4)))
 		id := w.install(m)
+		if got := le32(w.mustUpdate(id, "limit", nil)); got != 1<<32-1 {
+			t.Errorf("growing beyond MaxHeapBytes gives %d", got)
+		}
 		w.wantReject("IC0522", id, "heap", nil)
 		w.wantReject("IC0522", id, "stable", nil)
 		if got := string(w.mustUpdate(id, "ok", nil)); got != "ok" {
@@ -154,7 +160,65 @@ func TestMemoryWithoutEnd(t *testing.T) {
 		if n, _ := w.status(id).MemorySize.Uint64(); n > 1<<20 {
 			t.Errorf("the canister holds %d bytes", n)
 		}
-	}, func(c *Config) { c.MessageInstructions = 10_000_000 })
+	}, func(c *Config) { c.MessageInstructions, c.MaxHeapBytes = 10_000_000, 16<<20 })
+}
+
+// TestStableMemoryWrites bounds what one message can write.
+func TestStableMemoryWrites(t *testing.T) {
+	base := newStable()
+	var tx stableTx
+	tx.begin(&base, map[uint64]*page{}, 1<<30, func(uint64) *page { return nil })
+	for i := range uint64(maxStableDirty) {
+		tx.pages[i] = &zeroPage
+	}
+	if !tx.write(5*pageSize-1, []byte("ab")) {
+		t.Error("a page that is written already cannot be written again")
+	}
+	if tx.write(maxStableDirty*pageSize-1, []byte("ab")) {
+		t.Error("there is no bound")
+	}
+}
+
+// TestStableCache reads and writes more pages than the cache holds, against a plain copy.
+func TestStableCache(t *testing.T) {
+	store, id := kv.NewMem(), principal.FromUint64(1)
+	load := func(i uint64) *page {
+		b, ok := store.Get(keyOf(keyStable, id, be64(i)...))
+		if !ok {
+			return nil
+		}
+		p := page(b)
+		return &p
+	}
+	s := newStable()
+	rng := rand.New(rand.NewSource(1))
+	const size = 3 * stableCacheLimit
+	model := make([]byte, size)
+	for range 4 {
+		s.nextRound()
+		var tx stableTx
+		batch := map[uint64]*page{}
+		for range 10 {
+			tx.begin(&s, batch, size*pageSize/wasmPage, load)
+			for range 2000 {
+				i := uint64(rng.Intn(size))
+				var got [1]byte
+				if tx.read(got[:], i*pageSize+7); got[0] != model[i] {
+					t.Fatalf("page %d has %d, want %d", i, got[0], model[i])
+				}
+				if rng.Intn(3) == 0 {
+					model[i] = byte(rng.Intn(256))
+					tx.write(i*pageSize+7, model[i:i+1])
+				}
+			}
+			tx.join()
+		}
+		s.put(batch)
+		s.flush(store, id)
+	}
+	if n := len(s.pages); n > stableCacheLimit+len(s.flushed)+1 {
+		t.Errorf("%d pages are cached", n)
+	}
 }
 
 func TestWasmMemoryLimit(t *testing.T) {
@@ -362,6 +426,10 @@ func TestBadModules(t *testing.T) {
 		trapping.export("canister_init", unreachable())
 		if _, rej := w.manage("install_code", installArgs(id, management.ModeInstall(), trapping.bytes(), nil)); rej == nil || rej.Error != "IC0502" {
 			t.Errorf("trapping init: %v", rej)
+		}
+		bad := Ingress{Sender: alice, Method: "install_code", Arg: candid.MustMarshal(installArgs(id, management.ModeInstall(), []byte("noise"), nil))}
+		if rej := w.x.InspectMessage(t.Context(), bad); rej == nil || rej.Error != "IC0505" {
+			t.Errorf("inspection of a bad module: %v", rej)
 		}
 		if w.status(id).ModuleHash != nil {
 			t.Error("a failed installation left a module")

@@ -156,11 +156,7 @@ func (i *installation) run(mode uint8, upgrade management.UpgradeOptions, next *
 
 func (i *installation) instantiate(k *code) {
 	if k.inst == nil {
-		inst, err := k.module.NewInstance(k.image)
-		if err != nil {
-			panic(fmt.Sprintf("execution: instance of %s: %v", i.c.id, err))
-		}
-		k.inst = inst
+		k.inst = i.x.instance(i.c, k)
 	}
 }
 
@@ -174,6 +170,9 @@ func (i *installation) step(k *code, m mode, name string) *Reject {
 	e.heapBefore = i.c.HeapPages * wasmPage
 	used, err := k.inst.Run(name, i.left)
 	i.x.result.Messages++
+	if err != nil {
+		i.x.result.Traps++
+	}
 	i.left -= min(used, i.left)
 	if err != nil {
 		return i.x.rejectOf(e, err)

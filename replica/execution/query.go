@@ -2,9 +2,11 @@ package execution
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"fusion/ic/principal"
+	"fusion/replica/execution/wasm"
 	"fusion/replica/management"
 )
 
@@ -197,6 +199,7 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 	if err != nil {
 		return nil, nil, err
 	}
+	inst.SetMemoryLimit(uint32(x.cfg.MaxHeapBytes / wasmPage))
 	v := &c.view
 	e = &exec{x: x, c: c, mode: m, inst: inst, self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
 		memory: v.memory, balance: v.cycles, freezing: v.frozen, certified: v.certified}
@@ -305,10 +308,41 @@ func (x *Executor) inspectManagement(m *Ingress) *Reject {
 		return reject(errCanisterNotFound, "Canister %s not found", id)
 	}
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	set := &c.view.settings
-	if m.Method == "canister_status" && set.Status.allows(set.Controllers, m.Sender) || containsPrincipal(set.Controllers, m.Sender) {
+	set := c.view.settings
+	c.mu.RUnlock()
+	switch {
+	case containsPrincipal(set.Controllers, m.Sender):
+		if m.Method == "install_code" {
+			return x.warmUp(m)
+		}
+		return nil
+	case m.Method == "canister_status" && set.Status.allows(set.Controllers, m.Sender):
 		return nil
 	}
 	return notController(id, set.Controllers, m.Sender)
+}
+
+// warmUp compiles the module of an install_code message, so that the block with the message does not wait for the compiler and nobody
+// waits for a block to hear that the module is bad. Only controllers get here.
+func (x *Executor) warmUp(m *Ingress) *Reject {
+	var a management.InstallCodeArgs
+	if rej := decodeArg(m.Method, m.Arg, &a); rej != nil {
+		return rej
+	}
+	x.warmMu.Lock()
+	defer x.warmMu.Unlock()
+	module, err := x.cfg.Engine.Compile(a.WasmModule)
+	switch {
+	case errors.Is(err, wasm.ErrInvalid):
+		return reject(errInvalidWasm, "Error from Canister %s: Canister's Wasm module is not valid: %v", a.CanisterID, err)
+	case err != nil:
+		x.cfg.Log.Error("a module could not be compiled ahead", "canister", a.CanisterID.String(), "err", err)
+		return nil
+	}
+	if x.warm[0] != nil {
+		closing(x.warm[0].Close())
+	}
+	copy(x.warm[:], x.warm[1:])
+	x.warm[len(x.warm)-1] = module
+	return nil
 }

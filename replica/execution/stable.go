@@ -11,20 +11,26 @@ type page = [pageSize]byte
 
 var zeroPage page
 
-// stableCacheLimit is the number of pages of one canister that stay in memory after the round in which they were used.
-const stableCacheLimit = 16_384 // 64 MiB
+const (
+	// stableCacheLimit is the number of pages of one canister that stay in memory beside those that have to.
+	stableCacheLimit = 16_384 // 64 MiB
+	// maxStableDirty is the number of pages that one message may write: all of them are in memory until the block is stored.
+	maxStableDirty = 131_072 // 512 MiB
+)
 
 // stableMemory is a canister's committed stable memory: the pages of the store behind a cache. A nil page is all zeroes.
 type stableMemory struct {
 	mu    sync.Mutex // queries fill the cache too
 	pages map[uint64]*page
 	dirty map[uint64]struct{}
+	// flushed are pages that the store of the round has and the committed one, from which queries read, perhaps not yet.
+	flushed map[uint64]struct{}
 	// wiped means that pages which are not in the cache are zero whatever the store still says, until the next round.
 	wiped bool
 }
 
 func newStable() stableMemory {
-	return stableMemory{pages: map[uint64]*page{}, dirty: map[uint64]struct{}{}}
+	return stableMemory{pages: map[uint64]*page{}, dirty: map[uint64]struct{}{}, flushed: map[uint64]struct{}{}}
 }
 
 // get returns a page to read, loading it when needed.
@@ -36,9 +42,22 @@ func (s *stableMemory) get(i uint64, load func(i uint64) *page) *page {
 		if !s.wiped {
 			p = load(i)
 		}
+		if len(s.pages) > stableCacheLimit+len(s.dirty)+len(s.flushed) {
+			s.evict()
+		}
 		s.pages[i] = p
 	}
 	return p
+}
+
+// evict drops what can be read again.
+func (s *stableMemory) evict() {
+	for i := range s.pages {
+		_, dirty := s.dirty[i]
+		if _, flushed := s.flushed[i]; !dirty && !flushed {
+			delete(s.pages, i)
+		}
+	}
 }
 
 // put commits pages that a message wrote.
@@ -56,6 +75,7 @@ func (s *stableMemory) wipe() {
 	defer s.mu.Unlock()
 	clear(s.pages)
 	clear(s.dirty)
+	clear(s.flushed)
 	s.wiped = true
 }
 
@@ -63,10 +83,11 @@ func (s *stableMemory) wipe() {
 func (s *stableMemory) nextRound() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wiped = false
-	if len(s.pages) > stableCacheLimit {
-		clear(s.pages)
+	if s.wiped {
+		s.wiped = false
+		clear(s.pages) // those that were found absent may be there again
 	}
+	clear(s.flushed)
 }
 
 func (s *stableMemory) flush(store kv.Store, id principal.Principal) int {
@@ -82,6 +103,7 @@ func (s *stableMemory) flush(store kv.Store, id principal.Principal) int {
 		} else {
 			store.Set(keyOf(keyStable, id, be64(i)...), p[:])
 		}
+		s.flushed[i] = struct{}{}
 	}
 	clear(s.dirty)
 	return n
@@ -140,12 +162,16 @@ func (t *stableTx) read(dst []byte, offset uint64) {
 	}
 }
 
-// write copies src to stable memory at offset; the caller has checked the bounds.
-func (t *stableTx) write(offset uint64, src []byte) {
+// write copies src to stable memory at offset; the caller has checked the bounds. It reports false when the message writes too many
+// pages.
+func (t *stableTx) write(offset uint64, src []byte) bool {
 	for len(src) > 0 {
 		i, at := offset/pageSize, offset%pageSize
 		p, own := t.pages[i]
 		if !own {
+			if len(t.pages) >= maxStableDirty {
+				return false
+			}
 			old := t.page(i)
 			p = new(page)
 			if old != nil {
@@ -157,6 +183,7 @@ func (t *stableTx) write(offset uint64, src []byte) {
 		n := copy(p[at:], src)
 		src, offset = src[n:], offset+uint64(n)
 	}
+	return true
 }
 
 // join adds the writes to the batch, which owns the pages afterwards.

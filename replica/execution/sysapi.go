@@ -538,7 +538,9 @@ func (e *exec) stableBounds(offset, size uint64) {
 
 func (e *exec) stableWrite(offset, src, size uint64) {
 	e.stableBounds(offset, size)
-	e.stable.write(offset, e.read(src, size))
+	if !e.stable.write(offset, e.read(src, size)) {
+		e.trap(errMemoryAccess, "a message can write %d pages of stable memory of %d bytes each", maxStableDirty, pageSize)
+	}
 }
 
 func (e *exec) stableRead(dst, offset, size uint64) {

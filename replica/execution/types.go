@@ -65,6 +65,7 @@ const (
 	errInsufficientCycles errorCode = 520
 	errEngine             errorCode = 521
 	errInstructionLimit   errorCode = 522
+	errMemoryAccess       errorCode = 524
 	errQueryTooDeep       errorCode = 525
 	errQueryInstructions  errorCode = 526
 	errCompositeInUpdate  errorCode = 527
@@ -214,6 +215,9 @@ type Config struct {
 	InstallInstructions uint64
 	// InspectInstructions bounds canister_inspect_message. The default is 200 M.
 	InspectInstructions uint64
+	// MaxHeapBytes bounds the heap of a canister: growing beyond it fails. The default is 1 GiB; the Internet Computer allows 4. A message may
+	// touch all of it, and that is real memory of every replica.
+	MaxHeapBytes uint64
 	// MaxCanisters is the default 100,000.
 	MaxCanisters int
 	// Reader reads the committed store for queries that run beside Round; it must be safe for that. The default is the store
@@ -261,6 +265,7 @@ func (c *Config) setDefaults(store kv.Store) {
 	set(&c.QueryInstructions, 5_000_000_000)
 	set(&c.InstallInstructions, 20_000_000_000)
 	set(&c.InspectInstructions, 200_000_000)
+	set(&c.MaxHeapBytes, 1<<30)
 	if c.MaxCanisters == 0 {
 		c.MaxCanisters = 100_000
 	}
