@@ -74,6 +74,7 @@ type minter struct {
 	pollAt    uint64
 	seen      map[uint64]bool // payments seen in some block by the last poll
 	polled    bool
+	audit     audit
 
 	observe func() // tests: runs after every event
 }

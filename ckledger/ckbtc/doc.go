@@ -25,5 +25,6 @@
 // # For operators
 //
 // Stop the canister before an upgrade: calls that are open then lose their answers. Nothing is lost even without, because every
-// open question is asked again. "Unknown outcome" lines in the log mean that the ledger gave no answer about one transfer for a day.
+// open question is asked again. "Unknown outcome" lines in the log mean that the ledger gave no answer about one transfer for a day; the audit
+// settles it from the ledger's blocks unless these are in archives. An "audit:" line that names a block means that ledger and log disagree.
 package ckbtc

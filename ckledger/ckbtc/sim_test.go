@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ func simulate(t *testing.T, seed uint64) (deposits, paid int) {
 		}
 		u.check()
 	}
-	u.settle(100)
+	u.settle(150)
 	return u.audit(wanted)
 }
 
@@ -111,6 +112,11 @@ func (u *universe) audit(wanted map[string]uint64) (deposits, paid int) {
 	t := u.t
 	if n := u.m.state.Open(); n != 0 {
 		t.Errorf("%d withdrawals are still open: %+v", n, u.m.state.Tasks())
+	}
+	for _, line := range u.w.Logs() {
+		if strings.Contains(line, "audit: ledger block") {
+			t.Error(line)
+		}
 	}
 	mints := map[string]int{}
 	var minted, burned, refunded uint64
@@ -436,43 +442,88 @@ func TestSmallDepositsAreSuspended(t *testing.T) {
 	}
 }
 
-// A mint whose answer is lost is asked again with the same stamp; only after a day without any answer does it stop, never to be repeated.
-func TestLostMintIsNotRepeated(t *testing.T) {
-	u := newUniverse(t, 5, nil)
-	alice := user(0)
-	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
-	must(t, err)
-	u.chain.fund(addr, 70_000)
-	for range 3 {
-		u.chain.mine()
-	}
-	lost := true
-	u.w.Handle(ledgerID, func(in *native.Incoming) {
-		if lost {
-			var a transferArg
-			must(t, candid.Unmarshal(in.Arg, &a))
-			u.ledger.transfer(Account{Owner: in.Caller}, a.To, a.Amount, *a.Memo, *a.CreatedAtTime, false, in)
-			in.Reject(5, "lost")
-			return
+// A mint whose answers are lost is asked again with the same stamp. After a day the ledger can no longer tell by a duplicate what became of it; then
+// its blocks do: the mint is never repeated if it happened, and done if it did not.
+func TestLostMintIsSettledByTheLedgersBlocks(t *testing.T) {
+	for _, happened := range []bool{true, false} {
+		u := newUniverse(t, 5, nil)
+		alice := user(0)
+		addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
+		must(t, err)
+		u.chain.fund(addr, 70_000)
+		for range 3 {
+			u.chain.mine()
 		}
-		u.ledger.handle(in)
-	})
-	res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
-	must(t, err)
-	if res.Ok == nil || (*res.Ok)[0].Checked == nil {
-		t.Fatalf("%+v", res)
+		lost := true
+		u.w.Handle(ledgerID, func(in *native.Incoming) {
+			if !lost {
+				u.ledger.handle(in)
+				return
+			}
+			if happened && in.Method == "icrc1_transfer" {
+				var a transferArg
+				must(t, candid.Unmarshal(in.Arg, &a))
+				u.ledger.transfer(Account{Owner: in.Caller}, a.To, a.Amount, *a.Memo, *a.CreatedAtTime, false, in)
+			}
+			in.Reject(cdk.CanisterError, "lost")
+		})
+		res, err := native.Update[UpdateBalanceResult](u.w, alice, minterID, "update_balance", AddressArgs{})
+		must(t, err)
+		if res.Ok == nil || (*res.Ok)[0].Checked == nil {
+			t.Fatalf("%+v", res)
+		}
+		u.crash()
+		must(t, u.w.Advance(25*time.Hour))
+		lost = false
+		must(t, u.w.Advance(2*time.Hour))
+		if u.ledger.supply != 70_000 || len(u.ledger.blocks) != 1 {
+			t.Errorf("happened %v: supply %d in %d blocks", happened, u.ledger.supply, len(u.ledger.blocks))
+		}
+		events, err := native.Query[[]Event](u.w, alice, minterID, "get_events", EventsArgs{0, 100})
+		must(t, err)
+		n := len(events)
+		if events[n-2].Payload.CheckedUtxoMintUnknown == nil || events[n-1].Payload.ReceivedUtxos == nil {
+			t.Errorf("happened %v: the last events are %+v, %+v", happened, events[n-2].Payload, events[n-1].Payload)
+		}
+		for _, line := range u.w.Logs() {
+			if strings.Contains(line, "no event explains") {
+				t.Error(line)
+			}
+		}
 	}
-	u.crash()
-	must(t, u.w.Advance(25*time.Hour))
-	lost = false
-	must(t, u.w.Advance(2*time.Hour))
-	if u.ledger.supply != 70_000 || len(u.ledger.blocks) != 1 {
-		t.Errorf("supply %d in %d blocks", u.ledger.supply, len(u.ledger.blocks))
-	}
-	events, err := native.Query[[]Event](u.w, alice, minterID, "get_events", EventsArgs{0, 100})
-	must(t, err)
-	if events[len(events)-1].Payload.CheckedUtxoMintUnknown == nil {
-		t.Errorf("the last event is %+v", events[len(events)-1].Payload)
+}
+
+// The same for a burn: the withdrawal is paid if the ledger burned, and forgotten if it did not.
+func TestLostBurnIsSettledByTheLedgersBlocks(t *testing.T) {
+	for _, happened := range []bool{true, false} {
+		u := newUniverse(t, 10, nil)
+		alice := user(0)
+		u.deposit(alice, 100_000)
+		u.ledger.allowances[core.Account{Owner: alice}] = 40_000
+		u.w.Handle(ledgerID, func(in *native.Incoming) {
+			if happened && in.Method == "icrc2_transfer_from" {
+				var a transferFromArgs
+				must(t, candid.Unmarshal(in.Arg, &a))
+				u.ledger.transfer(a.From, a.To, a.Amount, *a.Memo, *a.CreatedAtTime, true, in)
+			}
+			in.Reject(cdk.CanisterError, "lost")
+		})
+		dst := destination(1)
+		if e := retrieve(u, alice, dst.String(), 40_000); e == nil || e.TemporarilyUnavailable == nil {
+			t.Fatalf("%+v", e)
+		}
+		must(t, u.w.Advance(25*time.Hour))
+		u.w.Handle(ledgerID, u.ledger.handle)
+		must(t, u.w.Advance(2*time.Hour))
+		u.settle(12)
+		u.audit(map[string]uint64{dst.String(): 40_000})
+		want := 0
+		if happened {
+			want = 1
+		}
+		if _, times := u.chain.paid(dst); times != want || u.ledger.supply != 100_000-uint64(want)*40_000 {
+			t.Errorf("happened %v: paid %d times, supply %d", happened, times, u.ledger.supply)
+		}
 	}
 }
 

@@ -84,6 +84,7 @@ func (m *minter) work() {
 		}
 	}
 	m.poll(now)
+	m.readLedger(now)
 }
 
 // prepare fixes transactions that are due.

@@ -158,6 +158,7 @@ type ledgerBlock struct {
 	account    core.Account
 	amount     uint64
 	memo       []byte
+	at         uint64
 }
 
 func (l *fakeLedger) handle(in *native.Incoming) {
@@ -167,6 +168,22 @@ func (l *fakeLedger) handle(in *native.Incoming) {
 	var at *uint64
 	approval := false
 	switch in.Method {
+	case "get_transactions":
+		var a getTransactionsArgs
+		must(l.u.t, candid.Unmarshal(in.Arg, &a))
+		start, _ := a.Start.Uint64()
+		r := getTransactionsResponse{LogLength: candid.NatFromUint64(uint64(len(l.blocks))), FirstIndex: a.Start}
+		for i := start; i < uint64(len(l.blocks)) && i < start+7; i++ {
+			b := l.blocks[i]
+			x := &moved{candid.NatFromUint64(b.amount), &b.at}
+			if b.mint {
+				r.Transactions = append(r.Transactions, ledgerTransaction{Mint: x})
+			} else {
+				r.Transactions = append(r.Transactions, ledgerTransaction{Burn: x})
+			}
+		}
+		l.u.answer(func() { in.Reply(r) })
+		return
 	case "icrc1_transfer":
 		var a transferArg
 		must(l.u.t, candid.Unmarshal(in.Arg, &a))
@@ -215,7 +232,7 @@ func (l *fakeLedger) transfer(from, to Account, amount candid.Nat, memo []byte, 
 	if block, dup := l.seen[key]; dup {
 		return fail(transferError{Duplicate: &duplicate{candid.NatFromUint64(block)}})
 	}
-	b := ledgerBlock{amount: n, memo: memo}
+	b := ledgerBlock{amount: n, memo: memo, at: at}
 	switch {
 	case src == minting:
 		b.mint, b.account = true, dst

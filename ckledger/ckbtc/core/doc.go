@@ -11,7 +11,8 @@
 //
 // Before the ledger is asked to move anything, an event fixes all arguments, including created_at_time, so that asking again cannot move it
 // twice: the ledger answers Duplicate, which means success. When the ledger says that the stamp is too old, the outcome of an earlier attempt can no longer be
-// learnt this way, and the deposit, burn or refund stops in a state of its own for an operator; it is never tried again.
+// learnt this way, and the deposit, burn or refund stops in a state of its own. Match and Resolve then settle it by the ledger's blocks, which name the
+// stamp: it moved in that block, or, when all blocks have been read, it did not.
 //
 // Before a signature is asked, an event fixes the transaction. Once prepared, a transaction counts as signed for ever: its txid is tracked, its
 // inputs are spent by this payment only, every replacement spends the same inputs, and the withdrawals it pays are paid by this payment

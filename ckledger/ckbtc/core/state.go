@@ -142,6 +142,7 @@ type State struct {
 	txids    map[btc.Hash]uint64 // every transaction ever prepared → payment
 
 	lastStamp uint64
+	stamps    map[uint64]Task // every created_at_time ever used → what was asked with it
 	events    uint64
 
 	minted, burned, refunded uint64 // satoshi, ever
@@ -152,7 +153,8 @@ func NewState(minter Account) *State {
 	return &State{Minter: minter,
 		deposits: map[btc.Outpoint]*Deposit{}, openMints: map[btc.Outpoint]*Deposit{}, suspended: map[btc.Outpoint]*Suspended{},
 		available: map[btc.Outpoint]Owned{}, known: map[Account][]btc.Outpoint{}, burns: map[uint64]*Burn{}, requests: map[uint64]*Request{},
-		byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{}}
+		byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{},
+		stamps: map[uint64]Task{}}
 }
 
 func misfit(format string, args ...any) error {
@@ -234,12 +236,21 @@ func (s *State) mint(e *Event) error {
 	if d == nil {
 		return misfit("mint of unknown deposit %v", op)
 	}
-	if want := DepositAsked; e.MintAsked != nil {
-		if want = DepositChecked; d.State != want {
-			return misfit("mint of deposit %v is asked in state %d", op, d.State)
+	switch d.State {
+	case DepositChecked:
+		if e.MintAsked == nil {
+			return misfit("mint of deposit %v ends but was not asked", op)
 		}
-	} else if d.State != want {
-		return misfit("mint of deposit %v ends in state %d", op, d.State)
+	case DepositAsked:
+		if e.MintAsked != nil {
+			return misfit("mint of deposit %v is asked twice", op)
+		}
+	case DepositUnknown: // the ledger's blocks may answer what its methods did not
+		if e.Minted == nil && e.MintRefused == nil {
+			return misfit("mint of deposit %v has an unknown outcome", op)
+		}
+	default:
+		return misfit("deposit %v is minted already", op)
 	}
 	switch {
 	case e.MintAsked != nil:
@@ -247,9 +258,10 @@ func (s *State) mint(e *Event) error {
 			return misfit("mint of %d for deposit %v of %d", e.MintAsked.Amount, op, d.Utxo.Value)
 		}
 		d.State, d.Mint = DepositAsked, *e.MintAsked
-		s.lastStamp = max(s.lastStamp, d.Mint.CreatedAt)
+		return s.stamp(d.Mint.CreatedAt, Task{Kind: TaskMint, Outpoint: op})
 	case e.MintRefused != nil:
 		d.State = DepositChecked
+		s.openMints[op] = d
 	case e.MintUnknown != nil:
 		d.State = DepositUnknown
 		delete(s.openMints, op)
@@ -259,6 +271,15 @@ func (s *State) mint(e *Event) error {
 		s.minted += d.Mint.Amount
 		s.own(Owned{d.Utxo, d.Account})
 	}
+	return nil
+}
+
+// stamp notes what was asked with a created_at_time.
+func (s *State) stamp(at uint64, t Task) error {
+	if at <= s.lastStamp {
+		return misfit("created_at_time %d follows %d", at, s.lastStamp)
+	}
+	s.lastStamp, s.stamps[at] = at, t
 	return nil
 }
 
@@ -293,9 +314,9 @@ func (s *State) burn(e *Event) error {
 		}
 		s.lastBurn = b.Number
 		s.burns[b.Number] = &Burn{BurnAsked: *b}
-		s.lastStamp = max(s.lastStamp, b.CreatedAt)
+		return s.stamp(b.CreatedAt, Task{Kind: TaskBurn, ID: b.Number})
 	case e.BurnRefused != nil:
-		if b := s.burns[*e.BurnRefused]; b == nil || b.Unknown {
+		if s.burns[*e.BurnRefused] == nil {
 			return misfit("burn %d is not open", *e.BurnRefused)
 		}
 		delete(s.burns, *e.BurnRefused)
@@ -489,13 +510,17 @@ func (s *State) refund(e *Event) error {
 		id = e.Refunded.BlockIndex
 	}
 	r := s.refunds[id]
+	if q := s.requests[id]; q != nil && q.State == RequestRefundUnknown && (e.RefundRefused != nil || e.Refunded != nil) {
+		r = q // the ledger's blocks answered what its methods did not
+		r.State, s.refunds[id] = RequestWillRefund, r
+	}
 	if r == nil || (e.RefundAsked != nil) != (r.RefundAt == 0) {
 		return misfit("refund of %d is out of order", id)
 	}
 	switch {
 	case e.RefundAsked != nil:
 		r.RefundAt = e.RefundAsked.CreatedAt
-		s.lastStamp = max(s.lastStamp, r.RefundAt)
+		return s.stamp(r.RefundAt, Task{Kind: TaskRefund, ID: id})
 	case e.RefundRefused != nil:
 		r.RefundAt = 0
 	case e.RefundUnknown != nil:
