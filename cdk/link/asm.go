@@ -67,7 +67,3 @@ func (a *asm) local(n uint32, t wasmbin.ValType) *asm {
 func (a *asm) code() wasmbin.Code {
 	return wasmbin.Code{Locals: a.locals, Body: wasmbin.AppendOp(a.b, wasmbin.OpEnd)}
 }
-
-// copy is memory.copy and fill is memory.fill; their operands are on the stack.
-func (a *asm) copy() *asm { a.b = append(wasmbin.AppendOp(a.b, wasmbin.OpMemoryCopy), 0, 0); return a }
-func (a *asm) fill() *asm { a.b = append(wasmbin.AppendOp(a.b, wasmbin.OpMemoryFill), 0); return a }

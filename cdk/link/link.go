@@ -68,6 +68,12 @@ func (l *linker) link(d cdk.Description) error {
 	if len(m.Tables) != 1 || len(m.Memories) != 1 {
 		return fmt.Errorf("it has %d tables and %d memories, want 1 and 1", len(m.Tables), len(m.Memories))
 	}
+	// Parse leaves it to the engine whether indices exist.
+	for i, t := range m.FuncTypes() {
+		if uint64(t) >= uint64(len(m.Types)) {
+			return fmt.Errorf("function %d has the type %d of %d", i, t, len(m.Types))
+		}
+	}
 	for i := range m.Data {
 		if off, ok := constant(m.Data[i].Offset); m.Data[i].Mode == wasmbin.Active && (!ok || off < textsEnd) {
 			return fmt.Errorf("data segment %d starts below address %d", i, textsEnd)
@@ -79,7 +85,7 @@ func (l *linker) link(d cdk.Description) error {
 		t     wasmbin.FuncType
 	}{{"_initialize", &l.init, wasmbin.FuncType{}}, {"fusion_dispatch", &l.dispatch, wasmbin.FuncType{Params: types(i32, i32)}}} {
 		x, ok := m.Export(e.name)
-		if !ok || x.Kind != wasmbin.KindFunc {
+		if !ok || x.Kind != wasmbin.KindFunc || uint64(x.Index) >= uint64(m.NumFuncs()) {
 			return fmt.Errorf("it does not export %s (is it built with -buildmode=c-shared, and does it call cdk.Main?)", e.name)
 		}
 		if t := m.Types[m.FuncTypes()[x.Index]]; !t.Equal(e.t) {
@@ -119,8 +125,12 @@ func (l *linker) link(d cdk.Description) error {
 	}
 	before, after := uint32(len(m.Imports)), uint32(len(kept))
 	firstStub := after + uint32(len(m.Funcs))
+	unknown := false
 	renumber := func(f uint32) uint32 {
 		switch {
+		case f >= before+uint32(len(m.Funcs)):
+			unknown = true
+			return f
 		case f >= before:
 			return f - before + after
 		case m.Imports[f].Module == icModule:
@@ -130,6 +140,9 @@ func (l *linker) link(d cdk.Description) error {
 	}
 	if err := m.RenumberFuncs(renumber); err != nil {
 		return err
+	}
+	if unknown {
+		return errors.New("it refers to a function that it does not have")
 	}
 	l.init, l.dispatch = renumber(l.init), renumber(l.dispatch)
 	m.Imports = kept

@@ -314,3 +314,33 @@ func TestNotAProgram(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the input, Link answers with a module or an error, and what it makes can be read again.
+func FuzzLink(f *testing.F) {
+	// A small module of the right shape: it exports what the linker asks for and imports one function of each kind.
+	m := &wasmbin.Module{Tables: []wasmbin.Table{{Type: wasmbin.FuncRef, Limits: wasmbin.Limits{Min: 1}}}, Memories: []wasmbin.Limits{{Min: 1}}}
+	two := wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32, wasmbin.I32}}
+	get := wasmbin.FuncType{Params: two.Params, Results: []wasmbin.ValType{wasmbin.I32}}
+	m.Imports = []wasmbin.Import{
+		{Module: "wasi_snapshot_preview1", Name: "random_get", Kind: wasmbin.KindFunc, Func: m.AddType(get)},
+		{Module: "ic0", Name: "trap", Kind: wasmbin.KindFunc, Func: m.AddType(two)}}
+	body := wasmbin.Code{Body: []byte{byte(wasmbin.OpEnd)}}
+	for name, t := range map[string]wasmbin.FuncType{"_initialize": {}, "fusion_dispatch": two} {
+		m.Exports = append(m.Exports, wasmbin.Export{Name: name, Kind: wasmbin.KindFunc, Index: m.AddFunc(t, body)})
+	}
+	d := cdk.Description{Methods: []cdk.MethodInfo{{Name: "a", Query: true}, {Name: "b"}}, Heartbeat: true, Candid: "service : {}"}
+	if _, err := link.Link(m.Encode(), d); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(m.Encode())
+	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		out, err := link.Link(b, d)
+		if err != nil {
+			return
+		}
+		if _, err := wasmbin.Parse(out); err != nil {
+			t.Fatalf("the output cannot be read: %v", err)
+		}
+	})
+}

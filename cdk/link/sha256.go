@@ -52,9 +52,9 @@ const sha256At = 512
 // instead of their values.
 func sha256Sum() wasmbin.Code {
 	const dst, src, size = 0, 1, 2
-	const hash, vars, w, t, left, padded = 3, 11, 19, 35, 36, 37
+	const hash, vars, w, t, left, padded, i = 3, 11, 19, 35, 36, 37, 38
 	k := sha256Constants()
-	a := (&asm{}).local(8+8+16+3, i32)
+	a := (&asm{}).local(8+8+16+4, i32)
 	rotr := func(x uint32, by int32) { a.get(x).i32(by).op(opI32Rotr) }
 	xor := func() { a.op(opI32Xor) }
 	add := func() { a.op(wasmbin.OpI32Add) }
@@ -78,8 +78,20 @@ func sha256Sum() wasmbin.Code {
 	{
 		a.get(padded).brIf(2) // all is done
 		a.i32(1).set(padded)
-		a.i32(sha256At).i32(0).i32(128).fill()
-		a.i32(sha256At).get(src).get(left).copy()
+		for i := range uint64(16) { // memory.fill and memory.copy are metered for large areas
+			a.i32(0).i64(0).store64(sha256At + 8*i)
+		}
+		// Copy eight bytes at a time, then single ones; i counts up, src stays.
+		a.block().loop()
+		a.get(left).get(i).op(wasmbin.OpI32Sub).i32(8).op(wasmbin.OpI32LtU).brIf(1)
+		a.get(i).get(src).get(i).op(wasmbin.OpI32Add).mem(wasmbin.OpI64Load, 0, 0).mem(wasmbin.OpI64Store, 0, sha256At)
+		a.get(i).i32(8).op(wasmbin.OpI32Add).set(i)
+		a.br(0).end().end()
+		a.block().loop()
+		a.get(i).get(left).op(wasmbin.OpI32GeU).brIf(1)
+		a.get(i).get(src).get(i).op(wasmbin.OpI32Add).mem(wasmbin.OpI32Load8U, 0, 0).mem(wasmbin.OpI32Store8, 0, sha256At)
+		a.get(i).i32(1).op(wasmbin.OpI32Add).set(i)
+		a.br(0).end().end()
 		a.get(left).i32(0x80).mem(wasmbin.OpI32Store8, 0, sha256At)
 		// 64, or 128 if the length does not fit behind the rest.
 		a.i32(64).i32(128).get(left).i32(56).op(wasmbin.OpI32LtU, wasmbin.OpSelect).tee(left)

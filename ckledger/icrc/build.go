@@ -1,7 +1,9 @@
 package icrc
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math/bits"
 
 	"fusion/cdk/sha256"
 )
@@ -49,11 +51,26 @@ var wordHashes = func() (hs [words][32]byte) {
 	return hs
 }()
 
+// wordRanks is the place of each word when they are sorted by hash, which is the order of entries in the hash of a map; byRank is the
+// inverse.
+var wordRanks, byRank = func() (ranks, by [words]uint8) {
+	for i := range wordHashes {
+		for j := range wordHashes {
+			if bytes.Compare(wordHashes[j][:], wordHashes[i][:]) < 0 {
+				ranks[i]++
+			}
+		}
+		by[ranks[i]] = uint8(i)
+	}
+	return ranks, by
+}()
+
 // builder writes a map in stored form and hashes it at the same time, which is what a hasher would find in it afterwards but
 // without reading it again. Its space is reused.
 type builder struct {
 	b        []byte
-	pairs    []pair
+	present  uint32 // a bit for each rank
+	values   [words][32]byte
 	buf      []byte
 	accounts *accountHashes
 	fee      Amount // the amount hashed last as a fee, which is nearly always the same
@@ -62,16 +79,21 @@ type builder struct {
 
 // newBuilder has room for the largest block that this ledger makes.
 func newBuilder(accounts *accountHashes) builder {
-	w := builder{b: make([]byte, 0, 1024), pairs: make([]pair, 0, 12), buf: make([]byte, 0, 12*64), accounts: accounts}
+	w := builder{b: make([]byte, 0, 1024), buf: make([]byte, 0, 12*64), accounts: accounts}
 	w.feeHash = sha256.Sum256([]byte{0})
 	return w
 }
 
-func (w *builder) begin() { w.b, w.pairs = append(w.b[:0], tagMap, 0), w.pairs[:0] }
+func (w *builder) begin() { w.b, w.present = append(w.b[:0], tagMap, 0), 0 }
 
 func (w *builder) end() [32]byte {
-	w.b[1] = byte(len(w.pairs))
-	return hashPairs(w.pairs, w.buf)
+	w.b[1] = byte(bits.OnesCount32(w.present))
+	buf := w.buf[:0]
+	for left := w.present; left != 0; left &= left - 1 {
+		rank := bits.TrailingZeros32(left)
+		buf = append(append(buf, wordHashes[byRank[rank]][:]...), w.values[rank][:]...)
+	}
+	return sha256.Sum256(buf)
 }
 
 // value adds an entry whose value is already in stored form.
@@ -87,11 +109,9 @@ func (w *builder) key(key word) {
 }
 
 func (w *builder) put(key word, hash *[32]byte) {
-	n := len(w.pairs)
-	w.pairs = append(w.pairs, pair{})
-	p := &w.pairs[n]
-	copy(p[:32], wordHashes[key][:])
-	copy(p[32:], hash[:])
+	rank := wordRanks[key]
+	w.present |= 1 << rank
+	w.values[rank] = *hash
 }
 
 func (w *builder) nat(key word, n uint64) {

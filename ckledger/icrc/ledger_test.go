@@ -602,6 +602,43 @@ func TestAllowanceList(t *testing.T) {
 	}
 }
 
+// With too many transactions in the window new ones are refused, and accepted again once old ones are forgotten.
+func TestWindow(t *testing.T) {
+	l, _ := newLedger(t, initArgs())
+	l.SetWindow(10)
+	transfer := func(now, created uint64) string {
+		r, err := l.Transfer(now, minter.Owner, &icrc.TransferArg{To: acc(1), Amount: nat(1), CreatedAtTime: &created})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outcome(r.Ok, r.Err)
+	}
+	for i := range uint64(10) {
+		if got := transfer(start, start+i); !strings.HasPrefix(got, "Ok") {
+			t.Fatal(got)
+		}
+	}
+	if got := transfer(start, start+10); got != "TemporarilyUnavailable" {
+		t.Fatal(got)
+	}
+	if got := transfer(start, start+9); got != "Duplicate 11" {
+		t.Fatal(got)
+	}
+	if r, err := l.Transfer(start, minter.Owner, &icrc.TransferArg{To: acc(1), Amount: nat(1)}); err != nil || r.Ok == nil {
+		t.Fatalf("without a creation time: %s, %v", outcome(r.Ok, r.Err), err)
+	}
+	late := start + uint64(icrc.Window+icrc.Drift) + 5 // the first five are forgotten
+	if got := transfer(late, late); !strings.HasPrefix(got, "Ok") {
+		t.Fatal(got)
+	}
+	if got := transfer(late, start+4); got != "TooOld" {
+		t.Fatal(got)
+	}
+	if got := transfer(late, start+5); got != "Duplicate 7" {
+		t.Fatal(got)
+	}
+}
+
 func TestBlockPages(t *testing.T) {
 	l, _ := newLedger(t, initArgs())
 	for i := range 200 {

@@ -119,7 +119,7 @@ func hashPairs(pairs []pair, buf []byte) [32]byte {
 	return sha256.Sum256(buf)
 }
 
-// hasher computes representation-independent hashes (ICRC-3, "Representation-independent hash") of stored values, reusing its space.
+// hasher computes representation-independent hashes (ICRC-3, "Representation-independent hash") of stored values of any shape.
 type hasher struct {
 	pairs []pair
 	buf   []byte
