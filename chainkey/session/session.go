@@ -203,7 +203,7 @@ func (s *Session) waiting() []bool {
 }
 
 // Blame names the members that kept the session from going on, for a caller that gives it up: those waited for, except
-// members that said themselves to be waiting for a third one in this round. It names nobody once the session has ended.
+// members that said themselves to be waiting for a third one. It names nobody once the session has ended.
 func (s *Session) Blame() *Fault {
 	f := &Fault{Reason: Silent, Round: s.round, Detail: "no message before the deadline"}
 	if s.ended {
@@ -214,7 +214,7 @@ func (s *Session) Blame() *Fault {
 			continue
 		}
 		excused := false
-		if st := s.status[seat]; st != nil && int(st.Round) == s.round {
+		if st := s.status[seat]; st != nil && int(st.Round) >= s.round-1 { // it may lack the last echo of the round before
 			for _, other := range st.Seats {
 				excused = excused || int(other) != s.cfg.Seat && int(other) != seat
 			}

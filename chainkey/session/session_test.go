@@ -525,6 +525,7 @@ func TestSilenceIsBlamedOnTheSilent(t *testing.T) {
 		"dead from the start":      func(*envelope, int) bool { return true },
 		"dead in round 2":          func(e *envelope, _ int) bool { return e.Round >= 2 },
 		"no echo in round 1":       func(e *envelope, _ int) bool { return e.Round >= 1 && e.Kind == kindEcho || e.Round > 1 },
+		"no echo towards seat 0":   func(e *envelope, to int) bool { return e.Round == 1 && to == 0 && e.Kind == kindEcho },
 		"mute towards seat 0 only": func(e *envelope, to int) bool { return e.Round == 2 && to == 0 && e.Kind == kindMessage },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,6 +29,7 @@ import (
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/keystore"
 	"fusion/internal/kv"
+	"fusion/replica/genesis"
 	"fusion/replica/payload"
 )
 
@@ -40,12 +41,13 @@ func TestMain(m *testing.M) {
 // quick is a scheme of three rounds without mathematics: all members know the secret. It stands in for gg18 where a test is
 // about the driver; gg18 itself runs in the tests at the end.
 type quick struct {
-	liar int // this node lies in signatures; node 0 does not lie, so that the zero value is honest
+	params bool // needs secret parameters
+	liar   int  // this node lies in signatures; node 0 does not lie, so that the zero value is honest
 }
 
-func (quick) Name() string      { return "quick" }
-func (quick) Presigns() bool    { return false }
-func (quick) NeedsParams() bool { return false }
+func (quick) Name() string        { return "quick" }
+func (quick) Presigns() bool      { return false }
+func (q quick) NeedsParams() bool { return q.params }
 
 func (quick) Generate(g chainkey.Generate) (chainkey.Generation, error) {
 	return &quickRun{n: g.Seats, word: "to all", secret: g.Session}, nil
@@ -570,6 +572,42 @@ func TestLostShareIsAlarmed(t *testing.T) {
 	}
 	if alarmed != "k1" {
 		t.Errorf("alarmed for %q", alarmed)
+	}
+}
+
+// TestNobodyAnnouncesItselfBeforeItsParameters: on a public network the announcement of the last node starts key generation, so
+// it must not come before the parameters exist. They are made in the background and survive restarts.
+func TestNobodyAnnouncesItselfBeforeItsParameters(t *testing.T) {
+	net := newTestNet(t, 4, quick{params: true}, func(c *Config) { c.Local = false })
+	d := net.start(0)
+	d.mu.Lock()
+	making := d.making["k1"]
+	d.mu.Unlock()
+	if !making || len(d.Pending()) != 0 {
+		t.Errorf("making parameters: %v, pending %v", making, d.Pending())
+	}
+	net.stop(0) // in the middle
+	store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.PutParams(keystore.Generation{Key: "k1"}, make(chainkey.Secret, 1024)), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if p := net.start(0).Pending(); len(p) != 1 || p[0].Kind != payload.Incarnation {
+		t.Errorf("pending %v", p)
+	}
+}
+
+func TestFromGenesis(t *testing.T) {
+	doc := &genesis.Doc{Class: genesis.Local, Keys: []string{"a"}, SigningDeadlineBlocks: 5, KeygenDeadlineBlocks: 7, SigningParallel: 3,
+		Nodes: []genesis.Node{{NodeKey: make([]byte, 32)}}}
+	m, err := NewMachine(FromGenesis(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := m.cfg; c.Genesis != doc.Hash() || !c.Local || c.Parallel != 3 || c.SigningDeadline != 5 || c.KeygenDeadline != 7 || c.QueueLimit != 20 || c.RequestBlocks != 500 || len(c.Nodes) != 1 {
+		t.Errorf("%+v", c)
 	}
 }
 
