@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,25 +68,15 @@ func (s *State) Match(b LedgerBlock) (t Task, ours bool, finding string) {
 
 // Unknown lists the transfers whose outcome the ledger's methods can no longer tell.
 func (s *State) Unknown() []Task {
-	var ts []Task
-	for _, stamp := range slices.Sorted(maps.Keys(s.stamps)) {
-		t := s.stamps[stamp]
-		switch t.Kind {
-		case TaskMint:
-			if d := s.deposits[t.Outpoint]; d.State == DepositUnknown && d.Mint.CreatedAt == stamp {
-				ts = append(ts, t)
-			}
-		case TaskBurn:
-			if b := s.burns[t.ID]; b != nil && b.Unknown {
-				ts = append(ts, t)
-			}
-		case TaskRefund:
-			if r := s.requests[t.ID]; r.State == RequestRefundUnknown && r.RefundAt == stamp {
-				ts = append(ts, t)
-			}
+	return slices.SortedFunc(maps.Keys(s.unknown), func(a, b Task) int {
+		if c := cmp.Compare(a.Kind, b.Kind); c != 0 {
+			return c
 		}
-	}
-	return ts
+		if c := cmp.Compare(a.ID, b.ID); c != 0 {
+			return c
+		}
+		return compareOutpoints(a.Outpoint, b.Outpoint)
+	})
 }
 
 // Resolve gives the event that ends an unknown transfer: it is in the given block of the ledger, or (block nil) in none, which all blocks up to a time

@@ -143,6 +143,7 @@ type State struct {
 
 	lastStamp uint64
 	stamps    map[uint64]Task // every created_at_time ever used → what was asked with it
+	unknown   map[Task]bool   // transfers whose outcome is unknown
 	events    uint64
 
 	minted, burned, refunded uint64 // satoshi, ever
@@ -154,7 +155,7 @@ func NewState(minter Account) *State {
 		deposits: map[btc.Outpoint]*Deposit{}, openMints: map[btc.Outpoint]*Deposit{}, suspended: map[btc.Outpoint]*Suspended{},
 		available: map[btc.Outpoint]Owned{}, known: map[Account][]btc.Outpoint{}, burns: map[uint64]*Burn{}, requests: map[uint64]*Request{},
 		byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{},
-		stamps: map[uint64]Task{}}
+		stamps: map[uint64]Task{}, unknown: map[Task]bool{}}
 }
 
 func misfit(format string, args ...any) error {
@@ -262,10 +263,13 @@ func (s *State) mint(e *Event) error {
 	case e.MintRefused != nil:
 		d.State = DepositChecked
 		s.openMints[op] = d
+		delete(s.unknown, Task{Kind: TaskMint, Outpoint: op})
 	case e.MintUnknown != nil:
 		d.State = DepositUnknown
 		delete(s.openMints, op)
+		s.unknown[Task{Kind: TaskMint, Outpoint: op}] = true
 	default:
+		delete(s.unknown, Task{Kind: TaskMint, Outpoint: op})
 		d.State, d.Block = DepositMinted, e.Minted.BlockIndex
 		delete(s.openMints, op)
 		s.minted += d.Mint.Amount
@@ -320,12 +324,14 @@ func (s *State) burn(e *Event) error {
 			return misfit("burn %d is not open", *e.BurnRefused)
 		}
 		delete(s.burns, *e.BurnRefused)
+		delete(s.unknown, Task{Kind: TaskBurn, ID: *e.BurnRefused})
 	case e.BurnUnknown != nil:
 		b := s.burns[*e.BurnUnknown]
 		if b == nil || b.Unknown {
 			return misfit("burn %d is not open", *e.BurnUnknown)
 		}
 		b.Unknown = true
+		s.unknown[Task{Kind: TaskBurn, ID: b.Number}] = true
 	default:
 		a := e.Accepted
 		if s.burns[a.Number] == nil {
@@ -339,6 +345,7 @@ func (s *State) burn(e *Event) error {
 			return misfit("withdrawal to %q: %v", a.Address, err)
 		}
 		delete(s.burns, a.Number)
+		delete(s.unknown, Task{Kind: TaskBurn, ID: a.Number})
 		s.requests[a.BlockIndex] = &Request{BlockIndex: a.BlockIndex, Amount: a.Amount, Address: addr, ReceivedAt: e.Time,
 			Account: a.Refund, State: RequestPending}
 		s.byAccount[a.Refund] = append(s.byAccount[a.Refund], a.BlockIndex)
@@ -512,6 +519,7 @@ func (s *State) refund(e *Event) error {
 	r := s.refunds[id]
 	if q := s.requests[id]; q != nil && q.State == RequestRefundUnknown && (e.RefundRefused != nil || e.Refunded != nil) {
 		r = q // the ledger's blocks answered what its methods did not
+		delete(s.unknown, Task{Kind: TaskRefund, ID: id})
 		r.State, s.refunds[id] = RequestWillRefund, r
 	}
 	if r == nil || (e.RefundAsked != nil) != (r.RefundAt == 0) {
@@ -526,6 +534,7 @@ func (s *State) refund(e *Event) error {
 	case e.RefundUnknown != nil:
 		r.State = RequestRefundUnknown
 		delete(s.refunds, id)
+		s.unknown[Task{Kind: TaskRefund, ID: id}] = true
 	default:
 		r.State, r.RefundIn = RequestRefunded, e.Refunded.MintBlock
 		delete(s.refunds, id)
@@ -663,6 +672,11 @@ func (s *State) CheckInvariants() error {
 			if s.available[op].Account != a {
 				return bad("output %v is not with its account", op)
 			}
+		}
+	}
+	for t := range s.unknown {
+		if !s.Undecided(t) {
+			return bad("transfer %+v is unknown and decided", t)
 		}
 	}
 	if known != len(s.available) {
