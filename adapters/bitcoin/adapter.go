@@ -286,9 +286,12 @@ func (a *Adapter) connect(e *entry) {
 	delete(a.peers, p)
 	e.live = false
 	a.book.failed(e, time.Now())
-	if p.banned {
-		e.wait = time.Second
+	switch {
+	case p.banned:
 		e.next = time.Now().Add(a.banTime())
+	case p.stalled: // it answers, but does not deliver
+		e.stalls = min(e.stalls+1, 6)
+		e.next = time.Now().Add(time.Second << e.stalls)
 	}
 	for h, f := range a.flights {
 		if f.p == p {
@@ -457,6 +460,7 @@ func (a *Adapter) plan(now time.Time) {
 		if now.Sub(f.since) > a.cfg.BlockTimeout {
 			a.log.Info("bitcoin peer is too slow with a block", "addr", f.p.entry.Addr, "block", h)
 			delete(a.flights, h)
+			f.p.stalled = true
 			f.p.conn.Close()
 		}
 	}

@@ -24,6 +24,7 @@ type entry struct {
 	next    time.Time // not before
 	wait    time.Duration
 	live    bool
+	stalls  int // times in a row that it did not deliver a block
 }
 
 const (

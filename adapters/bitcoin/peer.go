@@ -30,7 +30,8 @@ type peer struct {
 	lacks   map[btc.Hash]bool // blocks that it answered with notfound
 	strikes int
 	banned  bool
-	orphans int // headers messages in a row that did not connect
+	stalled bool // asked for a block, it did not deliver in time
+	orphans int  // headers messages in a row that did not connect
 	limit   rateLimit
 }
 
@@ -448,6 +449,7 @@ func (p *peer) onBlock(raw []byte) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	p.entry.stalls = 0
 	if a.bodies[hash] == nil {
 		a.bodies[hash] = raw
 		a.cached += len(raw)
