@@ -527,6 +527,47 @@ func TestLostBurnIsSettledByTheLedgersBlocks(t *testing.T) {
 	}
 }
 
+// And for a refund: ckBTC comes back exactly once.
+func TestLostRefundIsSettledByTheLedgersBlocks(t *testing.T) {
+	for _, happened := range []bool{true, false} {
+		u := newUniverse(t, 11, func(a *InitArgs) {
+			two := uint64(2)
+			a.MaxNumInputsInTransaction = &two
+		})
+		alice := user(0)
+		for range 4 {
+			u.deposit(alice, 10_000)
+		}
+		u.ledger.allowances[core.Account{Owner: alice}] = 40_000
+		if e := retrieve(u, alice, destination(0).String(), 35_000); e != nil {
+			t.Fatalf("%+v", e)
+		}
+		u.w.Handle(ledgerID, func(in *native.Incoming) {
+			if happened && in.Method == "icrc1_transfer" {
+				var a transferArg
+				must(t, candid.Unmarshal(in.Arg, &a))
+				u.ledger.transfer(Account{Owner: in.Caller}, a.To, a.Amount, *a.Memo, *a.CreatedAtTime, false, in)
+			}
+			in.Reject(cdk.CanisterError, "lost")
+		})
+		must(t, u.w.Advance(26*time.Hour))
+		u.crash()
+		u.w.Handle(ledgerID, u.ledger.handle)
+		must(t, u.w.Advance(2*time.Hour))
+		u.audit(map[string]uint64{destination(0).String(): 35_000})
+		if u.ledger.supply != 40_000 || len(u.ledger.blocks) != 6 {
+			t.Errorf("happened %v: supply %d in %d blocks", happened, u.ledger.supply, len(u.ledger.blocks))
+		}
+		settled := false
+		for _, line := range u.w.Logs() {
+			settled = settled || strings.Contains(line, "an unknown outcome is settled")
+		}
+		if !settled {
+			t.Errorf("happened %v: the outcome was never unknown", happened)
+		}
+	}
+}
+
 func TestStuckPaymentIsReplacedByFee(t *testing.T) {
 	u := newUniverse(t, 6, nil)
 	alice := user(0)
