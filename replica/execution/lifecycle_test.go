@@ -81,7 +81,7 @@ func candidLE(n uint64) []byte {
 	return b
 }
 
-// slow is a native canister whose answers to "wait" the test controls by leaving system calls open.
+// waiting is a canister whose calls wait for the subnet, which the test plays.
 func waiting() *module {
 	m := newModule()
 	size := m.host("msg_arg_data_size")
@@ -677,5 +677,83 @@ func TestOutOfCycles(t *testing.T) {
 		if got := w.mustUpdate(r.CanisterID, "grow", nil); !bytes.Equal(got, bytes.Repeat([]byte{0xff}, 8)) {
 			t.Errorf("64 GiB of stable memory for nothing: %x", got)
 		}
+	})
+}
+
+func TestKeepHeap(t *testing.T) {
+	scenario(t, func(w *world) {
+		t := w.t
+		build := func(persistent bool, post ...code_) []byte {
+			m := counter()
+			m.exports = m.exports[1:] // no canister_init, which would grow stable memory again
+			m.export("canister_pre_upgrade", count(0))
+			m.export("canister_post_upgrade", post...)
+			m.blob("data segments do not overwrite what is kept")
+			if persistent {
+				m.custom("icp:private enhanced-orthogonal-persistence", "")
+			}
+			return m.bytes()
+		}
+		keep := management.ModeUpgrade(&management.UpgradeOptions{WasmMemoryPersistence: &management.Persistence{Keep: candid.Unit}})
+		replace := management.ModeUpgrade(&management.UpgradeOptions{WasmMemoryPersistence: &management.Persistence{Replace: candid.Unit}})
+		id := w.create()
+		w.mustManage("install_code", installArgs(id, installMode, build(true), nil))
+		heap := func(want uint32) {
+			t.Helper()
+			if got := le32(w.mustQuery(id, "get", nil)); got != want {
+				t.Errorf("the heap has %d, want %d", got, want)
+			}
+		}
+		dirty := func() { // echo leaves its argument in the heap
+			w.mustUpdate(id, "echo", []byte("kept"))
+		}
+		dirty()
+		w.mustManage("install_code", installArgs(id, keep, build(true, count(0)), nil))
+		heap(2) // once in pre_upgrade of the old, once in post_upgrade of the new
+		var kept [4]byte
+		if w.x.load(w.x.canisters[id], w.store).image.Read(kept[:], 1024); string(kept[:]) != "kept" {
+			t.Errorf("%q was kept", kept)
+		}
+		if _, rej := w.manage("install_code", installArgs(id, upgradeMode, build(true), nil)); rej == nil || rej.Error != "IC0504" {
+			t.Errorf("upgrading without saying what happens to the heap: %v", rej)
+		}
+		if _, rej := w.manage("install_code", installArgs(id, keep, build(false), nil)); rej == nil || rej.Error != "IC0504" {
+			t.Errorf("keeping for a module that does not know: %v", rej)
+		}
+		if _, rej := w.manage("install_code", installArgs(id, keep, build(true, count(0), unreachable()), nil)); rej == nil || rej.Error != "IC0502" {
+			t.Errorf("trapping post_upgrade: %v", rej)
+		}
+		heap(2)
+		w.mustManage("install_code", installArgs(id, replace, build(true), nil))
+		heap(0)
+	})
+}
+
+// FuzzManagement calls the management canister with anything, as a user and as a canister; it must answer.
+func FuzzManagement(f *testing.F) {
+	id := principal.FromUint64(16)
+	f.Add("canister_status", candid.MustMarshal(idArg(id)))
+	f.Add("update_settings", candid.MustMarshal(management.UpdateSettingsArgs{CanisterID: id, Settings: management.Settings{Controllers: &[]principal.Principal{bob}}}))
+	f.Add("install_code", candid.MustMarshal(installArgs(id, upgradeMode, counter().bytes(), []byte("arg"))))
+	f.Add("provisional_create_canister_with_cycles", candid.MustMarshal(management.ProvisionalCreateArgs{SpecifiedID: &nativeID}))
+	f.Add("install_chunked_code", candid.MustMarshal(management.InstallChunkedCodeArgs{Mode: installMode, TargetCanister: id, ChunkHashesList: []management.ChunkHash{{Hash: []byte{1}}}}))
+	f.Add("sign_with_ecdsa", candid.MustMarshal(management.SignWithEcdsaArgs{MessageHash: make([]byte, 32), KeyID: management.EcdsaKeyID{Curve: management.EcdsaCurve{Secp256k1: candid.Unit}}}))
+	f.Add("delete_canister", []byte("DIDL\x01\x6c\x01\xb3\xc4\xb1\xf2\x04\x68\x01\x00\x01\x00"))
+	base := newWorld(f, withNative)
+	base.install(counter())
+	f.Fuzz(func(t *testing.T, method string, arg []byte) {
+		w := &world{t: t, cfg: base.cfg, store: base.store.Clone(), now: base.now, height: base.height, nonce: base.nonce}
+		w.open()
+		defer w.x.Close()
+		w.x.InspectMessage(t.Context(), Ingress{Sender: alice, Method: method, Arg: arg})
+		m := w.message(alice, principal.Management, method, arg)
+		w.round(m)
+		w.x.Query(t.Context(), QueryRequest{Sender: alice, Method: method, Arg: arg})
+		s, ok := w.x.IngressStatus(m.ID)
+		if !ok || !s.State.terminal() {
+			t.Fatalf("%q is not answered: %+v", method, s)
+		}
+		w.x.store, w.x.result = w.store, &RoundResult{}
+		w.x.manage(&message{Method: method, Data: arg, Caller: id.Bytes(), Cycles: CyclesOf(1 << 60), Origin: origin{Kind: originCall, ID: id.Bytes()}})
 	})
 }
