@@ -206,7 +206,8 @@ func (f *filter) keygen2private(m *keygen.KGRound2Message1) error {
 		}
 	}
 	// The ranges of an honest prover (CGGMP21 figure 28 with q for the statistical parameters).
-	for i, bits := range []int{256 + 2*modulusBits, 768 + modulusBits/2, 768 + modulusBits/2, 769 + modulusBits, 769 + modulusBits, 769 + 2*modulusBits} {
+	const z, w = 768 + modulusBits/2, 769 + modulusBits
+	for i, bits := range []int{256 + 2*modulusBits, z, z, w, w, 769 + 2*modulusBits} { // sigma, z1, z2, w1, w2, v
 		if err := sized("factor proof response", m.FacProof[5+i], bits); err != nil {
 			return err
 		}

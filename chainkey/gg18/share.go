@@ -96,7 +96,8 @@ const maxShare = 64 << 10
 func (s *Share) Encode() chainkey.Secret {
 	d := &s.save
 	set := localparams.Set{PaillierP: d.PaillierSK.P, PaillierQ: d.PaillierSK.Q, P: d.P, Q: d.Q, H1: d.H1i, Alpha: d.Alpha}
-	v := stored{Version: 1, Threshold: uint32(s.threshold), Seat: uint32(s.seat), Params: set.Encode(), Secret: d.Xi.FillBytes(make([]byte, 32)), Public: s.public[:]}
+	v := stored{Version: 1, Threshold: uint32(s.threshold), Seat: uint32(s.seat), Params: set.Encode(),
+		Secret: d.Xi.FillBytes(make([]byte, 32)), Public: s.public[:]}
 	defer clear(v.Secret)
 	defer clear(v.Params)
 	for i, k := range d.Ks {
@@ -118,7 +119,8 @@ func DecodeShare(b chainkey.Secret) (*Share, error) {
 	defer clear(v.Secret)
 	defer clear(v.Params)
 	n := len(v.Members)
-	if t, err := chainkey.Threshold(n); err != nil || v.Version != 1 || int(v.Threshold) != t || int(v.Seat) >= n || len(v.Secret) != 32 || len(v.Public) != 33 {
+	if t, err := chainkey.Threshold(n); err != nil || v.Version != 1 || int(v.Threshold) != t || int(v.Seat) >= n ||
+		len(v.Secret) != 32 || len(v.Public) != 33 {
 		return nil, fmt.Errorf("%w: version %d, threshold %d, seat %d of %d", ErrShare, v.Version, v.Threshold, v.Seat, n)
 	}
 	params, err := parseParams(v.Params, true)
@@ -145,7 +147,8 @@ func DecodeShare(b chainkey.Secret) (*Share, error) {
 	if d.Xi.Sign() == 0 || d.Xi.Cmp(order) >= 0 || !crypto.ScalarBaseMult(tss.S256(), d.Xi).Equals(d.BigXj[own]) {
 		return nil, fmt.Errorf("%w: the secret is not that of its public point", ErrShare)
 	}
-	if d.PaillierPKs[own].N.Cmp(params.PaillierSK.N) != 0 || d.NTildej[own].Cmp(params.NTildei) != 0 || d.H1j[own].Cmp(params.H1i) != 0 || d.H2j[own].Cmp(params.H2i) != 0 {
+	if d.PaillierPKs[own].N.Cmp(params.PaillierSK.N) != 0 || d.NTildej[own].Cmp(params.NTildei) != 0 ||
+		d.H1j[own].Cmp(params.H1i) != 0 || d.H2j[own].Cmp(params.H2i) != 0 {
 		return nil, fmt.Errorf("%w: the parameters are not those of seat %d", ErrShare, own)
 	}
 	return s, nil

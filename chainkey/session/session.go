@@ -355,7 +355,8 @@ func (s *Session) compare(fx *Effects, from int, e *envelope) bool {
 // convict ends the session with proof that a seat signed two words.
 func (s *Session) convict(fx *Effects, round, seat int, d1, s1, d2, s2 []byte) {
 	f := &Fault{Reason: Equivocation, Seats: []int{seat}, Detail: fmt.Sprintf("seat %d said two things in round %d", seat, round),
-		Evidence: codec.Marshal(Evidence{Session: s.cfg.ID[:], Round: uint32(round), Seat: uint32(seat), Digests: [][]byte{d1, d2}, Signatures: [][]byte{s1, s2}})}
+		Evidence: codec.Marshal(Evidence{Session: s.cfg.ID[:], Round: uint32(round), Seat: uint32(seat),
+			Digests: [][]byte{d1, d2}, Signatures: [][]byte{s1, s2}})}
 	if seat == s.cfg.Seat {
 		f.Reason, f.Seats, f.Detail = Cloned, nil, "another machine signs with this node's key in the same session"
 	}

@@ -21,7 +21,8 @@ const maxSearch = 1 << 14
 // by the hash of seed, request, attempt and node. The committee is the first clique of the graph without disputes in that
 // order. Nodes with more than f disputes are left out. Where no such committee exists, disputes are ignored, because a quarrel must not
 // stop the subnet; nil means that too few nodes are eligible.
-func chooseCommittee(size, f int, seed []byte, request uint64, attempt uint32, eligible []int, suspicion func(int) uint32, disputed func(a, b int) bool) []int {
+func chooseCommittee(size, f int, seed []byte, request uint64, attempt uint32, eligible []int,
+	suspicion func(int) uint32, disputed func(a, b int) bool) []int {
 	if len(eligible) < size {
 		return nil
 	}

@@ -183,7 +183,8 @@ func (d *Driver) Reconcile(v *View) {
 		switch k.Status {
 		case KeyGenerating, KeyActivating:
 			d.revote(name, &k)
-			d.want(wanted, d.m.keyContext(name, &k), &k.Attempt, d.m.cfg.KeygenDeadline, [32]byte{}, keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number})
+			d.want(wanted, d.m.keyContext(name, &k), &k.Attempt, d.m.cfg.KeygenDeadline, [32]byte{},
+				keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number})
 		case KeyActive:
 			d.tidy(name, &k)
 		}
@@ -253,7 +254,8 @@ func (d *Driver) announce() {
 	case bytes.Equal(rec.Incarnation, d.nonce[:]):
 		d.ordered = true
 	case d.ordered:
-		d.halt(fmt.Sprintf("a newer instance of node %d has announced itself (boot %d): two machines run with one node key, or this one was restarted elsewhere", d.self, rec.Number))
+		d.halt(fmt.Sprintf("a newer instance of node %d has announced itself (boot %d): "+
+			"two machines run with one node key, or this one was restarted elsewhere", d.self, rec.Number))
 	case d.paramsReady():
 		v := Incarnation{Node: uint32(d.self), Number: rec.Number + 1, Nonce: d.nonce[:]}
 		for _, it := range d.own {
@@ -537,7 +539,8 @@ func (d *Driver) deliverItem(it payload.Item) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	same := func(o payload.Item) bool { return o.Kind == it.Kind && bytes.Equal(o.Body, it.Body) }
-	if slices.ContainsFunc(d.others, same) || slices.ContainsFunc(d.own, same) || slices.ContainsFunc(d.unverified, func(u unverifiedItem) bool { return same(u.item) }) {
+	if slices.ContainsFunc(d.others, same) || slices.ContainsFunc(d.own, same) ||
+		slices.ContainsFunc(d.unverified, func(u unverifiedItem) bool { return same(u.item) }) {
 		return
 	}
 	if d.view != nil && d.m.Check(d.view.state, it) == nil {

@@ -262,7 +262,8 @@ func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, err
 		return nil, nil, err
 	}
 	rec, ok := load[keyRecord](r, keyPrefix+v.Key)
-	if !ok || !slices.Contains(m.cfg.Keys, v.Key) || rec.Status != KeyGenerating && rec.Status != KeyActivating || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
+	running := rec.Status == KeyGenerating || rec.Status == KeyActivating
+	if !ok || !slices.Contains(m.cfg.Keys, v.Key) || !running || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
 		return nil, nil, fmt.Errorf("%w: vote for key %q, epoch %d, attempt %d, which is not being generated", ErrItem, v.Key, v.Epoch, v.Attempt)
 	}
 	if len(rec.Votes[v.Node].Public) != 0 {
