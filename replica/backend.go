@@ -76,7 +76,7 @@ func (b *backend) Submit(ctx context.Context, env *envelope.Envelope, raw []byte
 		return envelope.ID{}, fmt.Errorf("%w: %d calls wait for a block", http.ErrBusy, n)
 	}
 	// The signature comes first: nobody makes a canister inspect messages in somebody else's name.
-	msg, err := b.memo.Authenticate(raw)
+	msg, err := b.pool.Authenticate(env, raw)
 	if err != nil {
 		return envelope.ID{}, err
 	}

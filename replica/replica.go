@@ -34,6 +34,8 @@ import (
 type Shared struct {
 	Engine *wasm.Engine
 	Memo   *ingress.Memo
+	// Slots is the budget of ceremony steps that compute at once.
+	Slots chan struct{}
 }
 
 // Options of a replica beside its configuration.
@@ -219,6 +221,9 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return fmt.Errorf("http on %s: %w", r.cfg.HTTP, inUse(err, "http"))
 	}
 	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Log: r.log,
+		OnPanic: func(reason any, stack []byte) {
+			r.fail(fmt.Errorf("panic while serving a request: %v\n%s", reason, stack))
+		},
 		Metrics: promhttp.HandlerFor(r.metrics.registry, promhttp.HandlerOpts{})})
 	r.server = http.NewServer(handler)
 	r.wg.Go(func() {

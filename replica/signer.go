@@ -37,7 +37,7 @@ func newSigner(r *Replica) (*signer, error) {
 	}
 	s := &signer{r: r, m: m}
 	log := r.log
-	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.net}, Log: log,
+	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.net}, Log: log, Slots: r.opts.Shared.Slots,
 		Listener: signing.Listener{
 			CeremonyEnd: func(c signing.CeremonyInfo, took time.Duration, err error) { r.metrics.ceremony(c, took, err) },
 			ShareMissing: func(key string, err error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -103,6 +104,7 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 	}
 	n.closers = append(n.closers, n.shared.Engine.Close)
 	n.shared.Memo = ingress.NewMemo(0)
+	n.shared.Slots = make(chan struct{}, runtime.NumCPU())
 	n.closers = append(n.closers, n.stopReplicas)
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range m.Nodes {
@@ -124,13 +126,13 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 	if n.admin, err = serveAdmin(n); err != nil {
 		return nil, err
 	}
-	n.closers = append(n.closers, n.admin.close)
+	n.closers = append(n.closers, n.admin.Close)
 	return n, nil
 }
 
 // takeLock makes sure that one process at a time runs the network.
 func (n *Network) takeLock() error {
-	path := filepath.Join(n.Dir, "lock")
+	path := filepath.Join(n.Dir, lockFile)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("locking the network: %w", err)
@@ -200,7 +202,7 @@ func (n *Network) Bitcoin() *node.Node { return n.node }
 func (n *Network) Fatal() <-chan error { return n.fatal }
 
 // StopRequested is closed when an operator asked the network to stop.
-func (n *Network) StopRequested() <-chan struct{} { return n.admin.stop }
+func (n *Network) StopRequested() <-chan struct{} { return n.admin.StopRequested() }
 
 // Close stops everything.
 func (n *Network) Close() (err error) {

@@ -61,10 +61,15 @@ func (b *bitcoin) check(raw []byte) error {
 	return b.CheckPayload(items)
 }
 
-// step applies a block's payload, or none: block time moves expiries on.
-func (b *bitcoin) step(s kv.Store, bodies [][]byte, timeNs uint64, res *Result) {
+// use continues in another store with the same content.
+func (b *bitcoin) use(s kv.Store) {
 	b.Use(kv.Prefix(s, prefixCoins))
 	b.canister.Use(kv.Prefix(s, prefixBitcoinCanister))
+}
+
+// step applies a block's payload, or none: block time moves expiries on.
+func (b *bitcoin) step(s kv.Store, bodies [][]byte, timeNs uint64, res *Result) {
+	b.use(s)
 	var items utxo.Items
 	if len(bodies) > 0 {
 		if err := codec.Unmarshal(bodies[0], &items); err != nil || b.CheckPayload(items) != nil {

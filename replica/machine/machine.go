@@ -386,6 +386,9 @@ func (m *Machine) Commit() error {
 		return err
 	}
 	m.pending = nil
+	if m.btc != nil { // between blocks the room answers from the committed state
+		m.btc.use(kv.ReadOnly(m.db.Reader()))
+	}
 	m.publish()
 	return nil
 }
