@@ -323,7 +323,7 @@ func TestQueueFull(t *testing.T) {
 		if got := le32(w.mustUpdate(id, "flood", nil)); got != 1000-maxQueue {
 			t.Errorf("%d of 1000 calls were refused, want %d", got, 1000-maxQueue)
 		}
-		for w.x.canisters[id].callbacks != nil && len(w.x.canisters[id].callbacks) > 0 {
+		for len(w.x.canisters[id].callbacks) > 0 {
 			w.round()
 		}
 		if got := le32(w.mustQuery(callee, "get", nil)); got != maxQueue {
