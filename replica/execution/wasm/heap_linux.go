@@ -24,7 +24,7 @@ type pmScanArg struct {
 	categoryInverted, categoryMask, categoryAnyofMask, returnMask uint64
 }
 
-type pageRegion struct{ start, end, categories uint64 }
+type pageRegion struct{ start, end, _ uint64 } // the kernel also says of which category
 
 // keepResident is the number of private pages up to which a heap keeps them: comparing a page costs about 0.1 µs, a
 // fresh fault about 1 µs.

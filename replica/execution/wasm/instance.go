@@ -57,7 +57,6 @@ type Instance struct {
 	limit   uint64
 	scratch []uint32
 	dirty   []Page
-	words   []uint64
 	stack   [2]uint64
 }
 

@@ -44,13 +44,6 @@ func (a *asm) end() []byte                        { return append(a.b, byte(wb.O
 
 var features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall
 
-// machine runs a module, transformed or not, with the trap import present.
-type machine struct {
-	mod    api.Module
-	trap   string
-	result []uint64
-}
-
 func newRuntime(t testing.TB) wazero.Runtime {
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features))
