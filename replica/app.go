@@ -9,6 +9,7 @@ import (
 	"fusion/ic/envelope"
 	"fusion/internal/codec"
 	"fusion/replica/consensus/driver"
+	"fusion/replica/genesis"
 	"fusion/replica/machine"
 	"fusion/replica/payload"
 )
@@ -99,8 +100,15 @@ func (a *app) Commit() (uint64, error) {
 	a.pool.Expire(v.TimeNs)
 	r.metrics.block(v, &a.last)
 	r.reconcile(v)
+	if r.doc.Class == genesis.Local && v.Height > blocksKept {
+		return v.Height - blocksKept, nil
+	}
 	return 0, nil
 }
+
+// blocksKept is how many blocks a local network keeps, some five hours' worth: a laptop's disk is finite. A replica that
+// was away for longer cannot catch up from the others' blocks; public networks keep all of them.
+const blocksKept = 50_000
 
 // reconcile derives from the committed state what this replica should be doing. It is called after each commit and once at the
 // start, and nothing it does depends on having been called before.

@@ -62,7 +62,7 @@ type Replica struct {
 	pool    *ingress.Pool
 	net     *gossip.Host
 	cert    *certify.Pool
-	node    *consensus.Node
+	node    atomic.Pointer[consensus.Node] // set when consensus has started
 	dkg     *dkg
 	ingest  *batcher
 	signing *signer
@@ -250,7 +250,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	}
 	timings.Commit, timings.Propose = time.Duration(r.cfg.CommitWait), time.Duration(r.cfg.ProposeWait)
 	r.reconcile(r.machine.View())
-	r.node, err = consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
+	node, err := consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
 		// The sign state lies beside the keys: it must survive when everything that can be rebuilt is wiped.
 		SignState: filepath.Join(r.cfg.Dir, keysDir, "sign-state.json"),
 		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: members, Self: r.self, NodeKey: r.key,
@@ -259,7 +259,8 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("consensus on %s: %w", r.cfg.Consensus, inUse(err, "consensus"))
 	}
-	r.opened(r.node.Stop)
+	r.node.Store(node)
+	r.opened(node.Stop)
 	return nil
 }
 

@@ -76,8 +76,8 @@ func (r *Replica) Status() Status {
 			s.Connected = append(s.Connected, i)
 		}
 	}
-	if r.node != nil {
-		s.CatchingUp = r.node.Status().CatchingUp
+	if node := r.node.Load(); node != nil {
+		s.CatchingUp = node.Status().CatchingUp
 	}
 	s.PoolCalls, _ = r.pool.Size()
 	if snap, _ := r.states.snapshot(); snap != nil {
