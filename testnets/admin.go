@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
+	"fusion/adapters/bitcoin/node"
 	"fusion/btc"
 	"fusion/replica"
 )
@@ -67,48 +66,18 @@ type BitcoinTx struct {
 const maxMine = 1000
 
 type adminServer struct {
+	*Socket
 	n       *Network
-	srv     *http.Server
-	stop    chan struct{}
-	once    sync.Once
 	started time.Time
-	done    sync.WaitGroup
 }
 
-func serveAdmin(n *Network) (*adminServer, error) {
-	path := filepath.Join(n.Dir, AdminSocket)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("removing the old admin socket: %w", err)
-	}
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("admin socket %s: %w", path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("admin socket: %w", err), ln.Close())
-	}
-	a := &adminServer{n: n, stop: make(chan struct{}), started: time.Now()}
+func serveAdmin(n *Network) (_ *adminServer, err error) {
+	a := &adminServer{n: n, started: time.Now()}
 	mux := http.NewServeMux()
 	handle(mux, "GET /status", func(context.Context, struct{}) (NetworkStatus, error) { return a.status(), nil })
-	handle(mux, "POST /stop", func(context.Context, struct{}) (struct{}, error) {
-		a.once.Do(func() { close(a.stop) })
-		return struct{}{}, nil
-	})
-	handle(mux, "POST /btc/mine", a.mine)
-	handle(mux, "POST /btc/send", a.send)
-	handle(mux, "POST /btc/balance", a.balance)
-	handle(mux, "POST /btc/tx", a.tx)
-	a.srv = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, ReadHeaderTimeout: 5 * time.Second}
-	a.done.Go(func() { _ = a.srv.Serve(ln) }) // ends with ErrServerClosed
-	return a, nil
-}
-
-func (a *adminServer) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	err := a.srv.Shutdown(ctx)
-	a.done.Wait()
-	return err
+	bitcoinOps{n.node}.register(mux)
+	a.Socket, err = serveSocket(filepath.Join(n.Dir, AdminSocket), mux)
+	return a, err
 }
 
 // handle serves one operation with JSON in and out.
@@ -153,8 +122,18 @@ func (a *adminServer) status() NetworkStatus {
 
 var errExternal = errors.New("this network uses somebody else's Bitcoin node; use that node's own commands")
 
-func (a *adminServer) mine(_ context.Context, in MineRequest) (MineReply, error) {
-	b := a.n.node
+// bitcoinOps are the operations on a regtest node, which is nil where somebody else's is used.
+type bitcoinOps struct{ node *node.Node }
+
+func (o bitcoinOps) register(mux *http.ServeMux) {
+	handle(mux, "POST /btc/mine", o.mine)
+	handle(mux, "POST /btc/send", o.send)
+	handle(mux, "POST /btc/balance", o.balance)
+	handle(mux, "POST /btc/tx", o.tx)
+}
+
+func (o bitcoinOps) mine(_ context.Context, in MineRequest) (MineReply, error) {
+	b := o.node
 	if b == nil {
 		return MineReply{}, errExternal
 	}
@@ -175,33 +154,33 @@ func (a *adminServer) mine(_ context.Context, in MineRequest) (MineReply, error)
 	return out, nil
 }
 
-func (a *adminServer) send(_ context.Context, in SendRequest) (BitcoinTx, error) {
-	if a.n.node == nil {
+func (o bitcoinOps) send(_ context.Context, in SendRequest) (BitcoinTx, error) {
+	if o.node == nil {
 		return BitcoinTx{}, errExternal
 	}
-	txid, err := a.n.node.Send(in.Address, in.Satoshi)
+	txid, err := o.node.Send(in.Address, in.Satoshi)
 	if err != nil {
 		return BitcoinTx{}, err
 	}
 	return BitcoinTx{Txid: txid.String()}, nil
 }
 
-func (a *adminServer) balance(_ context.Context, address string) (btc.Satoshi, error) {
-	if a.n.node == nil {
+func (o bitcoinOps) balance(_ context.Context, address string) (btc.Satoshi, error) {
+	if o.node == nil {
 		return 0, errExternal
 	}
-	return a.n.node.Balance(address)
+	return o.node.Balance(address)
 }
 
-func (a *adminServer) tx(_ context.Context, id string) (BitcoinTx, error) {
-	if a.n.node == nil {
+func (o bitcoinOps) tx(_ context.Context, id string) (BitcoinTx, error) {
+	if o.node == nil {
 		return BitcoinTx{}, errExternal
 	}
 	h, err := btc.ParseHash(id)
 	if err != nil {
 		return BitcoinTx{}, err
 	}
-	info, ok := a.n.node.GetTx(h)
+	info, ok := o.node.GetTx(h)
 	if !ok {
 		return BitcoinTx{}, fmt.Errorf("the node knows no transaction %s", id)
 	}

@@ -60,6 +60,7 @@ const (
 	AdminSocket   = "admin.sock"
 	identitiesDir = "identities"
 	bitcoinDir    = "bitcoin"
+	lockFile      = "lock"
 )
 
 // TestKey is the threshold key of local networks, under the name that local development networks of the Internet Computer use.
