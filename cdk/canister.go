@@ -25,6 +25,7 @@ type Canister struct {
 	lastEnv uint32
 	mark    uint32 // lastEnv when the running message began
 	timers  timers
+	buf     []byte // for replies, which the system copies
 }
 
 type method struct {

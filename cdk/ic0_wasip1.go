@@ -205,8 +205,13 @@ func bytesOf(size int32, read func(dst unsafe.Pointer, offset, size int32)) []by
 }
 
 func principalOf(size int32, read func(dst unsafe.Pointer, offset, size int32)) principal.Principal {
-	return principal.MustFromBytes(bytesOf(size, read))
+	b := principalBuffer[:size]
+	read(unsafe.Pointer(&principalBuffer), 0, size)
+	return principal.MustFromBytes(b)
 }
+
+// principalBuffer spares an allocation for each caller.
+var principalBuffer [principal.MaxLen]byte
 
 // ptr is the address of the first byte, valid to pass on with a length of zero.
 func ptr(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

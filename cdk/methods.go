@@ -59,11 +59,11 @@ func decode(data []byte, dst any) error {
 	return candid.Unmarshal(data, dst)
 }
 
-func encode[T any](v T) ([]byte, error) {
+func encode[T any](dst []byte, v T) ([]byte, error) {
 	if l, ok := any(&v).(list); ok {
-		return candid.Marshal(l.values()...)
+		return candid.AppendMarshal(dst, l.values()...)
 	}
-	return candid.Marshal(v)
+	return candid.AppendMarshal(dst, v)
 }
 
 func typesOf[T any]() []*candid.Type {
@@ -96,11 +96,14 @@ func argument[A any](c *Canister, what string) A {
 }
 
 func reply[R any](m *Msg, r R) {
-	data, err := encode(r)
+	data, err := encode(m.c.buf[:0], r)
 	if err != nil {
 		m.c.Trap("encode reply of %s: %v", m.method, err)
 	}
 	m.Reply(data)
+	if cap(data) <= maxBuffer {
+		m.c.buf = data
+	}
 }
 
 // Query registers a query method: A is its argument (None, one Candid value, Args2, Args3) and R its result.
@@ -124,6 +127,9 @@ func UpdateAsync[A, R any](c *Canister, name string, fn func(m *Msg, arg A, out 
 		fn(m, argument[A](c, name), &Reply[R]{m})
 	})
 }
+
+// maxBuffer is the largest reply buffer that is kept for the next reply.
+const maxBuffer = 1 << 16
 
 func addTyped[A, R any](c *Canister, name string, query bool, run func(*Msg)) {
 	m := &method{name: name, query: query, run: run}

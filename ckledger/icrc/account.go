@@ -38,10 +38,17 @@ func accountOf(owner principal.Principal, sub *[]byte) (account, error) {
 	return out, nil
 }
 
-func (a account) isDefault() bool { return a.sub == [32]byte{} }
+func (a *account) isDefault() bool {
+	for i := len(a.sub) - 1; i >= 0; i-- {
+		if a.sub[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // public is the inverse of parseAccount; the default subaccount is left out.
-func (a account) public() Account {
+func (a *account) public() Account {
 	out := Account{Owner: a.owner}
 	if !a.isDefault() {
 		sub := append([]byte(nil), a.sub[:]...)
@@ -51,7 +58,7 @@ func (a account) public() Account {
 }
 
 // appendKey appends the account as a map key. No key is a prefix of another, and all accounts of an owner are neighbours.
-func (a account) appendKey(dst []byte) []byte {
+func (a *account) appendKey(dst []byte) []byte {
 	dst = a.owner.Append(append(dst, byte(a.owner.Len())))
 	if a.isDefault() {
 		return append(dst, 0)

@@ -79,7 +79,7 @@ func (l *Ledger) purgeAllowances(now uint64) {
 }
 
 func (l *Ledger) approve(now uint64, t *transaction, fee Amount) *failure {
-	balance := l.balance(t.from)
+	balance := l.balance(&t.from)
 	rest, ok := balance.Sub(fee)
 	if !ok {
 		return &failure{funds: &balance}
@@ -93,7 +93,7 @@ func (l *Ledger) approve(now uint64, t *transaction, fee Amount) *failure {
 		}
 	}
 	l.purgeAllowances(now)
-	l.setBalance(t.from, rest)
+	l.setBalance(&t.from, rest)
 	l.hot.supply, _ = l.hot.supply.Sub(fee)
 	a := allowance{amount: t.amount}
 	if t.expires != nil {

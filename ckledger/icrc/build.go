@@ -160,7 +160,7 @@ func (w *builder) word(key, value word) {
 	w.put(key, &wordHashes[value])
 }
 
-func (w *builder) account(key word, a account) {
+func (w *builder) account(key word, a *account) {
 	w.key(key)
 	n := byte(1)
 	if !a.isDefault() {
@@ -171,7 +171,7 @@ func (w *builder) account(key word, a account) {
 	if n == 2 {
 		w.b = appendBytes(append(w.b, tagBlob), a.sub[:])
 	}
-	w.put(key, w.accounts.hash(&a))
+	w.put(key, w.accounts.hash(a))
 }
 
 func appendBytes(dst, b []byte) []byte {

@@ -320,10 +320,10 @@ func (l *Ledger) BalanceOf(a Account) (Amount, error) {
 	if err != nil {
 		return Amount{}, err
 	}
-	return l.balance(acc), nil
+	return l.balance(&acc), nil
 }
 
-func (l *Ledger) balance(a account) Amount {
+func (l *Ledger) balance(a *account) Amount {
 	l.key = a.appendKey(l.key[:0])
 	b, ok := l.balances.Get(l.key, l.val[:0])
 	if !ok {
@@ -334,7 +334,7 @@ func (l *Ledger) balance(a account) Amount {
 }
 
 // setBalance stores a balance. Stable memory that cannot grow traps the message: nothing of it may stay.
-func (l *Ledger) setBalance(a account, v Amount) {
+func (l *Ledger) setBalance(a *account, v Amount) {
 	l.key = a.appendKey(l.key[:0])
 	if v.IsZero() {
 		l.balances.Delete(l.key)
@@ -397,7 +397,7 @@ func (l *Ledger) build(t *transaction) [32]byte {
 		w.amount(kFee, *t.fee)
 	}
 	if t.op != opMint && t.op != opAuthorizedMint {
-		w.account(kFrom, t.from)
+		w.account(kFrom, &t.from)
 	}
 	if t.memo != nil {
 		w.blob(kMemo, *t.memo)
@@ -411,11 +411,11 @@ func (l *Ledger) build(t *transaction) [32]byte {
 		w.text(kReason, *t.reason)
 	}
 	if t.spender != nil {
-		w.account(kSpender, *t.spender)
+		w.account(kSpender, t.spender)
 	}
 	switch t.op {
 	case opMint, opTransfer, opAuthorizedMint:
-		w.account(kTo, t.to)
+		w.account(kTo, &t.to)
 	}
 	if t.createdAt != nil {
 		w.nat(kTs, *t.createdAt)
@@ -506,8 +506,8 @@ func (l *Ledger) move(now uint64, t *transaction, fee *Amount) *failure {
 		if !ok {
 			return &failure{generic: "the supply would exceed the largest amount"}
 		}
-		balance, _ := l.balance(t.to).Add(t.amount) // at most the supply
-		l.setBalance(t.to, balance)
+		balance, _ := l.balance(&t.to).Add(t.amount) // at most the supply
+		l.setBalance(&t.to, balance)
 		l.hot.supply = supply
 
 	case opApprove:
@@ -516,7 +516,7 @@ func (l *Ledger) move(now uint64, t *transaction, fee *Amount) *failure {
 	case opBurn, opAuthorizedBurn, opTransfer:
 		debit, ok := t.amount.Add(cost)
 		if !ok {
-			balance := l.balance(t.from)
+			balance := l.balance(&t.from)
 			return &failure{funds: &balance}
 		}
 		var left *allowance
@@ -528,16 +528,16 @@ func (l *Ledger) move(now uint64, t *transaction, fee *Amount) *failure {
 			}
 			left = &allowance{rest, a.expires}
 		}
-		balance := l.balance(t.from)
+		balance := l.balance(&t.from)
 		rest, ok := balance.Sub(debit)
 		if !ok {
 			return &failure{funds: &balance}
 		}
-		l.setBalance(t.from, rest)
+		l.setBalance(&t.from, rest)
 		if t.op == opTransfer {
-			l.credit(t.to, t.amount)
+			l.credit(&t.to, t.amount)
 			if l.collector != nil {
-				l.credit(*l.collector, cost)
+				l.credit(l.collector, cost)
 			} else {
 				l.hot.supply, _ = l.hot.supply.Sub(cost)
 			}
@@ -552,7 +552,7 @@ func (l *Ledger) move(now uint64, t *transaction, fee *Amount) *failure {
 }
 
 // credit adds to a balance, which cannot overflow: no balance exceeds the supply.
-func (l *Ledger) credit(a account, v Amount) {
+func (l *Ledger) credit(a *account, v Amount) {
 	if v.IsZero() {
 		return
 	}
@@ -576,7 +576,7 @@ func (l *Ledger) append(now uint64, t *transaction, fee *Amount, txHash [32]byte
 	}
 	if t.op == opTransfer && l.collector != nil && fee != nil {
 		if l.hot.collectorBlock == 0 {
-			w.account(kFeeCol, *l.collector)
+			w.account(kFeeCol, l.collector)
 			l.hot.collectorBlock = index + 1
 		} else {
 			w.nat(kFeeColBlock, l.hot.collectorBlock-1)

@@ -60,13 +60,13 @@ func (l *Ledger) transfer(now uint64, from, to account, spender *account, amount
 		if t.op == opMint {
 			return 0, &failure{generic: "the supply would exceed the largest amount"}, nil
 		}
-		balance := l.balance(from)
+		balance := l.balance(&from)
 		return 0, &failure{funds: &balance}, nil
 	}
 	if t.op == opBurn {
 		// An account with less than the fee could otherwise never be emptied.
 		least := l.fee
-		if balance := l.balance(from); balance.Cmp(least) < 0 {
+		if balance := l.balance(&from); balance.Cmp(least) < 0 {
 			least = balance
 		}
 		if t.amount.IsZero() || t.amount.Cmp(least) < 0 {

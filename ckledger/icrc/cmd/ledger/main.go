@@ -1,4 +1,4 @@
-// Ledger is the ICRC ledger as a canister program; cdk/build compiles it.
+// Command ledger is the ICRC ledger as a canister program; cdk/build compiles it.
 package main
 
 import (
