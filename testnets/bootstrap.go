@@ -118,12 +118,17 @@ func (n *Network) ensureCanister(ctx context.Context, a *agent.Agent, id princip
 	return Install(ctx, a, id, management.ModeInstall(), wasm, encoded)
 }
 
-// chunkBytes is the largest chunk of a module (interface specification, upload_chunk), and what fits one message.
-const chunkBytes = 1 << 20
+const (
+	// wholeBytes is the largest module that travels in one message of at most 2 MiB, with its arguments and envelope. A whole
+	// module is compiled when it is admitted, so no block waits for the compiler.
+	wholeBytes = 2<<20 - 32<<10
+	// chunkBytes is the largest chunk of a module (interface specification, upload_chunk).
+	chunkBytes = 1 << 20
+)
 
 // Install installs a module of any size: a large one travels in chunks, since one message holds at most 2 MiB.
 func Install(ctx context.Context, a *agent.Agent, id principal.Principal, mode management.InstallMode, wasm, arg []byte) error {
-	if len(wasm) <= chunkBytes {
+	if len(wasm)+len(arg) <= wholeBytes {
 		in := management.InstallCodeArgs{Mode: mode, CanisterID: id, WasmModule: wasm, Arg: arg}
 		return a.Update(ctx, principal.Management, "install_code", []any{in}, nil)
 	}

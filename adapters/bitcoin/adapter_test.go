@@ -352,8 +352,7 @@ func TestPeersComeAndGo(t *testing.T) {
 
 // liar is a peer that completes the handshake and then says what the test wants.
 type liar struct {
-	lis  net.Listener
-	conn chan net.Conn
+	lis net.Listener
 }
 
 func newLiar(t *testing.T, greet func(net.Conn)) *liar {

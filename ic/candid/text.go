@@ -557,31 +557,31 @@ func (p *typePrinter) args(as []Arg) string {
 }
 
 // String returns the program as an interface file, without its comments.
-func (prog *Program) String() string {
-	p := typePrinter{named: true, open: map[*Type]bool{}}
+func (p *Program) String() string {
+	tp := typePrinter{named: true, open: map[*Type]bool{}}
 	var b strings.Builder
-	for _, d := range prog.Types {
+	for _, d := range p.Types {
 		body := ""
 		if d.Type.Name == d.Name {
-			body = p.body(d.Type)
+			body = tp.body(d.Type)
 		} else {
-			body = p.ref(d.Type) // another name for a type
+			body = tp.ref(d.Type) // another name for a type
 		}
 		fmt.Fprintf(&b, "type %s = %s;\n", d.Name, body)
 	}
-	if prog.Service != nil {
+	if p.Service != nil {
 		b.WriteString("service ")
-		if prog.Name != "" {
-			b.WriteString(prog.Name + " ")
+		if p.Name != "" {
+			b.WriteString(p.Name + " ")
 		}
 		b.WriteString(": ")
-		if prog.HasInit {
-			b.WriteString(p.args(prog.Init) + " -> ")
+		if p.HasInit {
+			b.WriteString(tp.args(p.Init) + " -> ")
 		}
-		if prog.Service.Name != "" {
-			b.WriteString(prog.Service.Name)
+		if p.Service.Name != "" {
+			b.WriteString(p.Service.Name)
 		} else {
-			b.WriteString(strings.TrimPrefix(p.body(prog.Service), "service "))
+			b.WriteString(strings.TrimPrefix(tp.body(p.Service), "service "))
 		}
 		b.WriteString("\n")
 	}

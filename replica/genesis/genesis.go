@@ -76,7 +76,7 @@ type Node struct {
 
 // Bitcoin is the chain to follow.
 type Bitcoin struct {
-	Network            string `json:"network"`             // mainnet, testnet4, signet or regtest
+	Network            string `json:"network"`             // mainnet, testnet4 or regtest
 	StabilityThreshold uint32 `json:"stability_threshold"` // confirmations after which a block enters the UTXO set
 }
 
@@ -185,8 +185,8 @@ func (d *Doc) Validate() error {
 	}
 	if d.Bitcoin != nil {
 		switch n := d.Bitcoin.Network; {
-		case n != "mainnet" && n != "testnet4" && n != "signet" && n != "regtest":
-			return bad("bitcoin.network is %q, want mainnet, testnet4, signet or regtest", n)
+		case n != "mainnet" && n != "testnet4" && n != "regtest":
+			return bad("bitcoin.network is %q, want mainnet, testnet4 or regtest", n)
 		case d.Class == Local && n != "regtest":
 			return bad("bitcoin.network is %q: a local network holds keys made from public parameters and may only follow regtest", n)
 		case d.Bitcoin.StabilityThreshold == 0:

@@ -60,7 +60,7 @@ func (m *Machine) FinishedBoard() (*bls.Board, error) {
 // FilterBitcoin keeps of an adapter's answer what a proposal at the given time may carry. It belongs to the goroutine that
 // steps the machine.
 func (m *Machine) FilterBitcoin(items utxo.Items, timeNs uint64, maxBytes int) utxo.Items {
-	if m.btc == nil {
+	if m.btc == nil || !m.btc.canister.Syncing() {
 		return utxo.Items{}
 	}
 	return m.btc.Filter(items, timeNs, maxBytes)
