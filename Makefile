@@ -19,7 +19,7 @@ $(CANISTERS)/icrc1_ledger.wasm.gz: $(CANISTER_SRC)
 	go run ./cdk/build -o $@ ./ckledger/icrc/cmd/ledger
 
 $(CANISTERS)/ckbtc_minter.wasm.gz: $(CANISTER_SRC)
-	go run ./cdk/build -o $@ ./ckledger/ckbtc/cmd/minter
+	go run ./cdk/build -o $@ ./ckledger/ckbtc/cmd/ckbtc
 
 .PHONY: canisters
 canisters: $(CANISTERS)/icrc1_ledger.wasm.gz $(CANISTERS)/ckbtc_minter.wasm.gz ## compile our canisters to wasm
@@ -34,7 +34,7 @@ run: build ## start a local network (4 replicas, a Bitcoin regtest node) in the 
 
 .PHONY: demo
 demo: build ## tell the ckBTC story on a fresh network and check each step
-	$(BIN)/fusion demo ckbtc
+	$(BIN)/fusion demo ckbtc --test
 
 .PHONY: test
 test: canisters ## run all tests that need nothing but Go
