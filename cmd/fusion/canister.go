@@ -1,0 +1,405 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fusion/ic/agent"
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+	"fusion/internal/wasmbin"
+	"fusion/replica/management"
+	"fusion/testnets"
+)
+
+func canisterCmd(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "canister", Short: "install canisters and call them",
+		Long: `Install canisters and call them.
+
+CANISTER is a canister id, or one of the names ledger, minter, bitcoin and management. Arguments and results are Candid
+text, such as '(record { owner = principal "aaaaa-aa"; amount = 10 })'. The canister's interface gives them their types: it
+is read from the canister, or from the file that --did names.`}
+	cmd.AddCommand(installCmd(o), callCmd(o, "call"), callCmd(o, "query"),
+		&cobra.Command{Use: "status CANISTER", Short: "show a canister's controllers, memory, cycles and code; for its controllers", Args: cobra.ExactArgs(1),
+			RunE: o.with(canisterStatus)})
+	return o.remote(cmd)
+}
+
+func callCmd(o *options, kind string) *cobra.Command {
+	var didFile string
+	short := "make an update call: the subnet agrees on it and certifies the answer"
+	if kind == "query" {
+		short = "make a query call: one replica answers and signs"
+	}
+	cmd := &cobra.Command{Use: kind + " CANISTER METHOD [ARGUMENTS]", Short: short, Args: cobra.RangeArgs(2, 3),
+		RunE: o.with(func(ctx context.Context, c *client, w io.Writer, args []string) error {
+			id, err := c.parseCanister(args[0])
+			if err != nil {
+				return err
+			}
+			prog, err := c.program(ctx, id, didFile)
+			if err != nil {
+				return err
+			}
+			method, err := methodOf(prog, id, args[1])
+			if err != nil {
+				return err
+			}
+			text := "()"
+			if len(args) == 3 {
+				text = args[2]
+			}
+			var want []candid.Arg
+			if method != nil {
+				want = method.Args
+			}
+			arg, err := encodeArgs(text, want, method != nil)
+			if err != nil {
+				return fmt.Errorf("arguments of %s: %w", args[1], err)
+			}
+			do := c.update
+			if kind == "query" {
+				do = c.Query
+			}
+			reply, err := do(ctx, id, args[1], arg)
+			if err != nil {
+				return err
+			}
+			out, err := decodeReply(reply, method)
+			if err != nil {
+				return fmt.Errorf("reply of %s: %w", args[1], err)
+			}
+			fmt.Fprintln(w, out)
+			return nil
+		})}
+	cmd.Flags().StringVar(&didFile, "did", "", "interface file, where the canister does not carry its own")
+	return cmd
+}
+
+// program reads a canister's interface: from a file, or from the canister's public metadata. It is nil where there is none.
+func (c *client) program(ctx context.Context, id principal.Principal, file string) (*candid.Program, error) {
+	if file != "" {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("interface: %w", err)
+		}
+		prog, err := candid.ParseDID(string(src))
+		if err != nil {
+			return nil, fmt.Errorf("interface %s: %w", file, err)
+		}
+		return prog, nil
+	}
+	src, err := c.Read(ctx, id, []byte("canister"), id.Bytes(), []byte("metadata"), []byte("candid:service"))
+	if err != nil {
+		// Without an interface values go as they are written. If the canister is not there, the call will say so.
+		return nil, nil
+	}
+	prog, err := candid.ParseDID(string(src))
+	if err != nil {
+		return nil, hint(fmt.Errorf("the interface that canister %s carries: %w", id, err), "name a good one with --did")
+	}
+	return prog, nil
+}
+
+// methodOf finds a method in an interface; nil where there is no interface.
+func methodOf(prog *candid.Program, id principal.Principal, name string) (*candid.FuncType, error) {
+	if prog == nil || prog.Service == nil {
+		return nil, nil
+	}
+	if m := prog.Service.Method(name); m != nil {
+		return m.Type.Func, nil
+	}
+	var names []string
+	for _, m := range prog.Service.Methods {
+		names = append(names, m.Name)
+	}
+	return nil, hint(fmt.Errorf("canister %s has no such method: %s", id, name), "it has %s", strings.Join(names, ", "))
+}
+
+// encodeArgs reads Candid text as a message, at the wanted types if they are known.
+func encodeArgs(text string, want []candid.Arg, known bool) ([]byte, error) {
+	if !strings.HasPrefix(strings.TrimSpace(text), "(") {
+		text = "(" + text + ")"
+	}
+	values, err := candid.ParseValues(text)
+	if err != nil {
+		return nil, hint(err, "arguments are Candid text, such as '(record { amount = 10 }, \"text\")'")
+	}
+	var types []*candid.Type
+	if !known {
+		for _, v := range values {
+			t, err := typeOf(v)
+			if err != nil {
+				return nil, err
+			}
+			types = append(types, t)
+		}
+		return candid.Encode(types, values)
+	}
+	for _, a := range want {
+		types = append(types, a.Type)
+	}
+	for i := len(values); i < len(types); i++ { // trailing opts may be left out
+		values = append(values, candid.Null{})
+	}
+	if len(values) > len(types) {
+		return nil, fmt.Errorf("%d given, the method takes %d", len(values), len(types))
+	}
+	b, err := candid.Encode(types, values)
+	if err != nil {
+		var list []string
+		for _, t := range types {
+			list = append(list, t.String())
+		}
+		return nil, hint(err, "the method takes (%s)", strings.Join(list, ", "))
+	}
+	return b, nil
+}
+
+// typeOf is the type that a value has by itself. Elements of a vec must agree.
+func typeOf(v candid.Value) (*candid.Type, error) {
+	switch v := v.(type) {
+	case candid.Some:
+		t, err := typeOf(v.Value)
+		if err != nil {
+			return nil, err
+		}
+		return candid.OptOf(t), nil
+	case candid.Blob:
+		return candid.VecOf(candid.Prim(candid.KindNat8)), nil
+	case candid.Vec:
+		if len(v) == 0 {
+			return candid.VecOf(candid.Prim(candid.KindEmpty)), nil
+		}
+		t, err := typeOf(v[0])
+		if err != nil {
+			return nil, err
+		}
+		for i, e := range v[1:] {
+			u, err := typeOf(e)
+			if err != nil {
+				return nil, err
+			}
+			if err := candid.Subtype(u, t); err != nil {
+				return nil, fmt.Errorf("element %d of a vec: %w", i+1, err)
+			}
+		}
+		return candid.VecOf(t), nil
+	case candid.Record:
+		var fields []candid.Field
+		for _, f := range v {
+			t, err := typeOf(f.Value)
+			if err != nil {
+				return nil, err
+			}
+			fields = append(fields, candid.Field{ID: f.ID, Name: f.Name, Type: t})
+		}
+		return candid.RecordOf(fields...), nil
+	case candid.Case:
+		t, err := typeOf(v.Value)
+		if err != nil {
+			return nil, err
+		}
+		return candid.VariantOf(candid.Field{ID: v.ID, Name: v.Name, Type: t}), nil
+	}
+	kinds := map[string]candid.Kind{"candid.Null": candid.KindNull, "bool": candid.KindBool, "candid.Nat": candid.KindNat, "candid.Int": candid.KindInt,
+		"uint8": candid.KindNat8, "uint16": candid.KindNat16, "uint32": candid.KindNat32, "uint64": candid.KindNat64,
+		"int8": candid.KindInt8, "int16": candid.KindInt16, "int32": candid.KindInt32, "int64": candid.KindInt64,
+		"float32": candid.KindFloat32, "float64": candid.KindFloat64, "string": candid.KindText, "candid.Reserved": candid.KindReserved,
+		"principal.Principal": candid.KindPrincipal}
+	if k, ok := kinds[fmt.Sprintf("%T", v)]; ok {
+		return candid.Prim(k), nil
+	}
+	return nil, hint(fmt.Errorf("the type of %s is not known", candid.FormatValue(v)), "name the canister's interface with --did")
+}
+
+// decodeReply shows a reply, with the names of the interface where it is known. A reply that the interface does not allow is
+// shown as it is.
+func decodeReply(reply []byte, method *candid.FuncType) (string, error) {
+	if method != nil {
+		var types []*candid.Type
+		for _, r := range method.Results {
+			types = append(types, r.Type)
+		}
+		if values, err := candid.DecodeAs(reply, types); err == nil {
+			return candid.FormatValues(values), nil
+		}
+	}
+	values, _, err := candid.Decode(reply)
+	if err != nil {
+		return "", fmt.Errorf("%w (bytes: %x)", err, reply)
+	}
+	return candid.FormatValues(values), nil
+}
+
+func installCmd(o *options) *cobra.Command {
+	var id, mode, arg, didFile string
+	cmd := &cobra.Command{Use: "install FILE.wasm[.gz]", Short: "install a canister; without --id in a new one", Args: cobra.ExactArgs(1),
+		RunE: o.with(func(ctx context.Context, c *client, w io.Writer, args []string) error {
+			return install(ctx, c, w, args[0], id, mode, arg, didFile)
+		})}
+	f := cmd.Flags()
+	f.StringVar(&id, "id", "", "canister to install in; on a local network it is created if it does not exist")
+	f.StringVar(&mode, "mode", "install", "install (in an empty canister), reinstall (drops its state) or upgrade (keeps stable memory)")
+	f.StringVar(&arg, "arg", "()", "argument of the canister's init or post-upgrade method, as Candid text")
+	f.StringVar(&didFile, "did", "", "interface file, where the module does not carry its own")
+	return cmd
+}
+
+// maxModule bounds a module on disk: what one canister's chunk store holds (interface specification, upload_chunk).
+const maxModule = 100 << 20
+
+func install(ctx context.Context, c *client, w io.Writer, file, idText, mode, argText, didFile string) error {
+	modes := map[string]management.InstallMode{"install": management.ModeInstall(), "reinstall": management.ModeReinstall(), "upgrade": management.ModeUpgrade(nil)}
+	m, ok := modes[mode]
+	if !ok {
+		return fmt.Errorf("--mode is %q, want install, reinstall or upgrade", mode)
+	}
+	module, prog, err := readModule(file)
+	if err != nil {
+		return err
+	}
+	if didFile != "" {
+		if prog, err = c.program(ctx, principal.Management, didFile); err != nil {
+			return err
+		}
+	}
+	arg, err := encodeInit(argText, prog)
+	if err != nil {
+		return fmt.Errorf("--arg: %w", err)
+	}
+	if idText == "" && mode != "install" {
+		return fmt.Errorf("--mode %s needs --id", mode)
+	}
+	var id principal.Principal
+	if idText != "" {
+		if id, err = c.parseCanister(idText); err != nil {
+			return err
+		}
+		_, err = c.Read(ctx, id, []byte("canister"), id.Bytes(), []byte("controllers"))
+	}
+	if idText == "" || errors.Is(err, agent.ErrNotFound) {
+		if id, err = c.create(ctx, id, idText != ""); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "created canister %s\n", id)
+	}
+	if err != nil {
+		return err
+	}
+	if err := testnets.Install(ctx, c.Agent, id, m, module, arg); err != nil {
+		var r *agent.RejectError
+		if errors.As(err, &r) && r.ErrorCode == "IC0514" {
+			return hint(fmt.Errorf("canister %s has code already", id), "--mode upgrade keeps its state, --mode reinstall drops it")
+		}
+		return err
+	}
+	fmt.Fprintf(w, "installed %s in %s, module hash %x\n", file, id, sha256.Sum256(module))
+	return nil
+}
+
+// create makes a canister with cycles out of nothing, which only local networks allow.
+func (c *client) create(ctx context.Context, id principal.Principal, specified bool) (principal.Principal, error) {
+	cycles := candid.NatFromUint64(1_000_000_000_000_000) // 1,000 T
+	in := management.ProvisionalCreateArgs{Amount: &cycles}
+	if specified {
+		in.SpecifiedID = &id
+	}
+	var out management.CanisterID
+	if err := c.Update(ctx, principal.Management, "provisional_create_canister_with_cycles", []any{in}, []any{&out}); err != nil {
+		return id, fmt.Errorf("creating a canister: %w", err)
+	}
+	return out.CanisterID, nil
+}
+
+// readModule reads a module, gzipped or not, and the interface in it, if it has one.
+func readModule(file string) ([]byte, *candid.Program, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("module: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxModule+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("module: %w", err)
+	}
+	if len(b) > maxModule {
+		return nil, nil, fmt.Errorf("module %s is larger than %d MiB", file, maxModule>>20)
+	}
+	plain := b
+	if bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err == nil {
+			plain, err = io.ReadAll(io.LimitReader(z, maxModule))
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("module %s: %w", file, err)
+		}
+	}
+	if !wasmbin.IsModule(plain) {
+		return nil, nil, fmt.Errorf("%s is no WebAssembly module", file)
+	}
+	m, err := wasmbin.Parse(plain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("module %s: %w", file, err)
+	}
+	for _, c := range m.Customs {
+		if name := strings.TrimPrefix(strings.TrimPrefix(c.Name, "icp:public "), "icp:private "); name != c.Name && name == "candid:service" {
+			if prog, err := candid.ParseDID(string(c.Data)); err == nil {
+				return b, prog, nil
+			}
+		}
+	}
+	return b, nil, nil
+}
+
+func encodeInit(text string, prog *candid.Program) ([]byte, error) {
+	if prog == nil || !prog.HasInit {
+		return encodeArgs(text, nil, false)
+	}
+	return encodeArgs(text, prog.Init, true)
+}
+
+func canisterStatus(ctx context.Context, c *client, w io.Writer, args []string) error {
+	id, err := c.parseCanister(args[0])
+	if err != nil {
+		return err
+	}
+	var s management.CanisterStatusResult
+	if err := c.Update(ctx, principal.Management, "canister_status", []any{management.CanisterID{CanisterID: id}}, []any{&s}); err != nil {
+		return err
+	}
+	state := "running"
+	switch {
+	case s.Status.Stopping != nil:
+		state = "stopping"
+	case s.Status.Stopped != nil:
+		state = "stopped"
+	}
+	code := "none"
+	if s.ModuleHash != nil {
+		code = fmt.Sprintf("%x", *s.ModuleHash)
+	}
+	var controllers []string
+	for _, p := range s.Settings.Controllers {
+		controllers = append(controllers, p.String())
+	}
+	for _, l := range [][2]string{
+		{"canister", id.String()}, {"state", state}, {"version", fmt.Sprint(s.Version)}, {"module hash", code}, {"controllers", strings.Join(controllers, ", ")},
+		{"cycles", s.Cycles.String()}, {"burned a day", s.IdleCyclesBurnedPerDay.String()}, {"memory", s.MemorySize.String() + " bytes"},
+		{"  heap", s.MemoryMetrics.WasmMemorySize.String()}, {"  stable memory", s.MemoryMetrics.StableMemorySize.String()},
+		{"  module", s.MemoryMetrics.WasmBinarySize.String()}, {"queries", s.QueryStats.NumCalls.String()},
+	} {
+		fmt.Fprintf(w, "%-16s %s\n", l[0], l[1])
+	}
+	return nil
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fusion/ic/agent"
+	"fusion/ic/candid"
+	"fusion/replica"
+	"fusion/testnets"
+)
+
+func statusCmd(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "say what each replica of the local network does, in a sentence", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := networkStatus(c.Context(), o.dir)
+			if err != nil {
+				return err
+			}
+			m := moneyOf(c.Context(), s)
+			if asJSON {
+				fmt.Fprint(c.OutOrStdout(), toJSON(struct {
+					*testnets.NetworkStatus
+					Ckbtc *money `json:"ckbtc,omitempty"`
+				}{s, m}))
+				return nil
+			}
+			printStatus(c.OutOrStdout(), s, m)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything as JSON")
+	return cmd
+}
+
+// networkStatus asks the process that runs the network or, where each replica is a process, all of these.
+func networkStatus(ctx context.Context, dir string) (*testnets.NetworkStatus, error) {
+	a, err := testnets.DialAdmin(dir)
+	if err == nil {
+		s, err := a.Status(ctx)
+		return &s, err
+	}
+	m, loadErr := testnets.Load(dir)
+	if loadErr != nil {
+		return nil, loadErr
+	}
+	all := &testnets.NetworkStatus{Manifest: m, BitcoinMempool: []string{}}
+	for i := range m.Nodes {
+		a, dialErr := testnets.DialAdmin(testnets.NodeDir(dir, i))
+		if dialErr != nil {
+			all.Stopped = append(all.Stopped, i)
+			continue
+		}
+		s, err := a.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all.Replicas = append(all.Replicas, s.Replicas...)
+	}
+	if len(all.Replicas) == 0 {
+		return nil, err
+	}
+	return all, nil
+}
+
+// money compares what the ckBTC ledger issued with what the minter holds, in satoshi.
+type money struct {
+	Supply uint64 `json:"supply"`
+	// Custody is the value of the outputs that the minter can spend, the change of payments that are on their way included.
+	Custody uint64 `json:"custody"`
+}
+
+// moneyOf reads supply and custody; nil where the canisters do not answer, which is no reason to withhold the rest of the status.
+func moneyOf(ctx context.Context, s *testnets.NetworkStatus) *money {
+	a, err := statusAgent(s, agent.Options{})
+	if err != nil {
+		return nil
+	}
+	defer a.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var supply candid.Nat
+	if err := a.Ask(ctx, s.Manifest.Ledger, "icrc1_total_supply", nil, []any{&supply}); err != nil {
+		return nil
+	}
+	custody, err := custodyOf(ctx, a, s.Manifest.Minter)
+	if err != nil {
+		return nil
+	}
+	n, _ := supply.Uint64()
+	return &money{n, custody}
+}
+
+// statusAgent makes a client of the first replica that runs.
+func statusAgent(s *testnets.NetworkStatus, opts agent.Options) (*agent.Agent, error) {
+	for _, r := range s.Replicas {
+		if r.RootKey == "" {
+			continue
+		}
+		key, err := parseRootKey(r.RootKey)
+		if err != nil {
+			return nil, err
+		}
+		opts.RootKey = key
+		return agent.New(s.Manifest.URL(r.Node), opts)
+	}
+	return nil, hint(errors.New("the subnet has no key yet"), "it is being generated; see fusion status")
+}
+
+func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
+	how := fmt.Sprintf("process %d, up for %s", s.PID, time.Since(s.Started).Round(time.Second))
+	if s.PID == 0 {
+		how = "a process for each replica"
+	}
+	fmt.Fprintf(w, "network %s, %d replicas, %s\n\n", s.Manifest.ChainID, s.Manifest.Nodes, how)
+	for _, r := range s.Replicas {
+		fmt.Fprintf(w, "  replica %-2d  block %-7d certified %-7d %s\n", r.Node, r.Height, r.Certified, r.Sentence)
+		for _, line := range r.Signing {
+			fmt.Fprintf(w, "              %s\n", line)
+		}
+	}
+	for _, i := range s.Stopped {
+		fmt.Fprintf(w, "  replica %-2d  stopped\n", i)
+	}
+	fmt.Fprintln(w)
+	var r *replica.Status
+	for i := range s.Replicas {
+		if s.Replicas[i].RootKey != "" {
+			r = &s.Replicas[i]
+			break
+		}
+	}
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-17s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("http endpoint", "%s", s.Manifest.URL(0))
+	if r != nil {
+		row("root key", "%s", r.RootKey)
+		row("subnet", "%s", r.Subnet)
+		for _, k := range r.Keys {
+			if k.Active {
+				row("threshold key", "%s = %s", k.Name, k.PublicKey)
+			} else {
+				row("threshold key", "%s: %s", k.Name, k.State)
+			}
+		}
+		if b := r.Bitcoin; b != nil {
+			synced := "in step"
+			if !b.Synced {
+				synced = fmt.Sprintf("%d headers known", b.Headers)
+			}
+			row("bitcoin", "%s, the subnet is at block %d (%s, final to %d), %s", b.Network, b.Tip, synced, b.Anchor, plural(b.Peers, "peer"))
+		}
+	}
+	if !s.Manifest.ExternalBitcoin && s.PID != 0 {
+		row("bitcoin node", "%s, block %d, %s waiting", s.Manifest.Bitcoin, s.BitcoinHeight, plural(len(s.BitcoinMempool), "transaction"))
+	}
+	row("ckBTC ledger", "%s", s.Manifest.Ledger)
+	row("ckBTC minter", "%s", s.Manifest.Minter)
+	if m != nil {
+		row("ckBTC supply", "%s", sats(m.Supply))
+		row("minter holds", "%s", sats(m.Custody))
+	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func downCmd(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "stop the local network and wait until it has stopped", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := testnets.DialAdmin(o.dir)
+			if errors.Is(err, testnets.ErrNotRunning) {
+				// It may be starting, or its process may be on its way out.
+				ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+				defer cancel()
+				if err := testnets.WaitStopped(ctx, o.dir); err != nil {
+					return hint(fmt.Errorf("%s: the network is just starting or stopping", o.dir), "try again when fusion status answers")
+				}
+				fmt.Fprintln(c.OutOrStdout(), "the network is not running")
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := a.Stop(c.Context()); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+			defer cancel()
+			if err := testnets.WaitStopped(ctx, o.dir); err != nil {
+				return hint(err, "see what it does: fusion logs")
+			}
+			fmt.Fprintln(c.OutOrStdout(), "stopped; fusion up starts it again with everything it had")
+			return nil
+		},
+	}
+}
+
+func logsCmd(o *options) *cobra.Command {
+	var follow bool
+	var lines int
+	cmd := &cobra.Command{
+		Use: "logs", Short: "show the network's log", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			path := filepath.Join(o.dir, testnets.LogFile)
+			f, err := os.Open(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s: %w", o.dir, testnets.ErrNoNetwork)
+			}
+			if err != nil {
+				return fmt.Errorf("log: %w", err)
+			}
+			defer f.Close()
+			if err := seekLines(f, lines); err != nil {
+				return fmt.Errorf("log %s: %w", path, err)
+			}
+			if err := copyLog(c.Context(), c.OutOrStdout(), f, follow); err != nil {
+				return fmt.Errorf("log %s: %w", path, err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows, until ctrl-c")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many of the last lines; 0 is all")
+	return cmd
+}
+
+// seekLines moves to the start of the last n lines, or to the start of the file for n = 0.
+func seekLines(f *os.File, n int) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if n <= 0 {
+		size = 0
+	}
+	buf := make([]byte, 64<<10)
+	for size > 0 {
+		part := buf[:min(int64(len(buf)), size)]
+		at := size - int64(len(part))
+		if _, err := f.ReadAt(part, at); err != nil {
+			return err
+		}
+		for i := bytes.LastIndexByte(part, '\n'); i >= 0; i = bytes.LastIndexByte(part[:i], '\n') {
+			if n--; n < 0 { // the first one found ends the last line
+				_, err := f.Seek(at+int64(i)+1, io.SeekStart)
+				return err
+			}
+		}
+		size = at
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return err
+}
+
+func copyLog(ctx context.Context, w io.Writer, f *os.File, follow bool) error {
+	t := time.NewTicker(200 * time.Millisecond)
+	defer t.Stop()
+	for {
+		if _, err := io.Copy(w, f); err != nil || !follow {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}

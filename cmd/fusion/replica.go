@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"fusion/adapters/bitcoin/node"
+	"fusion/replica"
+	"fusion/testnets"
+)
+
+func replicaCmd() *cobra.Command {
+	var config, logFile string
+	cmd := &cobra.Command{
+		Use: "replica --config FILE|DIR", Short: "run one replica as a process of its own", Args: cobra.NoArgs,
+		Long: `Run one replica as a process of its own, until SIGTERM or ctrl-c. --config names its config.toml, or the directory
+that holds it beside the genesis document and the node's keys; docs/operate.md explains the keys. The exit code is 1 when the
+replica cannot start or cannot go on.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := replica.LoadConfig(config)
+			if err != nil {
+				return err
+			}
+			if err := prepare(cfg.Dir); err != nil {
+				return err
+			}
+			log, closeLog, err := newLogger(logFile, cfg.LogLevel)
+			if err != nil {
+				return err
+			}
+			defer closeLog()
+			return runReplica(c.Context(), cfg, log)
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "", "config.toml of the replica, or its directory")
+	cmd.Flags().StringVar(&logFile, "log", "", "file that the log is appended to; the default is standard error")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+func newLogger(file, level string) (*slog.Logger, func(), error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, nil, fmt.Errorf("%w: log_level is %q, want debug, info, warn or error", replica.ErrConfig, level)
+	}
+	w, closeLog := io.Writer(os.Stderr), func() {}
+	if file != "" {
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, nil, fmt.Errorf("log: %w", err)
+		}
+		w, closeLog = f, func() { f.Close() }
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), closeLog, nil
+}
+
+func runReplica(ctx context.Context, cfg *replica.Config, log *slog.Logger) (err error) {
+	fatal := make(chan error, 1)
+	r, err := replica.Start(ctx, *cfg, replica.Options{Log: log, OnFatal: func(err error) {
+		select {
+		case fatal <- err:
+		default:
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	s, err := testnets.ServeReplica(cfg.Admin, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	log.Info("replica started", "http", cfg.HTTP, "consensus", cfg.Consensus, "gossip", cfg.Gossip)
+	select {
+	case <-ctx.Done():
+	case <-s.StopRequested():
+	case err := <-fatal:
+		return fmt.Errorf("the replica cannot go on: %w", err)
+	}
+	log.Info("replica stopping")
+	return nil
+}
+
+func bitcoinNodeCmd() *cobra.Command {
+	var dir, listen string
+	cmd := &cobra.Command{
+		Use: "bitcoin-node", Short: "run the Bitcoin regtest node as a process of its own", Args: cobra.NoArgs,
+		Long: `Run the Bitcoin regtest node of local networks as a process of its own, until SIGTERM or ctrl-c. Networks use it with
+fusion up --bitcoin HOST:PORT, and fusion btc with its --data-dir.`,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			log, closeLog, err := newLogger("", "info")
+			if err != nil {
+				return err
+			}
+			defer closeLog()
+			if err := prepare(dir); err != nil {
+				return err
+			}
+			n, err := node.Start(node.Config{DataDir: dir, ListenAddr: listen, Log: log})
+			if err != nil {
+				return fmt.Errorf("bitcoin node on %s: %w", listen, err)
+			}
+			defer func() { err = errors.Join(err, n.Close()) }()
+			s, err := testnets.ServeBitcoin(dir, n)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.Close()) }()
+			fmt.Fprintf(c.OutOrStdout(), "bitcoin regtest node on %s, block %d\n", n.Addr(), n.Height())
+			select {
+			case <-c.Context().Done():
+			case <-s.StopRequested():
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "data-dir", "", "directory of the chain and the admin socket")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:18444", "P2P address, on loopback")
+	if err := cmd.MarkFlagRequired("data-dir"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+func networkCmd(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "network", Short: "make networks whose replicas run as processes"}
+	s := &settings{bitcoin: "embedded"}
+	create := &cobra.Command{
+		Use: "create DIR", Short: "make a network's directory and start nothing", Args: cobra.ExactArgs(1),
+		Long: `Make a network's directory: genesis, keys, a configuration for each replica. Nothing is started. Then run
+
+  fusion bitcoin-node --data-dir DIR/bitcoin --listen ADDRESS-IN-network.json
+  fusion replica --config DIR/node0        and so on, a process each
+
+or all in one process: fusion up --data-dir DIR.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := prepare(args[0]); err != nil {
+				return err
+			}
+			if m, err := testnets.Load(args[0]); err == nil {
+				return hint(fmt.Errorf("%s holds a network already: %s with %s", args[0], m.ChainID, plural(m.Nodes, "replica")), "choose another directory")
+			}
+			m, _, err := s.create(args[0])
+			if err != nil {
+				return err
+			}
+			w := c.OutOrStdout()
+			fmt.Fprintf(w, "network %s in %s\n", m.ChainID, args[0])
+			if !m.ExternalBitcoin {
+				fmt.Fprintf(w, "  fusion bitcoin-node --data-dir %s/bitcoin --listen %s\n", args[0], m.Bitcoin)
+			}
+			for i := range m.Nodes {
+				fmt.Fprintf(w, "  fusion replica --config %s    # http on %s\n", testnets.NodeDir(args[0], i), m.HTTP[i])
+			}
+			return nil
+		},
+	}
+	f := create.Flags()
+	f.IntVar(&s.nodes, "nodes", 4, "replicas: 1, 4, 7 or 13")
+	f.StringVar(&s.http, "http", "127.0.0.1:0", "public HTTP interface of replica 0; port 0 takes a free one")
+	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node: embedded, or host:port of yours")
+	cmd.AddCommand(create)
+	return cmd
+}

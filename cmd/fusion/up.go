@@ -1,0 +1,369 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"fusion/ckledger/ckbtc"
+	"fusion/ic/agent"
+	"fusion/testnets"
+	"fusion/testnets/canisters"
+)
+
+// defaultHTTP is where replica 0 of a new network serves its public interface.
+const defaultHTTP = "127.0.0.1:4943"
+
+// sizes are the networks that we offer: 3f+1 replicas, and the single one for those who only need the interface.
+var sizes = []int{1, 4, 7, 13}
+
+var errDied = errors.New("the network's process ended without a word")
+
+// settings are the flags of up.
+type settings struct {
+	nodes    int
+	http     string
+	bitcoin  string
+	logLevel slog.Level
+	detach   bool
+	reportTo int // file descriptor for events, in the process that --detach makes
+	changed  func(flag string) bool
+}
+
+func upCmd(o *options) *cobra.Command {
+	s := &settings{}
+	var level string
+	cmd := &cobra.Command{
+		Use: "up", Short: "start a local network: replicas, a Bitcoin regtest node, ckBTC", Args: cobra.NoArgs,
+		Long: `Start a local network: replicas, a Bitcoin regtest node and the ckBTC canisters, all in one process.
+
+The first start makes the network in --data-dir: node keys, the subnet's key, a threshold ECDSA key and the canisters.
+Later starts find all of it again. Ctrl-C stops the network; nothing is lost by stopping or killing it.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s.changed = c.Flags().Changed
+			if err := s.logLevel.UnmarshalText([]byte(level)); err != nil {
+				return fmt.Errorf("--log-level is %q, want debug, info, warn or error", level)
+			}
+			if s.detach {
+				return detach(c.Context(), o, s)
+			}
+			return up(c.Context(), o, s)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&s.nodes, "nodes", 4, "replicas of a new network: 1, 4, 7 or 13")
+	f.StringVar(&s.http, "http", defaultHTTP, "public HTTP interface of replica 0 of a new network; port 0 takes a free one")
+	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node of a new network: embedded, or host:port of yours")
+	f.BoolVar(&s.detach, "detach", false, "return when the network is ready and leave it running")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.IntVar(&s.reportTo, "report-to", 0, "file descriptor that events go to")
+	if err := f.MarkHidden("report-to"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+// minFree is how much room a data directory must have: less would fill up within minutes.
+const minFree = 64 << 20
+
+// prepare makes sure that the directory can be written to and has room.
+func prepare(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); fs.Blocks > 0 && free < minFree {
+		return fmt.Errorf("data directory %s: %w: %d MiB are free, %d MiB are needed to start", dir, syscall.ENOSPC, free>>20, minFree>>20)
+	}
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	_, err = f.Write(make([]byte, 4096))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
+// create makes the network that the settings describe, or checks that the existing one is that.
+func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
+	m, err := testnets.Load(dir)
+	if err == nil {
+		return m, false, s.agree(m)
+	}
+	if !errors.Is(err, testnets.ErrNoNetwork) {
+		return nil, false, err
+	}
+	if !slices.Contains(sizes, s.nodes) {
+		return nil, false, fmt.Errorf("--nodes is %d, want 1, 4, 7 or 13", s.nodes)
+	}
+	t := testnets.Settings{Nodes: s.nodes}
+	if t.HTTP, err = freeAddress(s.http); err != nil {
+		return nil, false, err
+	}
+	if s.bitcoin != "embedded" {
+		if _, _, err := net.SplitHostPort(s.bitcoin); err != nil {
+			return nil, false, fmt.Errorf("--bitcoin is %q, want embedded or host:port", s.bitcoin)
+		}
+		t.BitcoinPeer = s.bitcoin
+	}
+	m, err = testnets.Create(dir, t)
+	return m, true, err
+}
+
+// freeAddress checks that a new network can listen at an address, before anything is made for it.
+func freeAddress(addr string) (string, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return "", fmt.Errorf("--http is %q, want host:port", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", hint(fmt.Errorf("http on %s: %w", addr, err), "stop the process that uses the port, or choose another: --http 127.0.0.1:0 takes a free one")
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// agree reports flags that contradict the network that is there.
+func (s *settings) agree(m *testnets.Manifest) error {
+	contradiction := func(flag, has, wants string) error {
+		if !s.changed(flag) || has == wants {
+			return nil
+		}
+		return fmt.Errorf("%w: --%s is %s, it has %s", testnets.ErrSettings, flag, wants, has)
+	}
+	bitcoin, http := "embedded", m.HTTP[0]
+	if m.ExternalBitcoin {
+		bitcoin = m.Bitcoin
+	}
+	if _, port, err := net.SplitHostPort(s.http); err == nil && port == "0" {
+		http = s.http // any port suits
+	}
+	return errors.Join(contradiction("nodes", fmt.Sprint(m.Nodes), fmt.Sprint(s.nodes)),
+		contradiction("http", http, s.http), contradiction("bitcoin", bitcoin, s.bitcoin))
+}
+
+// maxLog is when a start sets the log of the runs before aside.
+const maxLog = 64 << 20
+
+// openLog opens DIR/fusion.log for appending. Panics of this process go there too.
+func openLog(dir string) (*os.File, error) {
+	path := filepath.Join(dir, testnets.LogFile)
+	if st, err := os.Stat(path); err == nil && st.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, fmt.Errorf("log: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	return f, debug.SetCrashOutput(f, debug.CrashOptions{})
+}
+
+// up runs the network in this process until it is told to stop.
+func up(ctx context.Context, o *options, s *settings) error {
+	start := time.Now()
+	if s.reportTo != 0 {
+		pipe := os.NewFile(uintptr(s.reportTo), "events")
+		e := newEvents(pipe)
+		err := runNetwork(ctx, o, s, e, func(r *ready) {
+			r.took = time.Since(start)
+			r.Seconds = r.took.Seconds()
+			e.send(event{Ready: r})
+			pipe.Close()
+		})
+		if err != nil {
+			e.send(event{Error: toFailure(err)})
+		}
+		return err
+	}
+	p := newPhases(os.Stderr)
+	defer p.Close()
+	return runNetwork(ctx, o, s, p, func(r *ready) {
+		p.Close()
+		r.Seconds = time.Since(start).Seconds()
+		r.print(os.Stdout, o)
+		fmt.Fprintln(os.Stderr, "\nrunning; ctrl-c stops it")
+	})
+}
+
+func runNetwork(ctx context.Context, o *options, s *settings, p testnets.Progress, onReady func(*ready)) (err error) {
+	if err := prepare(o.dir); err != nil {
+		return err
+	}
+	m, created, err := s.create(o.dir)
+	if err != nil {
+		return err
+	}
+	if created {
+		p.Begin("new network")
+		p.Done("%s in %s", m.ChainID, o.dir)
+	}
+	logFile, err := openLog(o.dir)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: s.logLevel}))
+	n, err := testnets.Run(ctx, o.dir, testnets.RunOptions{Progress: p, Log: log})
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if err := n.Bootstrap(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	if err := n.WaitKeys(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	r, err := describe(ctx, n)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	onReady(r)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.StopRequested():
+		return nil
+	case err := <-n.Fatal():
+		return hint(err, "the other replicas were stopped with it; details are in %s, fusion up starts again", logFile.Name())
+	}
+}
+
+// stopped words the end of a start that was interrupted.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return hint(errors.New("stopped before the network was ready"), "fusion up goes on where it stopped")
+	}
+	return err
+}
+
+// ready is what a user needs to know of a running network.
+type ready struct {
+	Seconds  float64 `json:"seconds"`
+	Nodes    int     `json:"nodes"`
+	Height   uint64  `json:"height"`
+	URL      string  `json:"url"`
+	RootKey  string  `json:"root_key"`
+	Subnet   string  `json:"subnet"`
+	Ledger   string  `json:"ckbtc_ledger"`
+	Minter   string  `json:"ckbtc_minter"`
+	Canister string  `json:"bitcoin_canister"`
+	User     string  `json:"user"`
+	Deposit  string  `json:"deposit_address"`
+	Bitcoin  string  `json:"bitcoin"`
+	External bool    `json:"external_bitcoin"`
+	Log      string  `json:"log"`
+
+	took time.Duration
+}
+
+func describe(ctx context.Context, n *testnets.Network) (*ready, error) {
+	id, err := testnets.LoadIdentity(n.Dir, testnets.DefaultIdentity)
+	if err != nil {
+		return nil, err
+	}
+	a, err := n.Agent(id)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	deposit, err := depositAddress(ctx, a, n.Manifest)
+	if err != nil {
+		return nil, fmt.Errorf("asking for a deposit address: %w", err)
+	}
+	s := n.Replica(0).Status()
+	return &ready{Nodes: n.Nodes, Height: s.Height, URL: n.URL(0), RootKey: hex.EncodeToString(n.RootKey()), Subnet: s.Subnet,
+		Ledger: n.Ledger.String(), Minter: n.Minter.String(), Canister: canisters.BitcoinTestnet.String(), User: id.Sender().String(), Deposit: deposit,
+		Bitcoin: n.Manifest.Bitcoin, External: n.ExternalBitcoin, Log: filepath.Join(n.Dir, testnets.LogFile)}, nil
+}
+
+func depositAddress(ctx context.Context, a *agent.Agent, m *testnets.Manifest) (address string, err error) {
+	owner := a.Sender()
+	err = a.Update(ctx, m.Minter, "get_btc_address", []any{ckbtc.AddressArgs{Owner: &owner}}, []any{&address})
+	return address, err
+}
+
+func (r *ready) print(w io.Writer, o *options) {
+	what := fmt.Sprintf("%d replicas", r.Nodes)
+	if r.Nodes == 1 {
+		what = "1 replica"
+	}
+	fmt.Fprintf(w, "\nready after %.1fs: %s, block %d\n\n", r.Seconds, what, r.Height)
+	node := "embedded node, P2P on " + r.Bitcoin
+	if r.External {
+		node = "your node at " + r.Bitcoin
+	}
+	for _, l := range [][2]string{
+		{"http endpoint", r.URL}, {"root key", r.RootKey}, {"subnet", r.Subnet},
+		{"ckBTC ledger", r.Ledger}, {"ckBTC minter", r.Minter}, {"bitcoin canister", r.Canister}, {"bitcoin regtest", node},
+		{"identity", testnets.DefaultIdentity + " = " + r.User}, {"deposit address", r.Deposit}, {"log", r.Log},
+	} {
+		fmt.Fprintf(w, "  %-17s %s\n", l[0], l[1])
+	}
+	next := []string{"fusion btc send 0.01btc " + r.Deposit + "%[1]s && fusion btc mine 4%[1]s", "fusion ckbtc update-balance%[1]s", "fusion ckbtc balance%[1]s"}
+	if r.External {
+		next = []string{"fusion status%[1]s", "fusion ckbtc address%[1]s", "fusion ckbtc update-balance%[1]s"}
+	}
+	fmt.Fprintf(w, "\nnext:\n  %s\n", strings.ReplaceAll(strings.Join(next, "\n  "), "%[1]s", o.flags()))
+}
+
+// detach starts up in a process of its own and returns when the network is ready.
+func detach(ctx context.Context, o *options, s *settings) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("starting in the background: %w", err)
+	}
+	defer r.Close()
+	args := []string{"up", "--report-to=3", "--data-dir", o.dir, "--log-level", s.logLevel.String()}
+	for flag, value := range map[string]string{"nodes": fmt.Sprint(s.nodes), "http": s.http, "bitcoin": s.bitcoin} {
+		if s.changed(flag) {
+			args = append(args, "--"+flag, value)
+		}
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return fmt.Errorf("starting in the background: %w", err)
+	}
+	p := newPhases(os.Stderr)
+	defer p.Close()
+	// An interrupted start stops what it started; the pipe then ends and so does play.
+	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })()
+	ok, err := play(r, p)
+	if err != nil {
+		_ = cmd.Wait() // it ended, or is about to
+		if errors.Is(err, errDied) {
+			return hint(err, "the end of its log: fusion logs%s", o.flags())
+		}
+		return err
+	}
+	p.Close()
+	ok.print(os.Stdout, o)
+	return cmd.Process.Release()
+}
