@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fusion/testnets/bench"
+)
+
+func benchCmd() *cobra.Command {
+	var only, out, profile string
+	var duration time.Duration
+	cmd := &cobra.Command{
+		Use: "bench", Short: "measure what a network on this machine can do, beside reference numbers", Args: cobra.NoArgs,
+		Long: `Measure what a network on this machine can do, beside reference numbers: a network of its own in a temporary directory,
+about three minutes. docs/benchmarks.md explains the rows.
+
+Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
+		RunE: func(c *cobra.Command, _ []string) error {
+			o := bench.Options{Duration: duration, Profile: profile}
+			var err error
+			if only != "" {
+				if o.Only, err = regexp.Compile(only); err != nil {
+					return fmt.Errorf("--only: %w", err)
+				}
+			}
+			if o.Program, err = os.Executable(); err != nil {
+				return fmt.Errorf("finding this program: %w", err)
+			}
+			p := newPhases(os.Stderr)
+			defer p.Close()
+			o.Progress = p
+			rows, err := bench.Run(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			p.Close()
+			if out != "" {
+				if err := bench.Save(out, rows); err != nil {
+					return err
+				}
+			}
+			return bench.Print(c.OutOrStdout(), rows)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&only, "only", "", "run the benchmarks whose name matches this regular expression")
+	f.StringVarP(&out, "output", "o", "", "also write the results to this file, as JSON")
+	f.DurationVar(&duration, "duration", 10*time.Second, "how long each load lasts")
+	f.StringVar(&profile, "profile", "", "directory for CPU profiles of the loads")
+	return cmd
+}

@@ -1,0 +1,318 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fusion/ckledger/icrc"
+	"fusion/ic/agent"
+	"fusion/ic/candid"
+	"fusion/ic/certificate"
+	"fusion/ic/identity"
+	"fusion/ic/principal"
+	"fusion/replica/management"
+	"fusion/testnets"
+	"fusion/testnets/canisters"
+)
+
+const (
+	// users of the transfer load, each with a key, an account and one call under way. A subnet that certifies 2,000 calls/s in
+	// half a second has 1,000 under way.
+	users = 1536
+	// askers of the query load.
+	askers = 32
+	// latencyCalls are made one after the other.
+	latencyCalls = 40
+	// fee of the bench ledger and what each of its users starts with.
+	fee, funds = 10, 1_000_000_000_000
+)
+
+// client makes agents for the replicas of a network. All share what clients can share: connections and checked certificates.
+type client struct {
+	n        *testnets.Network
+	http     *http.Client
+	verifier *certificate.Verifier
+}
+
+func newClient(n *testnets.Network) (*client, error) {
+	v, err := certificate.NewVerifier(n.RootKey())
+	return &client{n, &http.Client{Transport: &http.Transport{MaxIdleConns: 2 * users, MaxIdleConnsPerHost: users, DisableCompression: true}}, v}, err
+}
+
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// agent makes a client of a replica.
+func (c *client) agent(replica int, o agent.Options) (*agent.Agent, error) {
+	o.Verifier, o.Client = c.verifier, c.http
+	return agent.New(c.n.URL(replica), o)
+}
+
+// setup brings up the network, a client and a canister of our own.
+func (s *suite) setup(ctx context.Context, module []byte, arg any) (*client, *agent.Agent, principal.Principal, error) {
+	var none principal.Principal
+	n, err := s.network(ctx)
+	if err != nil {
+		return nil, nil, none, err
+	}
+	c, err := newClient(n)
+	if err != nil {
+		return nil, nil, none, err
+	}
+	owner, err := identity.GenerateEd25519()
+	if err != nil {
+		return nil, nil, none, err
+	}
+	a, err := c.agent(0, agent.Options{Identity: owner})
+	if err != nil {
+		return nil, nil, none, err
+	}
+	id, err := install(ctx, a, module, arg)
+	if err != nil {
+		c.close()
+		return nil, nil, none, fmt.Errorf("installing a canister: %w", err)
+	}
+	return c, a, id, nil
+}
+
+// install makes a canister.
+func install(ctx context.Context, a *agent.Agent, module []byte, arg any) (principal.Principal, error) {
+	var created management.CanisterID
+	cycles := candid.NatFromUint64(1_000_000_000_000_000)
+	in := management.ProvisionalCreateArgs{Amount: &cycles}
+	if err := a.Update(ctx, principal.Management, "provisional_create_canister_with_cycles", []any{in}, []any{&created}); err != nil {
+		return created.CanisterID, err
+	}
+	var encoded []byte
+	var err error
+	if arg != nil {
+		if encoded, err = candid.Marshal(arg); err != nil {
+			return created.CanisterID, err
+		}
+	}
+	return created.CanisterID, testnets.Install(ctx, a, created.CanisterID, management.ModeInstall(), module, encoded)
+}
+
+// ledger brings up a ledger with funded users.
+func (s *suite) ledger(ctx context.Context, owners []identity.Identity) (*client, principal.Principal, error) {
+	module, err := canisters.Module("icrc1_ledger")
+	if err != nil {
+		return nil, principal.Principal{}, err
+	}
+	arg := icrc.LedgerArg{Init: &icrc.InitArgs{MintingAccount: icrc.Account{Owner: principal.Management}, TransferFee: candid.NatFromUint64(fee),
+		TokenSymbol: "BENCH", TokenName: "benchmark", ArchiveOptions: icrc.ArchiveOptions{NumBlocksToArchive: 1000, TriggerThreshold: 2000}}}
+	for _, o := range owners {
+		arg.Init.InitialBalances = append(arg.Init.InitialBalances,
+			icrc.InitialBalance{Account: icrc.Account{Owner: o.Sender()}, Amount: candid.NatFromUint64(funds)})
+	}
+	c, _, id, err := s.setup(ctx, module, arg)
+	return c, id, err
+}
+
+func makeUsers(n int) ([]identity.Identity, error) {
+	out := make([]identity.Identity, n)
+	for i := range out {
+		id, err := identity.GenerateEd25519()
+		if err != nil {
+			return nil, err
+		}
+		out[i] = id
+	}
+	return out, nil
+}
+
+// latency makes transfers one after the other on an idle network and verifies each.
+func (s *suite) latency(ctx context.Context) error {
+	owners, err := makeUsers(2)
+	if err != nil {
+		return err
+	}
+	c, ledger, err := s.ledger(ctx, owners)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	a, err := c.agent(0, agent.Options{Identity: owners[0]})
+	if err != nil {
+		return err
+	}
+	s.Progress.Begin("update latency")
+	took := make([]time.Duration, latencyCalls)
+	for i := range took {
+		began := time.Now()
+		if err := transfer(ctx, a, ledger, owners[1].Sender()); err != nil {
+			return err
+		}
+		took[i] = time.Since(began)
+		s.Progress.Note("%d of %d", i+1, latencyCalls)
+		if err := wait(ctx, time.Duration(i%7)*37*time.Millisecond); err != nil { // calls come at any time within a block
+			return err
+		}
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 { return took[int(q*float64(len(took)-1)+0.5)].Seconds() * 1000 }
+	s.add("update_latency_p50_ms", at(0.5), "ms", "Internet Computer, tuned", icUpdateLatency)
+	s.add("update_latency_p95_ms", at(0.95), "ms", "", 0)
+	return nil
+}
+
+var errRefused = errors.New("the ledger refuses the transfer")
+
+func transfer(ctx context.Context, a *agent.Agent, ledger, to principal.Principal) error {
+	var res icrc.TransferResult
+	arg := icrc.TransferArg{To: icrc.Account{Owner: to}, Amount: candid.NatFromUint64(1)}
+	if err := a.Update(ctx, ledger, "icrc1_transfer", []any{arg}, []any{&res}); err != nil {
+		return err
+	}
+	if res.Ok == nil {
+		return fmt.Errorf("%w: %+v", errRefused, *res.Err)
+	}
+	return nil
+}
+
+// transfers saturates the network with transfers of many users, spread over the replicas, each certified and verified.
+func (s *suite) transfers(ctx context.Context) error {
+	owners, err := makeUsers(users)
+	if err != nil {
+		return err
+	}
+	c, ledger, err := s.ledger(ctx, owners)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	agents := make([]*agent.Agent, users)
+	for i := range agents {
+		if i < c.n.Nodes {
+			agents[i], err = c.agent(i, agent.Options{Identity: owners[i]})
+		} else {
+			agents[i] = agents[i%c.n.Nodes].With(owners[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.Progress.Begin("transfers")
+	rate, cpu, err := s.load(ctx, users, "transfers", func(ctx context.Context, i int) error {
+		return transfer(ctx, agents[i], ledger, owners[(i+1)%users].Sender())
+	})
+	if err != nil {
+		return err
+	}
+	s.add("icrc_transfers_per_s", rate, "transfers/s", "Internet Computer, tuned", icUpdates)
+	s.add("transfer_cpu_ms", cpu, "CPU-ms", "", 0)
+	return nil
+}
+
+// queries saturates one replica with queries, without and with the check of the node's signature by the client.
+func (s *suite) queries(ctx context.Context) error {
+	owners, err := makeUsers(askers)
+	if err != nil {
+		return err
+	}
+	c, ledger, err := s.ledger(ctx, owners)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for _, m := range []struct {
+		name string
+		skip bool
+	}{{"queries_per_s", true}, {"queries_verified_per_s", false}} {
+		a, err := c.agent(0, agent.Options{SkipQueryVerification: m.skip})
+		if err != nil {
+			return err
+		}
+		s.Progress.Begin(m.name)
+		rate, _, err := s.load(ctx, askers, m.name, func(ctx context.Context, i int) error {
+			var balance candid.Nat
+			if err := a.Ask(ctx, ledger, "icrc1_balance_of", []any{icrc.Account{Owner: owners[i].Sender()}}, []any{&balance}); err != nil {
+				return err
+			}
+			if v, ok := balance.Uint64(); !ok || v != funds {
+				return fmt.Errorf("a balance of %s", balance)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		s.add(m.name, rate, "queries/s", "Internet Computer, one node", icQueries)
+	}
+	return nil
+}
+
+// warmUp is how long a load runs before it is measured.
+const warmUp = 3 * time.Second
+
+// load runs a number of clients that each do one thing after the other, and returns how many were done per second and the
+// milliseconds of processor time that one took, of all replicas and clients together.
+func (s *suite) load(ctx context.Context, clients int, name string, do func(ctx context.Context, client int) error) (rate, cpuMs float64, err error) {
+	run, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var done atomic.Int64
+	var ending atomic.Bool
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			for !ending.Load() {
+				if err := do(run, i); err != nil {
+					stop(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	defer wg.Wait()
+	defer ending.Store(true)
+	if err := s.watch(run, warmUp, &done, "warming up"); err != nil {
+		return 0, 0, err
+	}
+	if s.Profile != "" {
+		f, err := os.Create(filepath.Join(s.Profile, name+".pprof"))
+		if err != nil {
+			return 0, 0, fmt.Errorf("profile: %w", err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return 0, 0, fmt.Errorf("profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	from, began, cpu := done.Load(), time.Now(), ownCPU()
+	if err := s.watch(run, s.Duration, &done, "measuring"); err != nil {
+		return 0, 0, err
+	}
+	n := float64(done.Load() - from)
+	return n / time.Since(began).Seconds(), (ownCPU() - cpu).Seconds() * 1000 / n, nil
+}
+
+// watch shows a load for a while; it returns early with the cause when the load fails.
+func (s *suite) watch(ctx context.Context, d time.Duration, done *atomic.Int64, what string) error {
+	began, last := time.Now(), done.Load()
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	end := time.NewTimer(d)
+	defer end.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-end.C:
+			return nil
+		case <-t.C:
+			now := done.Load()
+			s.Progress.Note("%s, %.0f of %.0f s: %d/s", what, time.Since(began).Seconds(), d.Seconds(), now-last)
+			last = now
+		}
+	}
+}

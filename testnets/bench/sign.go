@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fusion/chainkey/gg18"
+	"fusion/chainkey/keystore"
+	"fusion/ic/candid"
+	"fusion/internal/wasmbin"
+	"fusion/replica/management"
+	"fusion/testnets"
+)
+
+const (
+	// signatures of each side of the comparison, and how many are under way at once: a local network's limit.
+	signatureCount, signatureParallel = 12, 2
+	// signCycles covers the fee of a signature of the largest subnets; the rest comes back.
+	signCycles = 40_000_000_000
+)
+
+// signatures lets a canister ask for signatures of the threshold key, end to end, and then signs with the bare library and the
+// same key's shares.
+func (s *suite) signatures(ctx context.Context) error {
+	c, a, forwarder, err := s.setup(ctx, forwarderModule(), nil)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	s.Progress.Begin("threshold signatures")
+	began, cpu := time.Now(), ownCPU()
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(signatureParallel)
+	for i := range signatureCount {
+		g.Go(func() error {
+			hash := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+			in := management.SignWithEcdsaArgs{MessageHash: hash[:], KeyID: management.EcdsaKeyID{
+				Curve: management.EcdsaCurve{Secp256k1: candid.Unit}, Name: testnets.TestKey}}
+			var out management.SignWithEcdsaResult
+			if err := a.Update(gctx, forwarder, "sign", []any{in}, []any{&out}); err != nil {
+				return fmt.Errorf("signature %d: %w", i, err)
+			}
+			if len(out.Signature) != 64 {
+				return fmt.Errorf("signature %d has %d bytes", i, len(out.Signature))
+			}
+			s.Progress.Note("%d of %d", i+1, signatureCount)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	took, used := time.Since(began).Seconds(), (ownCPU() - cpu).Seconds()
+	shares, err := s.shares()
+	if err != nil {
+		return err
+	}
+	s.Progress.Begin("signatures of the bare library")
+	began, cpu = time.Now(), ownCPU()
+	g, gctx = errgroup.WithContext(ctx)
+	g.SetLimit(signatureParallel)
+	for i := range signatureCount {
+		g.Go(func() error {
+			if gctx.Err() != nil {
+				return gctx.Err()
+			}
+			s.Progress.Note("%d of %d", i+1, signatureCount)
+			_, err := gg18.SignRaw(shares, sha256.Sum256([]byte{byte(i)}))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	rawTook, rawUsed := time.Since(began).Seconds(), (ownCPU() - cpu).Seconds()
+	s.add("gg18_signatures_per_s", signatureCount/took, "signatures/s", "tss-lib alone, same key and run", signatureCount/rawTook)
+	s.add("gg18_cpu_s_per_signature", used/signatureCount, "CPU-s", "tss-lib alone, same key and run", rawUsed/signatureCount)
+	return nil
+}
+
+// shares stops the network and reads as many of its key's shares as it takes to sign.
+func (s *suite) shares() (_ []*gg18.Share, err error) {
+	if err := s.stop(); err != nil {
+		return nil, err
+	}
+	var out []*gg18.Share
+	for node := 0; len(out) == 0 || len(out) <= out[0].Threshold(); node++ {
+		store, err := keystore.Open(keystore.Options{Dir: filepath.Join(testnets.NodeDir(s.dir, node), "keys"), AllowPlain: true})
+		if err != nil {
+			return nil, err
+		}
+		defer store.Close()
+		all, err := store.Shares()
+		if err != nil {
+			return nil, err
+		}
+		if len(all) != 1 {
+			return nil, fmt.Errorf("node %d has %d shares", node, len(all))
+		}
+		_, encoded, err := store.Share(all[0])
+		if err != nil {
+			return nil, err
+		}
+		share, err := gg18.DecodeShare(encoded)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, share)
+	}
+	return out, nil
+}
+
+// forwarderModule is a canister with one method, sign, which passes its argument on to sign_with_ecdsa and the answer back. A
+// canister has to ask, users may not.
+func forwarderModule() []byte {
+	const (
+		base    = 1024 // where arguments and replies are put
+		name    = 0    // where the method's name stands
+		nameLen = 15   // of "sign_with_ecdsa"
+		i32     = wasmbin.I32
+	)
+	var m wasmbin.Module
+	imports := map[string]uint32{}
+	for _, f := range []struct {
+		name    string
+		params  []wasmbin.ValType
+		results []wasmbin.ValType
+	}{
+		{"msg_arg_data_size", nil, []wasmbin.ValType{i32}},
+		{"msg_arg_data_copy", []wasmbin.ValType{i32, i32, i32}, nil},
+		{"msg_reply_data_append", []wasmbin.ValType{i32, i32}, nil},
+		{"msg_reply", nil, nil},
+		{"msg_reject_msg_size", nil, []wasmbin.ValType{i32}},
+		{"msg_reject_msg_copy", []wasmbin.ValType{i32, i32, i32}, nil},
+		{"msg_reject", []wasmbin.ValType{i32, i32}, nil},
+		{"call_new", []wasmbin.ValType{i32, i32, i32, i32, i32, i32, i32, i32}, nil},
+		{"call_data_append", []wasmbin.ValType{i32, i32}, nil},
+		{"call_cycles_add128", []wasmbin.ValType{wasmbin.I64, wasmbin.I64}, nil},
+		{"call_perform", nil, []wasmbin.ValType{i32}},
+	} {
+		imports[f.name] = uint32(len(m.Imports))
+		m.Imports = append(m.Imports, wasmbin.Import{Module: "ic0", Name: f.name, Kind: wasmbin.KindFunc,
+			Func: m.AddType(wasmbin.FuncType{Params: f.params, Results: f.results})})
+	}
+	call := func(fn string, args ...[]byte) []byte {
+		var code []byte
+		for _, a := range args {
+			code = append(code, a...)
+		}
+		return wasmbin.AppendIndex(code, wasmbin.OpCall, imports[fn])
+	}
+	num := func(v int32) []byte { return wasmbin.AppendI32(nil, v) }
+	long := func(v int64) []byte { return wasmbin.AppendI64(nil, v) }
+	function := func(params []wasmbin.ValType, parts ...[]byte) uint32 {
+		var code []byte
+		for _, p := range parts {
+			code = append(code, p...)
+		}
+		m.Funcs = append(m.Funcs, m.AddType(wasmbin.FuncType{Params: params}))
+		m.Code = append(m.Code, wasmbin.Code{Body: wasmbin.AppendOp(code, wasmbin.OpEnd)})
+		return uint32(len(m.Imports) + len(m.Code) - 1)
+	}
+	env := []wasmbin.ValType{i32}
+	take := call("msg_arg_data_copy", num(base), num(0), call("msg_arg_data_size"))
+	replied := function(env, take, call("msg_reply_data_append", num(base), call("msg_arg_data_size")), call("msg_reply"))
+	rejected := function(env, call("msg_reject_msg_copy", num(base), num(0), call("msg_reject_msg_size")),
+		call("msg_reject", num(base), call("msg_reject_msg_size")))
+	sign := function(nil, take,
+		call("call_new", num(name), num(0), num(name), num(nameLen), num(0), num(0), num(1), num(0)),
+		call("call_data_append", num(base), call("msg_arg_data_size")),
+		call("call_cycles_add128", long(0), long(signCycles)),
+		wasmbin.AppendOp(call("call_perform"), wasmbin.OpDrop))
+	m.Exports = []wasmbin.Export{{Name: "canister_update sign", Kind: wasmbin.KindFunc, Index: sign}}
+	m.Memories = []wasmbin.Limits{{Min: 1}}
+	m.Tables = []wasmbin.Table{{Type: wasmbin.FuncRef, Limits: wasmbin.Limits{Min: 2}}}
+	at0 := wasmbin.AppendOp(num(0), wasmbin.OpEnd)
+	m.Elements = []wasmbin.Element{{Mode: wasmbin.Active, Offset: at0, Type: wasmbin.FuncRef, Funcs: []uint32{replied, rejected}}}
+	m.Data = []wasmbin.Data{{Mode: wasmbin.Active, Offset: at0, Init: []byte("sign_with_ecdsa")}}
+	return m.Encode()
+}
