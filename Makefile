@@ -26,7 +26,7 @@ canisters: $(CANISTERS)/icrc1_ledger.wasm.gz $(CANISTERS)/ckbtc_minter.wasm.gz #
 
 .PHONY: build
 build: canisters ## compile the canisters and bin/fusion
-	go build -trimpath -o $(BIN)/fusion ./cmd/fusion
+	go build -o $(BIN)/fusion ./cmd/fusion
 
 .PHONY: run
 run: build ## start a local network (4 replicas, a Bitcoin regtest node) in the foreground
