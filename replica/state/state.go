@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"fusion/internal/kv"
@@ -88,10 +89,15 @@ func Open(dir string, opts Options) (*DB, error) {
 	opts = opts.ensureDefaults()
 	cache := pebble.NewCache(opts.CacheBytes)
 	defer cache.Unref()
-	p, err := pebble.Open(dir, &pebble.Options{
+	options := &pebble.Options{
 		FS: opts.FS, Cache: cache, MemTableSize: 16 << 20, FormatMajorVersion: pebble.FormatNewest,
 		Logger: quiet{}, L0CompactionThreshold: 4,
-	})
+	}
+	// Most keys that a block writes are new, and Digest asks for each whether it is there.
+	for i := range options.Levels {
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	p, err := pebble.Open(dir, options)
 	if err != nil {
 		return nil, fmt.Errorf("opening state database %s: %w", dir, err)
 	}
