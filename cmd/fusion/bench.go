@@ -13,7 +13,7 @@ import (
 )
 
 func benchCmd() *cobra.Command {
-	var only, out, profile string
+	var only, out, profile, keep string
 	var duration time.Duration
 	cmd := &cobra.Command{
 		Use: "bench", Short: "measure what a network on this machine can do, beside reference numbers", Args: cobra.NoArgs,
@@ -22,7 +22,7 @@ about three minutes. docs/benchmarks.md explains the rows.
 
 Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := bench.Options{Duration: duration, Profile: profile}
+			o := bench.Options{Duration: duration, Profile: profile, Dir: keep}
 			var err error
 			if only != "" {
 				if o.Only, err = regexp.Compile(only); err != nil {
@@ -52,6 +52,7 @@ Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 	f.StringVar(&only, "only", "", "run the benchmarks whose name matches this regular expression")
 	f.StringVarP(&out, "output", "o", "", "also write the results to this file, as JSON")
 	f.DurationVar(&duration, "duration", 10*time.Second, "how long each load lasts")
+	f.StringVar(&keep, "keep", "", "keep the network in this directory, where the next run finds it")
 	f.StringVar(&profile, "profile", "", "directory for CPU profiles of the loads")
 	return cmd
 }

@@ -148,21 +148,36 @@ func encodeArgs(text string, want []candid.Arg, known bool) ([]byte, error) {
 	for _, a := range want {
 		types = append(types, a.Type)
 	}
-	for i := len(values); i < len(types); i++ { // trailing opts may be left out
+	given := len(values)
+	for len(values) < len(types) && optional(types[len(values)]) { // these may be left out at the end
 		values = append(values, candid.Null{})
 	}
-	if len(values) > len(types) {
-		return nil, fmt.Errorf("%d given, the method takes %d", len(values), len(types))
+	if len(values) != len(types) {
+		return nil, hint(fmt.Errorf("%d given, %d wanted", given, len(types)), "they are %s", typeList(types))
 	}
 	b, err := candid.Encode(types, values)
 	if err != nil {
-		var list []string
-		for _, t := range types {
-			list = append(list, t.String())
-		}
-		return nil, hint(err, "the method takes (%s)", strings.Join(list, ", "))
+		return nil, hint(err, "they are %s", typeList(types))
 	}
 	return b, nil
+}
+
+func optional(t *candid.Type) bool {
+	return t.Kind == candid.KindOpt || t.Kind == candid.KindNull || t.Kind == candid.KindReserved
+}
+
+// typeList shows the types of arguments, the start of them where they are long.
+func typeList(types []*candid.Type) string {
+	var list []string
+	for _, t := range types {
+		list = append(list, t.String())
+	}
+	lines := strings.Split("("+strings.Join(list, ", ")+")", "\n")
+	const most = 12
+	if len(lines) > most {
+		lines = append(lines[:most], "  …")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // typeOf is the type that a value has by itself. Elements of a vec must agree.

@@ -236,6 +236,19 @@ network's. The command returns when the payment is signed and sent; fusion ckbtc
 }
 
 func redeem(ctx context.Context, c *client, w io.Writer, amount uint64, address string, wait bool) error {
+	// What would be refused is found before an allowance is paid for and left behind.
+	var info ckbtc.MinterInfo
+	if err := c.Ask(ctx, c.minter, "get_minter_info", nil, []any{&info}); err != nil {
+		return err
+	}
+	if amount < info.RetrieveBtcMinAmount {
+		return redeemError(&ckbtc.RetrieveBtcWithApprovalError{AmountTooLow: &info.RetrieveBtcMinAmount}, address, amount)
+	}
+	if c.local {
+		if err := regtestAddress(address); err != nil {
+			return err
+		}
+	}
 	now := uint64(time.Now().UnixNano())
 	var approved icrc.ApproveResult
 	approve := icrc.ApproveArgs{Spender: icrc.Account{Owner: c.minter}, Amount: candid.NatFromUint64(amount), CreatedAtTime: &now}

@@ -9,6 +9,7 @@ import (
 
 	"fusion/ic/agent"
 	"fusion/ic/identity"
+	"fusion/ic/principal"
 	"fusion/replica/state"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
@@ -63,6 +64,15 @@ func explain(err error) (text, next string) {
 	if errors.As(err, &reject) {
 		text, next = explainReject(reject)
 	}
+	var refused *agent.HTTPError
+	if errors.As(err, &refused) {
+		if what, ok := strings.CutPrefix(refused.Body, "canister_not_found: "); ok {
+			text, next = what, "check the canister id, and that --network and --data-dir name its network"
+		}
+	}
+	if first, rest, ok := strings.Cut(text, "\n\nDid you mean this?\n"); ok { // cobra's suggestions
+		text, next = first, "did you mean "+strings.Join(strings.Fields(rest), " or ")+"?"
+	}
 	for _, h := range hints {
 		if errors.Is(err, h.is) {
 			next = h.hint
@@ -79,6 +89,9 @@ func explain(err error) (text, next string) {
 // explainReject words what a canister or the subnet answered. Codes are those of the Internet Computer's public list.
 func explainReject(r *agent.RejectError) (text, next string) {
 	msg := strings.TrimSuffix(r.Message, ".")
+	if r.Canister == principal.Management && r.ErrorCode != "IC0512" {
+		return fmt.Sprintf("%s: %s", r.Method, msg), ""
+	}
 	switch r.ErrorCode {
 	case "IC0301":
 		return fmt.Sprintf("there is no canister %s", r.Canister), "fusion status lists the canisters of a local network"
@@ -87,7 +100,7 @@ func explainReject(r *agent.RejectError) (text, next string) {
 	case "IC0537":
 		return fmt.Sprintf("canister %s has no code", r.Canister), "install some with: fusion canister install FILE.wasm --id " + r.Canister.String()
 	case "IC0512":
-		return fmt.Sprintf("%s of %s: only a controller may do this", r.Method, r.Canister), "choose the controller with --identity"
+		return fmt.Sprintf("%s is for controllers: %s", r.Method, msg), "choose the controller with --identity"
 	case "IC0207":
 		return fmt.Sprintf("canister %s is out of cycles", r.Canister), ""
 	case "IC0406":
@@ -123,7 +136,7 @@ func (f *failure) asError() error {
 	return hint(f, "%s", f.Hint)
 }
 
-// printJSON is the --json form of a result.
+// toJSON is the --json form of a result.
 func toJSON(v any) string {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

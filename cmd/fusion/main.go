@@ -70,7 +70,7 @@ func root() *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), networkCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
+	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
 	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), identityCmd(o))
 	return cmd
 }

@@ -123,7 +123,7 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 	if s.PID == 0 {
 		how = "a process for each replica"
 	}
-	fmt.Fprintf(w, "network %s, %d replicas, %s\n\n", s.Manifest.ChainID, s.Manifest.Nodes, how)
+	fmt.Fprintf(w, "network %s, %s, %s\n\n", s.Manifest.ChainID, plural(s.Manifest.Nodes, "replica"), how)
 	for _, r := range s.Replicas {
 		fmt.Fprintf(w, "  replica %-2d  block %-7d certified %-7d %s\n", r.Node, r.Height, r.Certified, r.Sentence)
 		for _, line := range r.Signing {

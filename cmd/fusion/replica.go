@@ -141,7 +141,7 @@ func networkCmd(o *options) *cobra.Command {
   fusion bitcoin-node --data-dir DIR/bitcoin --listen ADDRESS-IN-network.json
   fusion replica --config DIR/node0        and so on, a process each
 
-or all in one process: fusion up --data-dir DIR.`,
+or all in one process: fusion up --data-dir DIR, which also installs the ckBTC canisters. Both ways can be used in turn.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := prepare(args[0]); err != nil {
 				return err

@@ -183,8 +183,7 @@ func up(ctx context.Context, o *options, s *settings) error {
 		pipe := os.NewFile(uintptr(s.reportTo), "events")
 		e := newEvents(pipe)
 		err := runNetwork(ctx, o, s, e, func(r *ready) {
-			r.took = time.Since(start)
-			r.Seconds = r.took.Seconds()
+			r.Seconds = time.Since(start).Seconds()
 			e.send(event{Ready: r})
 			pipe.Close()
 		})
@@ -220,6 +219,7 @@ func runNetwork(ctx context.Context, o *options, s *settings, p testnets.Progres
 		return err
 	}
 	defer logFile.Close()
+	defer func() { err = errors.Join(err, debug.SetCrashOutput(nil, debug.CrashOptions{})) }()
 	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: s.logLevel}))
 	n, err := testnets.Run(ctx, o.dir, testnets.RunOptions{Progress: p, Log: log})
 	if err != nil {
@@ -271,8 +271,6 @@ type ready struct {
 	Bitcoin  string  `json:"bitcoin"`
 	External bool    `json:"external_bitcoin"`
 	Log      string  `json:"log"`
-
-	took time.Duration
 }
 
 func describe(ctx context.Context, n *testnets.Network) (*ready, error) {
@@ -302,11 +300,7 @@ func depositAddress(ctx context.Context, a *agent.Agent, m *testnets.Manifest) (
 }
 
 func (r *ready) print(w io.Writer, o *options) {
-	what := fmt.Sprintf("%d replicas", r.Nodes)
-	if r.Nodes == 1 {
-		what = "1 replica"
-	}
-	fmt.Fprintf(w, "\nready after %.1fs: %s, block %d\n\n", r.Seconds, what, r.Height)
+	fmt.Fprintf(w, "\nready after %.1fs: %s, block %d\n\n", r.Seconds, plural(r.Nodes, "replica"), r.Height)
 	node := "embedded node, P2P on " + r.Bitcoin
 	if r.External {
 		node = "your node at " + r.Bitcoin

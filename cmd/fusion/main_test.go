@@ -1,0 +1,151 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fusion": main})
+}
+
+// TestScripts runs testdata/*.txt. Each script has an empty data directory n; what it left running is stopped.
+//
+//	retry COMMAND…       runs a command until it succeeds, for at most two minutes
+//	capture VAR REGEXP   sets VAR to what the first group matches in the last command's stdout
+//	occupy VAR           listens on a free port and sets VAR to its address
+func TestScripts(t *testing.T) {
+	modules, err := filepath.Abs("../../testnets/canisters/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("FUSION_DATA_DIR", filepath.Join(e.WorkDir, "n"))
+			e.Setenv("MODULES", modules)
+			e.Setenv("TERM", "dumb")
+			e.Defer(func() {
+				down := exec.Command("fusion", "down")
+				down.Env = append(os.Environ(), e.Vars...)
+				if out, err := down.CombinedOutput(); err != nil && !errors.Is(networkThere(e.WorkDir), os.ErrNotExist) {
+					t.Errorf("stopping the script's network: %v: %s", err, out)
+				}
+			})
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "mounts" { // whether this user may mount file systems in a namespace of its own
+				return exec.Command("unshare", "-rm", "true").Run() == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %s", cond)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"retry": func(ts *testscript.TestScript, neg bool, args []string) {
+				deadline := time.After(2 * time.Minute)
+				t := time.NewTicker(100 * time.Millisecond)
+				defer t.Stop()
+				for {
+					err := ts.Exec(args[0], args[1:]...)
+					if (err != nil) == neg {
+						return
+					}
+					select {
+					case <-deadline:
+						ts.Fatalf("%v: %v", args, err)
+					case <-t.C:
+					}
+				}
+			},
+			"capture": func(ts *testscript.TestScript, neg bool, args []string) {
+				m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+				if neg || len(m) != 2 {
+					ts.Fatalf("stdout does not match %s", args[1])
+				}
+				ts.Setenv(args[0], m[1])
+			},
+			"occupy": func(ts *testscript.TestScript, neg bool, args []string) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				ts.Check(err)
+				ts.Defer(func() { l.Close() })
+				ts.Setenv(args[0], l.Addr().String())
+			},
+		},
+	})
+}
+
+func networkThere(work string) error {
+	_, err := os.Stat(filepath.Join(work, "n", "network.json"))
+	return err
+}
+
+func TestParseAmount(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"1": 1, "100000": 100_000, "100_000": 100_000, "100000sat": 100_000, "100 sats": 100, "0.001btc": 100_000, "0.001 BTC": 100_000,
+		"1btc": 100_000_000, "1.ckBTC": 100_000_000, ".5ckbtc": 50_000_000, "0.00000001btc": 1, "21000000btc": 2_100_000_000_000_000,
+	} {
+		if got, err := parseAmount(text); err != nil || got != want {
+			t.Errorf("%q is %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "btc", ".", ".btc", "0", "0btc", "0.001", "1.5sat", "-1", "+1", "1e3", "0.000000001btc", "21000001btc",
+		"99999999999999999999", "99999999999999999999btc", "1 eth", "١"} {
+		if got, err := parseAmount(text); !errors.Is(err, errAmount) {
+			t.Errorf("%q is %d, %v; want errAmount", text, got, err)
+		}
+	}
+}
+
+func FuzzParseAmount(f *testing.F) {
+	for _, s := range []string{"1", "0.001btc", "1_000 sat", "..", "1btcbtc"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := parseAmount(s)
+		if err != nil {
+			return
+		}
+		if again, err := parseAmount(fmt.Sprintf("%d.%08dbtc", n/1e8, n%1e8)); err != nil || again != n {
+			t.Fatalf("%q is %d, and as bitcoin %d, %v", s, n, again, err)
+		}
+	})
+}
+
+func TestSeekLines(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all string
+	for i := range 20_000 { // more than one buffer
+		all += fmt.Sprintf("line %05d\n", i)
+	}
+	if _, err := f.WriteString(all); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 2, 7000, 20_000, 30_000} {
+		want := all
+		if n > 0 && n < 20_000 {
+			want = all[len(all)-n*len("line 00000\n"):]
+		}
+		if err := seekLines(f, n); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(f)
+		if err != nil || string(got) != want {
+			t.Errorf("the last %d lines: %d bytes, %v; want %d", n, len(got), err, len(want))
+		}
+	}
+}
