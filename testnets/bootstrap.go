@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"fusion/ckledger/ckbtc"
 	"fusion/ckledger/icrc"
 	"fusion/ic/agent"
@@ -63,24 +65,34 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 		MaxTimeInQueueNanos: uint64(maxTimeInQueue), MinConfirmations: ptr(uint32(Confirmations)), CheckFee: ptr(uint64(CheckFee)),
 		Mode: ckbtc.Mode{GeneralAvailability: candid.Unit},
 	}}
-	for _, c := range []struct {
-		id     principal.Principal
-		module string
-		arg    any
-	}{{n.Ledger, "icrc1_ledger", ledgerArg}, {n.Minter, "ckbtc_minter", minterArg}} {
-		p.Note("%s", c.module)
-		if err := n.ensureCanister(ctx, a, c.id, c.module, c.arg); err != nil {
-			return fmt.Errorf("installing %s as %s: %w", c.module, c.id, err)
-		}
-	}
-	p.Done("ledger %s, minter %s", n.Ledger, n.Minter)
+	// Everything at once: what waits for a block does not wait for the other, and a threshold key may be in the making beside it.
 	if n.node != nil {
-		p.Begin("bitcoin faucet")
 		if h := n.node.Height(); h < faucetBlocks {
 			if _, err := n.node.MineBlocks(int(faucetBlocks-h), n.node.FaucetAddress()); err != nil {
 				return fmt.Errorf("mining for the faucet: %w", err)
 			}
 		}
+	}
+	p.Note("icrc1_ledger and ckbtc_minter")
+	g, gctx := errgroup.WithContext(ctx)
+	for _, c := range []struct {
+		id     principal.Principal
+		module string
+		arg    any
+	}{{n.Ledger, "icrc1_ledger", ledgerArg}, {n.Minter, "ckbtc_minter", minterArg}} {
+		g.Go(func() error {
+			if err := n.ensureCanister(gctx, a, c.id, c.module, c.arg); err != nil {
+				return fmt.Errorf("installing %s as %s: %w", c.module, c.id, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	p.Done("ledger %s, minter %s", n.Ledger, n.Minter)
+	if n.node != nil {
+		p.Begin("bitcoin faucet")
 		if err := n.WaitBitcoin(ctx); err != nil {
 			return err
 		}

@@ -19,7 +19,9 @@ import (
 	"fusion/ic/agent"
 	"fusion/ic/identity"
 	"fusion/replica"
+	"fusion/replica/execution/wasm"
 	"fusion/replica/ingress"
+	"fusion/testnets/canisters"
 )
 
 // Progress is told what something long is doing. Begin ends the phase before it.
@@ -102,9 +104,12 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 	if n.shared.Engine, err = replica.NewEngine(filepath.Join(dir, "cache")); err != nil {
 		return nil, err
 	}
-	n.closers = append(n.closers, n.shared.Engine.Close)
+	n.closers = append(n.closers, n.shared.Engine.Close, n.compile())
 	n.shared.Memo = ingress.NewMemo(0)
 	n.shared.Slots = make(chan struct{}, runtime.NumCPU())
+	// Ceremonies compute for seconds on all processors. With more threads than those it is the operating system that shares them out, and
+	// it lets a thread that slept, such as consensus, go first; Go's own scheduler lets it wait behind each of them for 10 ms.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2*runtime.NumCPU()))
 	n.closers = append(n.closers, n.stopReplicas)
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range m.Nodes {
@@ -128,6 +133,34 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 	}
 	n.closers = append(n.closers, n.admin.Close)
 	return n, nil
+}
+
+// compile compiles our canisters while the replicas come up, which is a good part of a first start and nothing later: the engine keeps
+// the code, in memory and in its cache. The result waits for it and lets go of the code.
+func (n *Network) compile() (release func() error) {
+	names := []string{"ckbtc_minter", "icrc1_ledger"}
+	modules := make([]*wasm.Module, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			code, err := canisters.Module(name)
+			if err == nil {
+				modules[i], err = n.shared.Engine.Compile(code)
+			}
+			if err != nil { // which whoever installs it is told as well
+				n.opts.Log.Debug("compiling ahead", "canister", name, "err", err)
+			}
+		})
+	}
+	return func() (err error) {
+		wg.Wait()
+		for _, m := range modules {
+			if m != nil {
+				err = errors.Join(err, m.Close())
+			}
+		}
+		return err
+	}
 }
 
 // takeLock makes sure that one process at a time runs the network.
