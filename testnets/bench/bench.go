@@ -35,6 +35,8 @@ type Options struct {
 	Only *regexp.Regexp
 	// Duration is how long each load lasts. The default is 10 s.
 	Duration time.Duration
+	// Dir keeps the network for the next run, which then finds it. The default is a temporary directory.
+	Dir string
 	// Profile, when set, names a directory for CPU profiles of the loads.
 	Profile string
 	// Progress is told what is going on. The default is testnets.Silent.
@@ -89,12 +91,16 @@ func Run(ctx context.Context, o Options) (_ []Row, err error) {
 	if o.Duration <= 0 {
 		o.Duration = 10 * time.Second
 	}
-	dir, err := os.MkdirTemp("", "fusion-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("benchmarks: %w", err)
+	s := &suite{Options: o, dir: o.Dir}
+	if o.Dir == "" {
+		dir, err := os.MkdirTemp("", "fusion-bench-")
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		s.dir = filepath.Join(dir, "network")
 	}
-	s := &suite{Options: o, dir: filepath.Join(dir, "network")}
-	defer func() { err = errors.Join(err, s.stop(), os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, s.stop()) }()
 	ran := false
 	for _, b := range benchmarks {
 		if o.Only != nil && !o.Only.MatchString(b.name) {

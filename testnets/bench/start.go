@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fusion/testnets"
 )
 
 // idle is how long a network is left alone before its memory is looked at.
@@ -22,6 +24,9 @@ const idle = 3 * time.Second
 func (s *suite) start(ctx context.Context) error {
 	if s.Program == "" {
 		return errors.New("there is no program to start")
+	}
+	if _, err := testnets.Load(s.dir); !errors.Is(err, testnets.ErrNoNetwork) {
+		return errors.Join(fmt.Errorf("a cold start needs a fresh directory, and %s holds a network", s.dir), err)
 	}
 	for _, m := range []struct {
 		name   string
