@@ -2,9 +2,9 @@ package candid
 
 import (
 	"fmt"
-	"math"
 	"reflect"
 	"strconv"
+	"unsafe"
 
 	"fusion/ic/principal"
 )
@@ -15,27 +15,33 @@ import (
 func Unmarshal(data []byte, dst ...any) error {
 	d := newDecoder(data)
 	defer d.release()
-	if err := d.header(); err != nil {
-		return err
+	if len(dst) == 0 {
+		if err := d.header(); err != nil {
+			return err
+		}
 	}
 	for i, a := range dst {
 		v := reflect.ValueOf(a)
 		if v.Kind() != reflect.Pointer || v.IsNil() {
 			return fmt.Errorf("%w: destination %d is a %T, want a pointer", ErrUnsupported, i, a)
 		}
-		v = v.Elem()
-		p, err := planFor(v.Type())
+		p, err := planFor(v.Type().Elem())
 		if err != nil {
 			return fmt.Errorf("destination %d: %w", i, err)
+		}
+		if i == 0 {
+			if err := d.headerOf(p); err != nil {
+				return err
+			}
 		}
 		if i >= len(d.args) {
 			if !p.t.mayBeAbsent() {
 				return (&decodeError{kind: ErrType, msg: "missing, want " + p.t.Kind.String(), at: d.pos}).in("argument " + strconv.Itoa(i))
 			}
-			v.SetZero()
+			v.Elem().SetZero()
 			continue
 		}
-		if err := d.value(p, d.args[i], v, 0); err != nil {
+		if err := d.value(p, d.args[i], v.UnsafePointer(), 0); err != nil {
 			return err.in("argument " + strconv.Itoa(i))
 		}
 	}
@@ -45,8 +51,8 @@ func Unmarshal(data []byte, dst ...any) error {
 	return nil
 }
 
-// value reads one value of wire type t into v.
-func (d *decoder) value(p *plan, t ref, v reflect.Value, depth int) *decodeError {
+// value reads one value of wire type t into the Go value of type p.rt at v.
+func (d *decoder) value(p *plan, t ref, v unsafe.Pointer, depth int) *decodeError {
 	if err := d.charge(1); err != nil {
 		return err
 	}
@@ -60,18 +66,18 @@ func (d *decoder) value(p *plan, t ref, v reflect.Value, depth int) *decodeError
 			return d.mismatch(t, "nat")
 		}
 		n, err := d.nat()
-		*v.Addr().Interface().(*Nat) = n
+		*(*Nat)(v) = n
 		return err
 	case goInt:
 		i, err := d.intAt(t, kind)
-		*v.Addr().Interface().(*Int) = i
+		*(*Int)(v) = i
 		return err
 	case goPrincipal:
 		if kind != KindPrincipal && kind != KindService {
 			return d.mismatch(t, "principal")
 		}
 		id, err := d.principal()
-		*v.Addr().Interface().(*principal.Principal) = id
+		*(*principal.Principal)(v) = id
 		return err
 	case goNull:
 		if kind != KindNull {
@@ -89,20 +95,14 @@ func (d *decoder) value(p *plan, t ref, v reflect.Value, depth int) *decodeError
 		if err != nil {
 			return err
 		}
-		if p.index != nil {
-			v = v.FieldByIndex(p.index)
-		}
-		*v.Addr().Interface().(*Func) = f
+		*(*Func)(unsafe.Add(v, p.inner)) = f
 		return nil
 	case goService:
 		id, err := d.serviceAt(t, kind, p.t, p.anyRef)
 		if err != nil {
 			return err
 		}
-		if p.index != nil {
-			v = v.FieldByIndex(p.index)
-		}
-		v.Addr().Interface().(*Service).Principal = id
+		(*Service)(unsafe.Add(v, p.inner)).Principal = id
 		return nil
 	case goCustom:
 		at := d.pos
@@ -110,7 +110,7 @@ func (d *decoder) value(p *plan, t ref, v reflect.Value, depth int) *decodeError
 		if err != nil {
 			return err
 		}
-		if cerr := v.Addr().Interface().(FromCandider).FromCandid(val); cerr != nil {
+		if cerr := reflect.NewAt(p.rt, v).Interface().(FromCandider).FromCandid(val); cerr != nil {
 			return &decodeError{kind: ErrType, msg: cerr.Error(), at: at}
 		}
 		return nil
@@ -131,37 +131,30 @@ func (d *decoder) value(p *plan, t ref, v reflect.Value, depth int) *decodeError
 	switch kind {
 	case KindBool:
 		b, err := d.bool()
-		v.SetBool(b)
+		*(*bool)(v) = b
 		return err
 	case KindText:
 		b, err := d.text()
 		if err == nil {
-			v.SetString(string(b))
+			*(*string)(v) = string(b)
 		}
 		return err
 	}
-	size := fixedSize(kind)
-	u, err := d.fixed(int(size))
+	u, err := d.fixed(int(fixedSize(kind)))
 	if err != nil {
 		return err
 	}
 	switch kind {
-	case KindNat8, KindNat16, KindNat32, KindNat64:
-		v.SetUint(u)
-	case KindFloat32:
-		v.SetFloat(float64(math.Float32frombits(uint32(u))))
-	case KindFloat64:
-		v.SetFloat(math.Float64frombits(u))
+	case KindNat8, KindInt8:
+		*(*uint8)(v) = uint8(u)
+	case KindNat16, KindInt16:
+		*(*uint16)(v) = uint16(u)
+	case KindNat32, KindInt32, KindFloat32:
+		*(*uint32)(v) = uint32(u)
 	default:
-		v.SetInt(signExtend(u, size))
+		*(*uint64)(v) = u
 	}
 	return nil
-}
-
-// signExtend reads u as a signed number of size bytes.
-func signExtend(u, size uint64) int64 {
-	shift := 64 - 8*size
-	return int64(u<<shift) >> shift
 }
 
 func (d *decoder) intAt(t ref, kind Kind) (Int, *decodeError) {
@@ -206,7 +199,7 @@ func (d *decoder) referenceOK(t ref, want *Type, anyRef bool) *decodeError {
 	return err
 }
 
-func (d *decoder) blob(p *plan, t ref, kind Kind, v reflect.Value) *decodeError {
+func (d *decoder) blob(p *plan, t ref, kind Kind, v unsafe.Pointer) *decodeError {
 	if kind != KindVec {
 		return d.mismatch(t, "blob")
 	}
@@ -222,28 +215,28 @@ func (d *decoder) blob(p *plan, t ref, kind Kind, v reflect.Value) *decodeError 
 		return err
 	}
 	if p.special == goByteArray {
-		if len(b) != v.Len() {
-			return &decodeError{kind: ErrType, msg: "blob of " + strconv.Itoa(len(b)) + " bytes, want " + strconv.Itoa(v.Len()), at: d.pos, soft: true}
+		if uintptr(len(b)) != p.size {
+			return &decodeError{kind: ErrType, msg: "blob of " + strconv.Itoa(len(b)) + " bytes, want " + strconv.Itoa(int(p.size)), at: d.pos, soft: true}
 		}
-		copy(v.Bytes(), b)
+		copy(unsafe.Slice((*byte)(v), p.size), b)
 		return nil
 	}
 	c := make([]byte, len(b)) // never nil: an empty blob is a blob
 	copy(c, b)
-	v.SetBytes(c)
+	*(*[]byte)(v) = c
 	return nil
 }
 
 // opt follows the specification: null and reserved read as null; an opt reads as an opt, any other value as the content of one; and where the content
 // does not fit the wanted type the result is null and the value is skipped.
-func (d *decoder) opt(p *plan, t ref, kind Kind, v reflect.Value, depth int) *decodeError {
+func (d *decoder) opt(p *plan, t ref, kind Kind, v unsafe.Pointer, depth int) *decodeError {
 	content := t
 	switch kind {
 	case KindNull, KindReserved:
-		v.SetZero()
+		*(*unsafe.Pointer)(v) = nil
 		return nil
 	case KindFuture:
-		v.SetZero()
+		*(*unsafe.Pointer)(v) = nil
 		return d.skipFuture()
 	case KindOpt:
 		some, err := d.bool()
@@ -251,27 +244,27 @@ func (d *decoder) opt(p *plan, t ref, kind Kind, v reflect.Value, depth int) *de
 			return err
 		}
 		if !some {
-			v.SetZero()
+			*(*unsafe.Pointer)(v) = nil
 			return nil
 		}
 		content = d.table[t].elem
 	}
 	start := d.pos
-	n := reflect.New(p.rt.Elem())
-	err := d.value(p.elem, content, n.Elem(), depth+1)
+	n := reflect.New(p.elem.rt).UnsafePointer()
+	err := d.value(p.elem, content, n, depth+1)
 	if err == nil {
-		v.Set(n)
+		*(*unsafe.Pointer)(v) = n
 		return nil
 	}
 	if !err.soft {
 		return err
 	}
 	d.pos = start
-	v.SetZero()
+	*(*unsafe.Pointer)(v) = nil
 	return d.skip(content, depth+1)
 }
 
-func (d *decoder) vec(p *plan, t ref, kind Kind, v reflect.Value, depth int) *decodeError {
+func (d *decoder) vec(p *plan, t ref, kind Kind, v unsafe.Pointer, depth int) *decodeError {
 	if kind != KindVec {
 		return d.mismatch(t, "vec")
 	}
@@ -282,7 +275,7 @@ func (d *decoder) vec(p *plan, t ref, kind Kind, v reflect.Value, depth int) *de
 	elem := d.table[t].elem
 	// Allocation follows what was read, not what was announced, and large elements cost more steps, so that values without
 	// bytes cannot ask for much memory.
-	size := uint64(p.rt.Elem().Size())
+	size := uint64(p.elem.size)
 	per := size / 32
 	room := n
 	if most := uint64(d.left()) + 64; room > most {
@@ -291,23 +284,24 @@ func (d *decoder) vec(p *plan, t ref, kind Kind, v reflect.Value, depth int) *de
 	if most := 1 + (1<<16)/(size+1); room > most {
 		room = most
 	}
-	v.Set(reflect.MakeSlice(p.rt, 0, int(room)))
+	list := reflect.NewAt(p.rt, v).Elem()
+	list.Set(reflect.MakeSlice(p.rt, 0, int(room)))
 	for i := 0; uint64(i) < n; i++ {
 		if err := d.charge(per); err != nil {
 			return err
 		}
-		if i == v.Cap() {
-			v.Grow(1)
+		if i == list.Cap() {
+			list.Grow(1)
 		}
-		v.SetLen(i + 1)
-		if err := d.value(p.elem, elem, v.Index(i), depth+1); err != nil {
+		list.SetLen(i + 1)
+		if err := d.value(p.elem, elem, unsafe.Add(list.UnsafePointer(), uintptr(i)*p.elem.size), depth+1); err != nil {
 			return err.in("[" + strconv.Itoa(i) + "]")
 		}
 	}
 	return nil
 }
 
-func (d *decoder) record(p *plan, t ref, kind Kind, v reflect.Value, depth int) *decodeError {
+func (d *decoder) record(p *plan, t ref, kind Kind, v unsafe.Pointer, depth int) *decodeError {
 	if kind != KindRecord {
 		return d.mismatch(t, "record")
 	}
@@ -323,7 +317,7 @@ func (d *decoder) record(p *plan, t ref, kind Kind, v reflect.Value, depth int) 
 		}
 		if next < len(p.fields) && p.fields[next].id == have.id {
 			f := &p.fields[next]
-			if err := d.value(f.p, have.t, v.Field(f.index), depth+1); err != nil {
+			if err := d.value(f.p, have.t, unsafe.Add(v, f.offset), depth+1); err != nil {
 				return err.in("." + f.label())
 			}
 			next++
@@ -343,15 +337,19 @@ func (d *decoder) record(p *plan, t ref, kind Kind, v reflect.Value, depth int) 
 
 func (f *planField) label() string { return Field{ID: f.id, Name: f.name}.Label() }
 
-func (d *decoder) absent(f *planField, v reflect.Value) *decodeError {
+func (d *decoder) absent(f *planField, v unsafe.Pointer) *decodeError {
 	if !f.p.t.mayBeAbsent() {
 		return &decodeError{kind: ErrType, msg: "record lacks field " + f.label(), at: d.pos, soft: true}
 	}
-	v.Field(f.index).SetZero()
+	if v = unsafe.Add(v, f.offset); f.p.t.Kind == KindOpt && f.p.special == ordinary {
+		*(*unsafe.Pointer)(v) = nil
+	} else {
+		reflect.NewAt(f.p.rt, v).Elem().SetZero()
+	}
 	return nil
 }
 
-func (d *decoder) variant(p *plan, t ref, kind Kind, v reflect.Value, depth int) *decodeError {
+func (d *decoder) variant(p *plan, t ref, kind Kind, v unsafe.Pointer, depth int) *decodeError {
 	if kind != KindVariant {
 		return d.mismatch(t, "variant")
 	}
@@ -364,12 +362,12 @@ func (d *decoder) variant(p *plan, t ref, kind Kind, v reflect.Value, depth int)
 		if f.id != have.id {
 			continue
 		}
-		n := reflect.New(f.p.rt)
-		if err := d.value(f.p, have.t, n.Elem(), depth+1); err != nil {
+		n := reflect.New(f.p.rt).UnsafePointer()
+		if err := d.value(f.p, have.t, n, depth+1); err != nil {
 			return err.in("#" + f.label())
 		}
-		v.SetZero()
-		v.Field(f.index).Set(n)
+		reflect.NewAt(p.rt, v).Elem().SetZero()
+		*(*unsafe.Pointer)(unsafe.Add(v, f.offset)) = n
 		return nil
 	}
 	return &decodeError{kind: ErrType, msg: "alternative " + strconv.FormatUint(uint64(have.id), 10) + " is not expected", at: d.pos, soft: true}

@@ -3,10 +3,10 @@ package candid
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"reflect"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 
 	"fusion/ic/principal"
 )
@@ -52,23 +52,14 @@ func AppendMarshal(dst []byte, args ...any) ([]byte, error) {
 		}
 	}
 	for i, a := range args {
-		v := reflect.ValueOf(a)
-		if !v.CanAddr() && ps[i].needsAddress() {
-			c := reflect.New(v.Type()).Elem()
-			c.Set(v)
-			v = c
-		}
+		v := reflect.New(ps[i].rt)
+		v.Elem().Set(reflect.ValueOf(a))
 		var err error
-		if dst, err = appendValue(dst, ps[i], v, 0); err != nil {
+		if dst, err = appendValue(dst, ps[i], v.UnsafePointer(), 0); err != nil {
 			return nil, fmt.Errorf("argument %d: %w", i, err)
 		}
 	}
 	return dst, nil
-}
-
-// needsAddress reports whether values are read through their address, which spares a copy for each nested one.
-func (p *plan) needsAddress() bool {
-	return p.rt.Kind() != reflect.Pointer && p.rt.Kind() != reflect.Slice
 }
 
 // MustMarshal is Marshal for values that are known to have a form, such as constants; it panics otherwise.
@@ -80,39 +71,34 @@ func MustMarshal(args ...any) []byte {
 	return b
 }
 
-func appendValue(dst []byte, p *plan, v reflect.Value, depth int) ([]byte, error) {
+// appendValue writes the Go value of type p.rt at v.
+func appendValue(dst []byte, p *plan, v unsafe.Pointer, depth int) ([]byte, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("%w: %v is nested deeper than %d", ErrLimit, p.rt, maxDepth)
 	}
 	switch p.special {
 	case goNat:
-		return appendNat(dst, *v.Addr().Interface().(*Nat)), nil
+		return appendNat(dst, *(*Nat)(v)), nil
 	case goInt:
-		return appendInt(dst, *v.Addr().Interface().(*Int)), nil
+		return appendInt(dst, *(*Int)(v)), nil
 	case goPrincipal:
-		return appendPrincipal(dst, *v.Addr().Interface().(*principal.Principal)), nil
+		return appendPrincipal(dst, *(*principal.Principal)(v)), nil
 	case goNull, goReserved:
 		return dst, nil
 	case goEmpty:
 		return nil, unsupported(p.rt, "has no values")
 	case goBytes:
-		b := v.Bytes()
+		b := *(*[]byte)(v)
 		return append(appendUleb(dst, uint64(len(b))), b...), nil
 	case goByteArray:
-		b := v.Bytes()
+		b := unsafe.Slice((*byte)(v), p.size)
 		return append(appendUleb(dst, uint64(len(b))), b...), nil
 	case goFunc:
-		if p.index != nil {
-			v = v.FieldByIndex(p.index)
-		}
-		return appendFunc(dst, *v.Addr().Interface().(*Func))
+		return appendFunc(dst, *(*Func)(unsafe.Add(v, p.inner)))
 	case goService:
-		if p.index != nil {
-			v = v.FieldByIndex(p.index)
-		}
-		return appendPrincipal(dst, v.Addr().Interface().(*Service).Principal), nil
+		return appendPrincipal(dst, (*Service)(unsafe.Add(v, p.inner)).Principal), nil
 	case goCustom:
-		val, err := v.Interface().(Custom).ToCandid()
+		val, err := reflect.NewAt(p.rt, v).Elem().Interface().(Custom).ToCandid()
 		if err != nil {
 			return nil, err
 		}
@@ -120,43 +106,32 @@ func appendValue(dst []byte, p *plan, v reflect.Value, depth int) ([]byte, error
 	}
 	switch p.t.Kind {
 	case KindBool:
-		if v.Bool() {
+		if *(*bool)(v) {
 			return append(dst, 1), nil
 		}
 		return append(dst, 0), nil
-	case KindNat8:
-		return append(dst, byte(v.Uint())), nil
-	case KindNat16:
-		return binary.LittleEndian.AppendUint16(dst, uint16(v.Uint())), nil
-	case KindNat32:
-		return binary.LittleEndian.AppendUint32(dst, uint32(v.Uint())), nil
-	case KindNat64:
-		return binary.LittleEndian.AppendUint64(dst, v.Uint()), nil
-	case KindInt8:
-		return append(dst, byte(v.Int())), nil
-	case KindInt16:
-		return binary.LittleEndian.AppendUint16(dst, uint16(v.Int())), nil
-	case KindInt32:
-		return binary.LittleEndian.AppendUint32(dst, uint32(v.Int())), nil
-	case KindInt64:
-		return binary.LittleEndian.AppendUint64(dst, uint64(v.Int())), nil
-	case KindFloat32:
-		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v.Float()))), nil
-	case KindFloat64:
-		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float())), nil
+	case KindNat8, KindInt8:
+		return append(dst, *(*byte)(v)), nil
+	case KindNat16, KindInt16:
+		return binary.LittleEndian.AppendUint16(dst, *(*uint16)(v)), nil
+	case KindNat32, KindInt32, KindFloat32:
+		return binary.LittleEndian.AppendUint32(dst, *(*uint32)(v)), nil
+	case KindNat64, KindInt64, KindFloat64:
+		return binary.LittleEndian.AppendUint64(dst, *(*uint64)(v)), nil
 	case KindText:
-		return appendText(dst, v.String())
+		return appendText(dst, *(*string)(v))
 	case KindOpt:
-		if v.IsNil() {
+		content := *(*unsafe.Pointer)(v)
+		if content == nil {
 			return append(dst, 0), nil
 		}
-		return appendValue(append(dst, 1), p.elem, v.Elem(), depth+1)
+		return appendValue(append(dst, 1), p.elem, content, depth+1)
 	case KindVec:
-		n := v.Len()
-		dst = appendUleb(dst, uint64(n))
-		for i := range n {
+		s := (*sliceHeader)(v)
+		dst = appendUleb(dst, uint64(s.len))
+		for i := range s.len {
 			var err error
-			if dst, err = appendValue(dst, p.elem, v.Index(i), depth+1); err != nil {
+			if dst, err = appendValue(dst, p.elem, unsafe.Add(s.data, uintptr(i)*p.elem.size), depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -165,7 +140,7 @@ func appendValue(dst []byte, p *plan, v reflect.Value, depth int) ([]byte, error
 		for i := range p.fields {
 			f := &p.fields[i]
 			var err error
-			if dst, err = appendValue(dst, f.p, v.Field(f.index), depth+1); err != nil {
+			if dst, err = appendValue(dst, f.p, unsafe.Add(v, f.offset), depth+1); err != nil {
 				return nil, fmt.Errorf("%s: %w", f.name, err)
 			}
 		}
@@ -173,7 +148,7 @@ func appendValue(dst []byte, p *plan, v reflect.Value, depth int) ([]byte, error
 	case KindVariant:
 		set := -1
 		for i := range p.fields {
-			if v.Field(p.fields[i].index).IsNil() {
+			if *(*unsafe.Pointer)(unsafe.Add(v, p.fields[i].offset)) == nil {
 				continue
 			}
 			if set >= 0 {
@@ -185,9 +160,15 @@ func appendValue(dst []byte, p *plan, v reflect.Value, depth int) ([]byte, error
 			return nil, unsupported(p.rt, "is a variant with no alternative set")
 		}
 		f := &p.fields[set]
-		return appendValue(appendUleb(dst, uint64(set)), f.p, v.Field(f.index).Elem(), depth+1)
+		return appendValue(appendUleb(dst, uint64(set)), f.p, *(*unsafe.Pointer)(unsafe.Add(v, f.offset)), depth+1)
 	}
 	return nil, unsupported(p.rt, "has no encoding")
+}
+
+// sliceHeader is how Go lays out any slice.
+type sliceHeader struct {
+	data     unsafe.Pointer
+	len, cap int
 }
 
 func appendText(dst []byte, s string) ([]byte, error) {

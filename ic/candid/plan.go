@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"fusion/ic/principal"
 )
@@ -63,16 +64,18 @@ type plan struct {
 	special special
 	t       *Type
 	elem    *plan
-	fields  []planField // by ascending id
-	anyRef  bool        // a bare Func or Service: any signature will do
-	index   []int       // of the embedded Func or Service
+	fields  []planField            // by ascending id
+	anyRef  bool                   // a bare Func or Service: any signature will do
+	inner   uintptr                // offset of the embedded Func or Service
+	size    uintptr                // of a Go value
+	header  atomic.Pointer[header] // of the last message decoded into the type as the first destination
 }
 
 type planField struct {
-	id    uint32
-	name  string
-	index int // of the struct field
-	p     *plan
+	id     uint32
+	name   string
+	offset uintptr // of the struct field
+	p      *plan
 }
 
 var (
@@ -143,7 +146,7 @@ func (b *builder) plan(rt reflect.Type) (*plan, error) {
 	if p := b.made[rt]; p != nil {
 		return p, nil
 	}
-	p := &plan{rt: rt, t: new(Type)}
+	p := &plan{rt: rt, t: new(Type), size: rt.Size()}
 	b.made[rt] = p
 	err := b.fill(p)
 	if err != nil {
@@ -173,10 +176,10 @@ func (b *builder) fill(p *plan) error {
 	}
 	if rt.Implements(typSigner) && rt.Kind() == reflect.Struct {
 		f, ok := rt.FieldByName("Func")
-		if !ok || f.Type != typFunc {
+		if !ok || f.Type != typFunc || len(f.Index) != 1 {
 			return unsupported(rt, "has a signature but embeds no Func")
 		}
-		p.special, p.index = goFunc, f.Index
+		p.special, p.inner = goFunc, f.Offset
 		sig := reflect.Zero(rt).Interface().(Signer).CandidSignature()
 		p.t.Kind, p.t.Func = KindFunc, &FuncType{Mode: sig.Mode}
 		for _, part := range []struct {
@@ -199,7 +202,7 @@ func (b *builder) fill(p *plan) error {
 			if !f.Anonymous || f.Type != typFunc && f.Type != typService {
 				continue
 			}
-			p.index = f.Index
+			p.inner = f.Offset
 			p.t = reflect.Zero(rt).Interface().(Typed).CandidType()
 			want := KindFunc
 			if p.special = goFunc; f.Type == typService {
@@ -283,7 +286,7 @@ func (b *builder) structure(p *plan) error {
 		if !tagged {
 			name = f.Name
 		}
-		pf := planField{name: name, index: i}
+		pf := planField{name: name, offset: f.Offset}
 		if id, ok := labelNumber(name); ok {
 			pf.id, pf.name = id, ""
 		} else {

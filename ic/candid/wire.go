@@ -3,6 +3,7 @@ package candid
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"unicode/utf8"
@@ -53,6 +54,8 @@ type decoder struct {
 	methods []wireMethod // of services
 	args    []ref
 
+	known *header // whose slabs these are, if not the decoder's own
+
 	types []*Type           // the table as types, made when a reference or a dynamic reader needs them
 	subs  map[subKey]bool   // outcome of subtype checks of references
 	seen  map[typePair]bool // what these checks found to hold
@@ -75,7 +78,44 @@ func newDecoder(data []byte) *decoder {
 // maxKept bounds the slabs a pooled decoder keeps, so that one huge message does not occupy memory for ever.
 const maxKept = 4096
 
+// header is what the header of a message says. It does not change.
+type header struct {
+	raw     string
+	table   []wireType
+	fields  []wireField
+	refs    []ref
+	methods []wireMethod
+	args    []ref
+}
+
+// maxHeader is the longest header that is remembered: one for each Go type that is decoded, because a method's callers mostly
+// send the same one.
+const maxHeader = 1 << 10
+
+// headerOf is header through the memory of a plan. A message that begins with the bytes of a header has that header: its numbers end
+// where they say, and what bounds them is in these bytes too.
+func (d *decoder) headerOf(p *plan) *decodeError {
+	if h := p.header.Load(); h != nil && len(d.data) <= maxMessage && len(d.data) >= len(h.raw) && string(d.data[:len(h.raw)]) == h.raw {
+		d.pos, d.known = len(h.raw), h
+		d.table, d.fields, d.refs, d.methods, d.args = h.table, h.fields, h.refs, h.methods, h.args
+		return d.charge(uint64(len(d.args)))
+	}
+	if err := d.header(); err != nil {
+		return err
+	}
+	if d.pos <= maxHeader {
+		p.header.Store(&header{string(d.data[:d.pos]), slices.Clone(d.table), slices.Clone(d.fields), slices.Clone(d.refs),
+			slices.Clone(d.methods), slices.Clone(d.args)})
+	}
+	return nil
+}
+
 func (d *decoder) release() {
+	if d.known != nil {
+		*d = decoder{}
+		decoders.Put(d)
+		return
+	}
 	if cap(d.table) > maxKept || cap(d.fields) > maxKept || cap(d.refs) > maxKept || cap(d.methods) > maxKept || cap(d.args) > maxKept {
 		return
 	}
