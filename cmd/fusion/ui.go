@@ -37,7 +37,7 @@ func newPhases(w *os.File) *phases {
 }
 
 func (p *phases) tick() {
-	every := logTick
+	every := logTick / 4
 	if p.tty {
 		every = ttyTick
 	}
