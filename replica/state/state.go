@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sort"
 	"sync/atomic"
 
@@ -50,7 +52,7 @@ var (
 type Options struct {
 	// FS is the file system; the default is the operating system's.
 	FS vfs.FS
-	// CacheBytes bounds the block cache. The default is 32 MiB.
+	// CacheBytes bounds the block cache and the tables in memory, which take up to 32 MiB of it. The default is 64 MiB.
 	CacheBytes int64
 	// Network names the network whose state this is (the genesis hash); an existing database of another one is refused.
 	Network [32]byte
@@ -63,7 +65,7 @@ func (o Options) ensureDefaults() Options {
 		o.FS = vfs.Default
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 32 << 20
+		o.CacheBytes = 64 << 20
 	}
 	return o
 }
@@ -300,7 +302,7 @@ func (b *Block) Digest() [32]byte {
 	if b.sum == nil {
 		s := b.db.sum
 		committed := reader{b.db.p, "state"}
-		for k := range b.touched { // lanes add up in any order
+		for _, k := range slices.Sorted(maps.Keys(b.touched)) { // lanes add up in any order; neighbours share blocks on disk
 			key := []byte(k)
 			old, had := committed.Get(key)
 			now, has := b.Get(key)
