@@ -25,22 +25,18 @@ type Args3[A, B, C any] struct {
 
 // list is implemented by the argument lists above; every other type is a list of one.
 type list interface {
-	values() []any
 	pointers() []any
 	types() []reflect.Type
 }
 
-func (*None) values() []any         { return nil }
 func (*None) pointers() []any       { return nil }
 func (*None) types() []reflect.Type { return nil }
 
-func (a *Args2[A, B]) values() []any   { return []any{a.First, a.Second} }
 func (a *Args2[A, B]) pointers() []any { return []any{&a.First, &a.Second} }
 func (a *Args2[A, B]) types() []reflect.Type {
 	return []reflect.Type{reflect.TypeFor[A](), reflect.TypeFor[B]()}
 }
 
-func (a *Args3[A, B, C]) values() []any   { return []any{a.First, a.Second, a.Third} }
 func (a *Args3[A, B, C]) pointers() []any { return []any{&a.First, &a.Second, &a.Third} }
 func (a *Args3[A, B, C]) types() []reflect.Type {
 	return []reflect.Type{reflect.TypeFor[A](), reflect.TypeFor[B](), reflect.TypeFor[C]()}
@@ -59,11 +55,11 @@ func decode(data []byte, dst any) error {
 	return candid.Unmarshal(data, dst)
 }
 
-func encode[T any](dst []byte, v T) ([]byte, error) {
-	if l, ok := any(&v).(list); ok {
-		return candid.AppendMarshal(dst, l.values()...)
+func encode(dst []byte, src any) ([]byte, error) {
+	if l, ok := src.(list); ok {
+		return candid.AppendPointed(dst, l.pointers()...)
 	}
-	return candid.AppendMarshal(dst, v)
+	return candid.AppendPointed(dst, src)
 }
 
 func typesOf[T any]() []*candid.Type {
@@ -96,7 +92,7 @@ func argument[A any](c *Canister, what string) A {
 }
 
 func reply[R any](m *Msg, r R) {
-	data, err := encode(m.c.buf[:0], r)
+	data, err := encode(m.c.buf[:0], &r)
 	if err != nil {
 		m.c.Trap("encode reply of %s: %v", m.method, err)
 	}

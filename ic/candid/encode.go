@@ -4,58 +4,65 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
-	"sync"
 	"unicode/utf8"
 	"unsafe"
 
 	"fusion/ic/principal"
 )
 
-// typesKey finds the cached header of up to four argument types.
-type typesKey [4]reflect.Type
-
-var headers sync.Map // typesKey → []byte
-
 // Marshal encodes arguments as a Candid message. The type of each comes from its Go type, see the package documentation.
 func Marshal(args ...any) ([]byte, error) { return AppendMarshal(nil, args...) }
 
 // AppendMarshal is Marshal that appends to dst.
 func AppendMarshal(dst []byte, args ...any) ([]byte, error) {
-	var key typesKey
-	ps := make([]*plan, 0, 4)
+	ptrs := make([]any, len(args))
 	for i, a := range args {
 		if a == nil {
 			a = Null{}
-			args[i] = a
 		}
-		rt := reflect.TypeOf(a)
-		p, err := planFor(rt)
+		v := reflect.New(reflect.TypeOf(a))
+		v.Elem().Set(reflect.ValueOf(a))
+		ptrs[i] = v.Interface()
+	}
+	return AppendPointed(dst, ptrs...)
+}
+
+// AppendPointed is AppendMarshal of the values that ptrs point to, which spares copies of them.
+func AppendPointed(dst []byte, ptrs ...any) ([]byte, error) {
+	type value struct {
+		p *plan
+		v unsafe.Pointer
+	}
+	var few [4]value
+	values := few[:0]
+	for i, a := range ptrs {
+		v := reflect.ValueOf(a)
+		if v.Kind() != reflect.Pointer || v.IsNil() {
+			return nil, fmt.Errorf("%w: argument %d is a %T, want a pointer", ErrUnsupported, i, a)
+		}
+		p, err := planFor(v.Type().Elem())
 		if err != nil {
 			return nil, fmt.Errorf("argument %d: %w", i, err)
 		}
-		ps = append(ps, p)
-		if i < len(key) {
-			key[i] = rt
-		}
+		values = append(values, value{p, v.UnsafePointer()})
 	}
-	if cached, ok := headers.Load(key); ok && len(args) <= len(key) {
-		dst = append(dst, cached.([]byte)...)
+	if len(values) == 1 {
+		p := values[0].p
+		if p.head.Load() == nil {
+			head := appendHeader(nil, []*Type{p.t})
+			p.head.Store(&head)
+		}
+		dst = append(dst, *p.head.Load()...)
 	} else {
-		start := len(dst)
-		types := make([]*Type, len(ps))
-		for i, p := range ps {
-			types[i] = p.t
+		types := make([]*Type, len(values))
+		for i := range values {
+			types[i] = values[i].p.t
 		}
 		dst = appendHeader(dst, types)
-		if len(args) <= len(key) {
-			headers.Store(key, append([]byte(nil), dst[start:]...))
-		}
 	}
-	for i, a := range args {
-		v := reflect.New(ps[i].rt)
-		v.Elem().Set(reflect.ValueOf(a))
+	for i := range values {
 		var err error
-		if dst, err = appendValue(dst, ps[i], v.UnsafePointer(), 0); err != nil {
+		if dst, err = appendValue(dst, values[i].p, values[i].v, 0); err != nil {
 			return nil, fmt.Errorf("argument %d: %w", i, err)
 		}
 	}

@@ -68,6 +68,7 @@ type plan struct {
 	anyRef  bool                   // a bare Func or Service: any signature will do
 	inner   uintptr                // offset of the embedded Func or Service
 	size    uintptr                // of a Go value
+	head    atomic.Pointer[[]byte] // what a message with one argument of the type begins with
 	header  atomic.Pointer[header] // of the last message decoded into the type as the first destination
 }
 
