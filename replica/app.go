@@ -99,6 +99,7 @@ func (a *app) Commit() (uint64, error) {
 	a.pool.Remove(a.last.ids)
 	a.pool.Expire(v.TimeNs)
 	r.metrics.block(v, &a.last)
+	r.moving.Store(true)
 	r.reconcile(v)
 	if r.doc.Class == genesis.Local && v.Height > blocksKept {
 		return v.Height - blocksKept, nil

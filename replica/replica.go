@@ -68,7 +68,8 @@ type Replica struct {
 	signing *signer
 	bitcoin *bitcoinFeed // nil where the subnet follows no chain
 	metrics *metrics
-	last    executed // by the consensus goroutine alone
+	last    executed    // by the consensus goroutine alone
+	moving  atomic.Bool // a block was committed since this process started
 	server  *nethttp.Server
 
 	states  states

@@ -114,6 +114,8 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 		return fmt.Sprintf("no quorum: connected to %d replicas, %d are needed", len(s.Connected), need), false
 	case s.CatchingUp && lag > maxLag:
 		return fmt.Sprintf("catching up: block %d is %s old", v.Height, lag.Round(time.Second)), false
+	case !r.moving.Load():
+		return fmt.Sprintf("started at block %d, waiting for the next one", v.Height), false
 	case lag > 2*maxLag:
 		return fmt.Sprintf("no block for %s", lag.Round(time.Second)), false
 	case s.Certified+treesKept < v.Height:
