@@ -75,12 +75,15 @@ type builder struct {
 	accounts *accountHashes
 	fee      Amount // the amount hashed last as a fee, which is nearly always the same
 	feeHash  [32]byte
+	ts       uint64 // and the time: that of a block is the same for all messages of a round
+	tsHash   [32]byte
 }
 
 // newBuilder has room for the largest block that this ledger makes.
 func newBuilder(accounts *accountHashes) builder {
 	w := builder{b: make([]byte, 0, 1024), buf: make([]byte, 0, 12*64), accounts: accounts}
 	w.feeHash = sha256.Sum256([]byte{0})
+	w.tsHash = w.feeHash
 	return w
 }
 
@@ -119,6 +122,13 @@ func (w *builder) nat(key word, n uint64) {
 	w.b = append(w.b, tagNat)
 	at := len(w.b)
 	w.b = binary.AppendUvarint(w.b, n)
+	if key == kTs {
+		if n != w.ts {
+			w.ts, w.tsHash = n, sha256.Sum256(w.b[at:])
+		}
+		w.put(key, &w.tsHash)
+		return
+	}
 	h := sha256.Sum256(w.b[at:])
 	w.put(key, &h)
 }
