@@ -27,7 +27,7 @@ import (
 const (
 	// users of the transfer load, each with a key, an account and one call under way. A subnet that certifies 2,000 calls/s in
 	// half a second has 1,000 under way.
-	users = 1536
+	users = 3072
 	// askers of the query load.
 	askers = 32
 	// latencyCalls are made one after the other.
