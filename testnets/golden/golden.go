@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -294,6 +295,9 @@ func produce(dir string) (err error) {
 	return fund(ctx, n)
 }
 
+// besides are folders whose sources a replica does not contain.
+var besides = []string{"bench", "demo", "e2e", "js", "testdata"}
+
 // sourceKey identifies what the golden network depends on: everything that is compiled into a replica, and the canisters.
 func sourceKey() (string, error) {
 	root, err := os.Getwd()
@@ -312,7 +316,7 @@ func sourceKey() (string, error) {
 	for _, sub := range []string{"go.mod", "adapters", "btc", "chainkey", "ic", "internal", "replica", "testnets"} {
 		err := filepath.WalkDir(filepath.Join(root, sub), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
-				if err == nil && (d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "e2e" || d.Name() == "demo") {
+				if err == nil && (slices.Contains(besides, d.Name())) {
 					return fs.SkipDir
 				}
 				return err
