@@ -30,7 +30,7 @@ const Nodes = 4
 
 // The golden network's user owns what Deposits deposits of DepositSats brought. Several outputs let several withdrawals be in flight.
 const (
-	Owner       = "owner"
+	Owner       = "alice"
 	Deposits    = 3
 	DepositSats = 100_000_000
 )
