@@ -123,7 +123,8 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 	if err := n.await(ctx, func() (bool, error) {
 		s := n.Replica(0).Status()
 		opts.Progress.Note("%s", s.Sentence)
-		return s.Certified > 0, nil
+		// After a pause the newest certified state is old at first, and clients rightly refuse old certificates.
+		return s.Certified > 0 && s.Certified >= s.Height && time.Since(s.BlockTime) < recentState, nil
 	}); err != nil {
 		return nil, fmt.Errorf("waiting for the subnet's key: %w", err)
 	}
@@ -162,6 +163,9 @@ func (n *Network) compile() (release func() error) {
 		return err
 	}
 }
+
+// recentState is how old the certified state of a network that is up may be; agents refuse minutes.
+const recentState = time.Minute
 
 // takeLock makes sure that one process at a time runs the network.
 func (n *Network) takeLock() error {
