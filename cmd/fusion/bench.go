@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -36,16 +37,11 @@ Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 			defer p.Close()
 			o.Progress = p
 			rows, err := bench.Run(c.Context(), o)
-			if err != nil {
-				return err
-			}
 			p.Close()
 			if out != "" {
-				if err := bench.Save(out, rows); err != nil {
-					return err
-				}
+				err = errors.Join(err, bench.Save(out, rows))
 			}
-			return bench.Print(c.OutOrStdout(), rows)
+			return errors.Join(err, bench.Print(c.OutOrStdout(), rows))
 		},
 	}
 	f := cmd.Flags()

@@ -112,7 +112,10 @@ func (s *suite) shares() (_ []*gg18.Share, err error) {
 		if err != nil {
 			return nil, err
 		}
-		share, err := gg18.DecodeShare(encoded)
+		if len(encoded) < transcript {
+			return nil, fmt.Errorf("node %d's share is cut short", node)
+		}
+		share, err := gg18.DecodeShare(encoded[transcript:])
 		if err != nil {
 			return nil, err
 		}
@@ -120,6 +123,9 @@ func (s *suite) shares() (_ []*gg18.Share, err error) {
 	}
 	return out, nil
 }
+
+// transcript is the size of the hash of its key generation that a replica keeps in front of a share.
+const transcript = 32
 
 // forwarderModule is a canister with one method, sign, which passes its argument on to sign_with_ecdsa and the answer back. A
 // canister has to ask, users may not.
