@@ -84,6 +84,7 @@ type DB struct {
 	head    atomic.Pointer[Head]
 	sum     sum // of the committed state; owned by the goroutine that commits
 	pending *Block
+	failed  error // of the commit after which nothing more can be written
 }
 
 // Open opens or creates the database in dir. Errors name the directory and what to do about it.
@@ -175,6 +176,9 @@ func (db *DB) Head() Head { return *db.head.Load() }
 
 // Close releases the database. A pending block is lost, as in a crash.
 func (db *DB) Close() error {
+	if db.failed != nil {
+		return nil // Pebble's commit pipeline is stuck; what was committed is on disk, and closing would wait for ever
+	}
 	if db.pending != nil {
 		db.pending.Discard()
 	}
@@ -323,8 +327,15 @@ func (b *Block) Digest() [32]byte {
 
 // Commit makes the block the head. Height must be the one after the head. When it returns an error the block may or may not
 // be on disk; the replica must stop and open the database again.
-func (b *Block) Commit(height uint64, appHash [32]byte) error {
+func (b *Block) Commit(height uint64, appHash [32]byte) (err error) {
 	db := b.db
+	// Pebble ends its program when it cannot write its log (a full disk, a failing device). Ours says so and stops the replica.
+	defer func() {
+		if r := recover(); r != nil {
+			db.failed = fmt.Errorf("committing block %d: %v; make room on the disk or replace it, then start again", height, r)
+			err = db.failed
+		}
+	}()
 	if db.pending != b {
 		return fmt.Errorf("committing block %d: %w", height, ErrClosed)
 	}

@@ -6,9 +6,13 @@ import (
 	"math/rand"
 	randv2 "math/rand/v2"
 	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"fusion/internal/kv"
 )
@@ -192,5 +196,40 @@ func BenchmarkCommit500Pages(b *testing.B) {
 		if err := blk.Commit(h, blk.Digest()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A disk that fills up loses no committed block and never shows half of one; the replica is told why it has to stop.
+func TestFullDiskKeepsCommittedBlocks(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	var full atomic.Bool
+	db := open(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})))
+	model := kv.NewMem()
+	rng := rand.New(rand.NewSource(3))
+	for h := uint64(1); h <= 3; h++ {
+		b := db.Begin()
+		apply(rng, b, model)
+		if err := b.Commit(h, b.Digest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full.Store(true)
+	b := db.Begin()
+	apply(rng, b, kv.NewMem())
+	err := b.Commit(4, b.Digest())
+	if err == nil || !strings.Contains(err.Error(), "committing block 4") || !strings.Contains(err.Error(), "no space left") {
+		t.Fatalf("committing to a full disk: %v", err)
+	}
+	again := open(t, disk.CrashClone(vfs.CrashCloneCfg{}))
+	if again.Head().Height != 3 || dump(again.Reader()) != dump(model) {
+		t.Fatalf("after the disk filled up: head %d, state\n%s\nwant\n%s", again.Head().Height, dump(again.Reader()), dump(model))
+	}
+	if err := errors.Join(again.Check(), again.Close(), db.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
