@@ -74,7 +74,6 @@ type model struct {
 	supply    uint64
 	allowed   map[[2]string]modelAllowance
 	seen      map[string]uint64 // transaction → block
-	seenAt    map[string]uint64
 	blocks    uint64
 }
 
