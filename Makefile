@@ -61,7 +61,7 @@ bench: build ## measure, print a table and write bench.json
 
 .PHONY: check
 check: canisters ## what CI enforces besides the tests: format, vet, static analysis, tidy modules
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt: run gofmt -w on the files above"; exit 1; }
+	@ugly="$$(gofmt -l .)"; test -z "$$ugly" || { echo "gofmt: run gofmt -w on $$ugly"; exit 1; }
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 	go mod tidy -diff
