@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -183,7 +185,10 @@ func newMetrics(node int) *metrics {
 
 func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error) {
 	outcome := "done"
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		outcome = "overtaken" // another member published the result first
+	case err != nil:
 		outcome = "failed"
 	}
 	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcome).Observe(took.Seconds())

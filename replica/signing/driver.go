@@ -45,7 +45,8 @@ type CeremonyInfo struct {
 type Listener struct {
 	// ParamsProgress is called about once a second while secret parameters are made.
 	ParamsProgress func(key string, elapsed time.Duration)
-	// CeremonyBegin and CeremonyEnd frame this node's part in a ceremony. The error's chain may hold a *session.Fault.
+	// CeremonyBegin and CeremonyEnd frame this node's part in a ceremony. The error's chain may hold a *session.Fault;
+	// context.Canceled says that the state no longer asks for it, usually because another member published the result first.
 	CeremonyBegin func(CeremonyInfo)
 	CeremonyEnd   func(c CeremonyInfo, took time.Duration, err error)
 	// ShareMissing says that an active key has no readable share here: restore it from a backup, or reshare, at once.
@@ -664,7 +665,7 @@ func (c *ceremony) run() {
 		}
 		ended = true
 		level := slog.LevelInfo
-		if err != nil {
+		if err != nil && !errors.Is(err, context.Canceled) { // cancelled: the state has moved on, the result is there
 			level = slog.LevelWarn
 		}
 		c.d.cfg.Log.Log(context.Background(), level, "ceremony ended", "kind", c.context.Kind.String(), "key", c.context.Key, "request", c.context.Request,

@@ -2,6 +2,7 @@ package signing
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -762,7 +763,8 @@ func TestRealKeyGeneration(t *testing.T) {
 	net.ask(1)
 	net.answered()
 	for _, e := range net.events {
-		if !strings.HasSuffix(e, "<nil>") {
+		// A member whose result another one published first stops: its part is over, not failed.
+		if overtaken := strings.Contains(e, "signature") && strings.HasSuffix(e, context.Canceled.Error()); !overtaken && !strings.HasSuffix(e, "<nil>") {
 			t.Error(e)
 		}
 	}
