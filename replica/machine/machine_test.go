@@ -19,6 +19,7 @@ import (
 	"fusion/ic/identity"
 	"fusion/ic/principal"
 	"fusion/replica/consensus/driver"
+	"fusion/replica/consensus/solo"
 	"fusion/replica/execution"
 	"fusion/replica/execution/wasm"
 	"fusion/replica/genesis"
@@ -336,5 +337,42 @@ func TestBadItemsOfADecidedBlockAreSkipped(t *testing.T) {
 	}
 	if err := w.ms[0].Commit(); err == nil {
 		t.Error("a block was committed twice")
+	}
+}
+
+// The same core under the solo driver: manual rounds, a manual clock, and the same state as when the blocks are given one by one.
+func TestSoloDriver(t *testing.T) {
+	w := newNetwork(t, 1)
+	app := App{Machine: w.ms[0], Propose: func(p driver.Proposal) [][]byte {
+		b := payload.NewBuilder(p.MaxBytes)
+		if board := w.ms[0].Board(); board != nil {
+			if it := w.members[0].Pending(board); it != nil {
+				b.Add(payload.DKG, it)
+			}
+		}
+		return b.Items()
+	}}
+	s, err := solo.New(app, time.Unix(0, int64(w.timeNs)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if err := s.Steps(1, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if w.ms[0].View().Group != nil {
+			break
+		}
+	}
+	v := w.ms[0].View()
+	if v.Group == nil || v.TimeNs != uint64(s.Now().UnixNano()) || !bytes.Equal(s.AppHash(), v.AppHash[:]) || s.Height() != v.Height {
+		t.Fatalf("after %d blocks: key %v, time %d, app hash %x", s.Height(), v.Group != nil, v.TimeNs, s.AppHash())
+	}
+	if _, err := s.Block([][]byte{{byte(payload.Ingress), 1}}); err == nil || s.Height() != v.Height {
+		t.Errorf("a bad block was made: %v", err)
+	}
+	s.Advance(time.Hour)
+	if err := s.Steps(1, 0); err != nil || w.ms[0].View().TimeNs != uint64(s.Now().UnixNano()) {
+		t.Errorf("the clock did not move: %v", err)
 	}
 }

@@ -1,0 +1,52 @@
+package machine
+
+import (
+	"context"
+
+	"fusion/replica/consensus/driver"
+)
+
+// App lets a driver order a machine's blocks. The replica has an App of its own, which also tells its rooms; this one is the
+// machine alone, as simulations and tests drive it with a manual clock (package solo).
+type App struct {
+	*Machine
+	// Propose fills a block; the default proposes empty ones.
+	Propose func(driver.Proposal) [][]byte
+}
+
+var _ driver.App = App{}
+
+// Info implements driver.App.
+func (a App) Info() (uint64, []byte) {
+	h := a.Head()
+	if h.Height == 0 {
+		return 0, nil
+	}
+	return h.Height, h.AppHash[:]
+}
+
+// InitChain implements driver.App: before the first block the state is the genesis document.
+func (a App) InitChain(uint64) ([]byte, error) { return a.genesis[:], nil }
+
+// Prepare implements driver.App.
+func (a App) Prepare(_ context.Context, p driver.Proposal) [][]byte {
+	if a.Propose == nil {
+		return nil
+	}
+	return a.Propose(p)
+}
+
+// Process implements driver.App.
+func (a App) Process(b driver.Block) error { return a.Check(b) }
+
+// Finalize implements driver.App.
+func (a App) Finalize(b driver.Block) ([]byte, error) {
+	res, err := a.Step(b)
+	if err != nil {
+		return nil, err
+	}
+	return res.AppHash[:], nil
+}
+
+// Commit implements driver.App. Nothing is pruned.
+func (a App) Commit() (uint64, error) { return 0, a.Machine.Commit() }
