@@ -23,18 +23,10 @@ var _ driver.App = (*app)(nil)
 // time: block time is stale after a pause, and messages would look as if they came from the future.
 const maxLag = 10 * time.Second
 
-func (a *app) Info() (uint64, []byte) {
-	h := a.machine.Head()
-	if h.Height == 0 {
-		return 0, nil
-	}
-	return h.Height, h.AppHash[:]
-}
+func (a *app) core() machine.App { return machine.App{Machine: a.machine} }
 
-func (a *app) InitChain(uint64) ([]byte, error) {
-	h := a.doc.Hash()
-	return h[:], nil
-}
+func (a *app) Info() (uint64, []byte)                  { return a.core().Info() }
+func (a *app) InitChain(timeNs uint64) ([]byte, error) { return a.core().InitChain(timeNs) }
 
 // Prepare fills a block. Each item is one that Process would take.
 func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {

@@ -217,7 +217,7 @@ func (m *Machine) Check(b driver.Block) error {
 			return bad(err)
 		}
 	}
-	for _, it := range by.signingItems() {
+	for _, it := range by.signing {
 		if err := m.CheckSigning(it); err != nil {
 			return bad(err)
 		}
@@ -237,23 +237,20 @@ func (m *Machine) Check(b driver.Block) error {
 }
 
 // parts are a block's bodies by kind.
-type parts struct{ beacons, boots, dkg, votes, complaints, signatures, bitcoin, ingress [][]byte }
+type parts struct {
+	beacons, dkg, bitcoin, ingress [][]byte
+	signing                        []payload.Item // those of package signing, in the order of the block
+}
 
 func split(items []payload.Item) (p parts) {
 	for _, it := range items {
 		switch it.Kind {
 		case payload.Beacon:
 			p.beacons = append(p.beacons, it.Body)
-		case payload.Incarnation:
-			p.boots = append(p.boots, it.Body)
+		case payload.Incarnation, payload.KeyVote, payload.Complaint, payload.Signature:
+			p.signing = append(p.signing, it)
 		case payload.DKG:
 			p.dkg = append(p.dkg, it.Body)
-		case payload.KeyVote:
-			p.votes = append(p.votes, it.Body)
-		case payload.Complaint:
-			p.complaints = append(p.complaints, it.Body)
-		case payload.Signature:
-			p.signatures = append(p.signatures, it.Body)
 		case payload.Bitcoin:
 			p.bitcoin = append(p.bitcoin, it.Body)
 		case payload.Ingress:

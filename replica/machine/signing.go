@@ -13,19 +13,6 @@ import (
 // The chain-key room is called twice in a block: before the round of the canisters, which then sees its answers, and after
 // it, to take the requests that the round made.
 
-// items are the parts that belong to package signing, in the order of the block.
-func (p *parts) signingItems() (out []payload.Item) {
-	for _, list := range []struct {
-		kind   payload.Kind
-		bodies [][]byte
-	}{{payload.Incarnation, p.boots}, {payload.KeyVote, p.votes}, {payload.Complaint, p.complaints}, {payload.Signature, p.signatures}} {
-		for _, b := range list.bodies {
-			out = append(out, payload.Item{Kind: list.kind, Body: b})
-		}
-	}
-	return out
-}
-
 // CheckSigning says whether a block on top of the committed state may carry an item of package signing.
 func (m *Machine) CheckSigning(it payload.Item) error {
 	return m.sign.Check(m.SigningReader(), it)
@@ -40,7 +27,7 @@ func (m *Machine) Signing() *signing.Machine { return m.sign }
 // stepSigning applies a block's items and lets deadlines pass; it returns the answers that became due.
 func (m *Machine) stepSigning(sig kv.Store, mac kv.Reader, height uint64, by *parts) []execution.SystemResponse {
 	var due []signing.Response
-	for _, it := range by.signingItems() {
+	for _, it := range by.signing {
 		due = append(due, m.sign.Apply(sig, height, it)...)
 	}
 	due = append(due, m.sign.Advance(sig, height, func(h uint64) ([32]byte, bool) { return beacon(mac, h) })...)
