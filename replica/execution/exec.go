@@ -39,6 +39,7 @@ type exec struct {
 
 	// The surroundings.
 	self, callerBytes, arg []byte
+	info                   CallerInfo
 	method                 string
 	rejectCode             int
 	rejectMessage          []byte
@@ -87,7 +88,7 @@ func (x *Executor) begin(e *exec, c *canister, m mode, ctx *callContext) {
 	e.freezing = x.price.idle(e.memory, c.Settings.Compute, c.Settings.Freezing)
 	e.stable.begin(&c.stable, c.batchStable, c.StablePages, x.stableLoader(c, x.store))
 	if ctx != nil {
-		e.callerBytes, e.deadline, e.available = ctx.Caller, ctx.Origin.Deadline, ctx.Available
+		e.callerBytes, e.info, e.deadline, e.available = ctx.Caller, ctx.Info, ctx.Origin.Deadline, ctx.Available
 		e.canReply = ctx.Origin.Kind != originNone && !ctx.Responded
 		e.contextInstructions = ctx.Instructions
 	}
@@ -386,6 +387,7 @@ func (x *Executor) runRequest(c *canister, m *message) {
 		x.processingIngress(m.Origin)
 	}
 	ctx := c.newContext(m.Origin, m.Caller, m.Method, m.Cycles)
+	ctx.Info = m.Info
 	e := &x.exec
 	x.begin(e, c, kind, ctx)
 	e.arg, e.method = m.Data, m.Method

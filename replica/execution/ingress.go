@@ -163,7 +163,7 @@ func (x *Executor) induct(m *Ingress) {
 	x.history.touch(m.ID)
 	x.result.IngressAccepted++
 	from := origin{Kind: originIngress, ID: append([]byte(nil), m.ID[:]...)}
-	msg := &message{Method: m.Method, Data: m.Arg, Caller: m.Sender.Bytes(), Origin: from, Expiry: m.ExpiryNs}
+	msg := &message{Method: m.Method, Data: m.Arg, Caller: m.Sender.Bytes(), Origin: from, Expiry: m.ExpiryNs, Info: m.Info}
 	c := x.canisters[m.Canister]
 	if c != nil && c.ingressWaiting >= maxIngressQueue {
 		x.respond(from, response{reject: reject(errQueueFull, "Canister %s has %d messages waiting", m.Canister, c.ingressWaiting)}, Cycles{})

@@ -23,6 +23,8 @@ type QueryRequest struct {
 	Arg      []byte
 	// Certificate is what data_certificate_copy gives the canister; nil says that there is none.
 	Certificate []byte
+	// Info is what is known of the sender beyond its principal.
+	Info CallerInfo
 }
 
 // QueryResult is the outcome of a query: a rejection if Reject is set, else Reply.
@@ -39,12 +41,23 @@ func (x *Executor) Query(ctx context.Context, r QueryRequest) QueryResult {
 	return QueryResult{Reply: out.data, Reject: out.reject, Instructions: x.cfg.QueryInstructions - q.left}
 }
 
+// Transform runs a query method of a canister as the management canister calls it to transform the response of an HTTPS outcall: arg is the
+// Candid of its argument. It sees the canister's last committed execution, as Query does, may be called at any time, and ends after
+// QueryInstructions.
+func (x *Executor) Transform(ctx context.Context, canister principal.Principal, method string, arg []byte) (reply []byte, rej *Reject) {
+	q := &queryTree{x: x, ctx: ctx, left: x.cfg.QueryInstructions, transform: true}
+	out := q.call(QueryRequest{Sender: principal.Management, Canister: canister, Method: method, Arg: arg}, 0)
+	return out.data, out.reject
+}
+
 // queryTree is a query with all that it calls.
 type queryTree struct {
 	x     *Executor
 	ctx   context.Context
 	left  uint64 // instructions
 	stack []principal.Principal
+
+	transform bool // an HTTPS outcall's, not a user's
 }
 
 func rejected(code errorCode, format string, args ...any) response {
@@ -84,9 +97,12 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 	}
 	code := x.load(c, x.cfg.Reader)
 	name, m := "canister_query "+r.Method, modeNRQ
+	if q.transform {
+		m = modeTQ
+	}
 	if !code.module.HasExport(name) {
 		name, m = "canister_composite_query "+r.Method, modeCQ
-		if !code.module.HasExport(name) {
+		if q.transform || !code.module.HasExport(name) {
 			return rejected(errMethodNotFound, "Error from Canister %s: Canister has no query method '%s'", c.id, r.Method)
 		}
 	}
@@ -97,7 +113,7 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 	defer release()
 	e.arg, e.method, e.callerBytes, e.canReply = r.Arg, r.Method, r.Sender.Bytes(), true
 	if depth == 0 {
-		e.certificate = r.Certificate
+		e.certificate, e.info = r.Certificate, r.Info
 	}
 	return q.run(e, export(name), r, depth)
 }
@@ -281,7 +297,7 @@ func (x *Executor) InspectMessage(ctx context.Context, m Ingress) *Reject {
 		return reject(errEngine, "Error from Canister %s: the engine could not make an instance: %v", c.id, err)
 	}
 	defer release()
-	e.arg, e.method, e.callerBytes = m.Arg, m.Method, m.Sender.Bytes()
+	e.arg, e.method, e.callerBytes, e.info = m.Arg, m.Method, m.Sender.Bytes(), m.Info
 	if _, err := e.inst.Run(name, x.cfg.InspectInstructions); err != nil {
 		return x.rejectOf(e, err)
 	}

@@ -138,6 +138,7 @@ type message struct {
 	Callback uint64 // of a response
 	Reject   *Reject
 	Expiry   uint64 // of an ingress message
+	Info     CallerInfo
 
 	seq    uint64
 	stored bool
@@ -148,6 +149,7 @@ type callContext struct {
 	ID           uint64
 	Origin       origin
 	Caller       principalBytes
+	Info         CallerInfo
 	Method       string
 	Available    Cycles
 	Responded    bool

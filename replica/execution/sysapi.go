@@ -262,9 +262,8 @@ func buildSysAPI() []sysFunc {
 	add("msg_arg_data", modeI|modeU|modeQ|modeCQ|modeRy|modeCRy|modeF, func(e *exec) []byte { return e.arg })
 	add("msg_caller", modeStar, func(e *exec) []byte { return e.callerBytes })
 	info := modeU | modeRQ | modeNRQ | modeCQ | modeRy | modeRt | modeCRy | modeCRt | modeC | modeCC | modeF
-	// Callers that sign with canister signatures are not admitted yet, so there is never information about one.
-	add("msg_caller_info_data", info, func(*exec) []byte { return nil })
-	add("msg_caller_info_signer", info, func(*exec) []byte { return nil })
+	add("msg_caller_info_data", info, func(e *exec) []byte { return e.info.Data })
+	add("msg_caller_info_signer", info, func(e *exec) []byte { return e.info.Signer })
 	add("msg_reject_msg", modeRt|modeCRt, func(e *exec) []byte { return e.rejectMessage })
 	add("msg_method_name", modeF, func(e *exec) []byte { return []byte(e.method) })
 	add("canister_self", modeStar, func(e *exec) []byte { return e.self })

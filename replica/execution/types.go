@@ -87,6 +87,15 @@ type Ingress struct {
 	Method   string
 	Arg      []byte
 	ExpiryNs uint64
+	Info     CallerInfo
+}
+
+// CallerInfo is the sender_info of a user's request, which the sender signed with a canister signature: Data is what the canister Signer vouches
+// for. A request without it has the zero value, and so does a call of a canister.
+type CallerInfo struct {
+	_      struct{} `cbor:",toarray"`
+	Data   []byte
+	Signer []byte // a principal, or empty
 }
 
 // EcdsaKey is a master key of the subnet that is active for signing.
