@@ -217,6 +217,13 @@ func (x *Executor) manage(m *message) (reply []byte, refund Cycles, rej *Reject,
 				pending = true
 			}
 		}
+	case "http_request":
+		var a management.HTTPRequestArgs
+		if decode(&a) {
+			if rej = x.httpRequest(m, &a); rej == nil {
+				pending = true
+			}
+		}
 	case "subnet_info":
 		var a management.SubnetInfoArgs
 		if decode(&a) {
@@ -719,7 +726,7 @@ func (x *Executor) signWithEcdsa(m *message, a *management.SignWithEcdsaArgs) *R
 		return reject(errCanisterRejected, "sign_with_ecdsa request sent with %s cycles, but %s cycles are required", m.Cycles, cost)
 	}
 	req := &SignRequest{Key: key.Name, Path: a.DerivationPath, Hash: [32]byte(a.MessageHash)}
-	x.openSystemCall(&pendingCall{Kind: Sign, Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles.Sub(cost), Sign: req})
+	x.openSystemCall(&pendingCall{Kind: Sign, Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles.Sub(cost), Fee: cost, Sign: req})
 	return nil
 }
 
@@ -732,6 +739,8 @@ func systemReply(p *pendingCall, r *SystemResponse) response {
 		return response{data: candid.MustMarshal(management.SignWithEcdsaResult{Signature: r.Signature})}
 	case p.Kind == RawRand && len(r.Random) == 32:
 		return response{data: candid.MustMarshal(r.Random)}
+	case p.Kind == Outcall:
+		return response{data: r.Reply}
 	}
 	return response{reject: &Reject{Code: SysTransient, Message: "the subnet's answer to " + p.Kind.String() + " is malformed"}}
 }

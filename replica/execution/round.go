@@ -202,7 +202,11 @@ func (x *Executor) answerSystemCall(r *SystemResponse) {
 	if p.stored {
 		x.pendingDone = append(x.pendingDone, r.ID)
 	}
-	x.respond(p.Origin, systemReply(p, r), p.Cycles)
+	refund := p.Cycles
+	if r.NotTaken {
+		refund = refund.Add(p.Fee)
+	}
+	x.respond(p.Origin, systemReply(p, r), refund)
 }
 
 // PendingSystemCalls lists the system calls that are open, by id.
@@ -215,7 +219,7 @@ func (x *Executor) PendingSystemCalls() []SystemCall {
 }
 
 func (p *pendingCall) call() SystemCall {
-	return SystemCall{ID: p.id, Caller: p.Caller.principal(), Kind: p.Kind, Sign: p.Sign}
+	return SystemCall{ID: p.id, Caller: p.Caller.principal(), Kind: p.Kind, Sign: p.Sign, HTTP: p.HTTP}
 }
 
 // openSystemCall hands a call to the subnet.

@@ -471,6 +471,8 @@ type pendingCall struct {
 	Origin origin
 	Cycles Cycles // to give back with the response
 	Sign   *SignRequest
+	Fee    Cycles // what the call cost, given back if the subnet does not take it
+	HTTP   *HTTPRequest
 
 	id     uint64
 	stored bool

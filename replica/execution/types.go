@@ -121,6 +121,7 @@ type SystemCallKind uint8
 const (
 	Sign    SystemCallKind = 1 // threshold ECDSA
 	RawRand SystemCallKind = 2 // 32 bytes of the random beacon, of a later height than the request's
+	Outcall SystemCallKind = 3 // an HTTPS outcall
 )
 
 func (k SystemCallKind) String() string {
@@ -129,6 +130,8 @@ func (k SystemCallKind) String() string {
 		return "sign_with_ecdsa"
 	case RawRand:
 		return "raw_rand"
+	case Outcall:
+		return "http_request"
 	}
 	return fmt.Sprintf("system call %d", uint8(k))
 }
@@ -148,16 +151,20 @@ type SystemCall struct {
 	Caller principal.Principal
 	Kind   SystemCallKind
 	Sign   *SignRequest // for Sign
+	HTTP   *HTTPRequest // for Outcall
 }
 
-// SystemResponse answers a SystemCall: with Signature (64 bytes r‖s), with Random (32 bytes), or, when RejectCode is not
-// zero, with a rejection. A response whose id is not open is ignored.
+// SystemResponse answers a SystemCall: with Signature (64 bytes r‖s), with Random (32 bytes), with Reply (the Candid of an
+// outcall's response), or, when RejectCode is not zero, with a rejection. A response whose id is not open is ignored.
 type SystemResponse struct {
 	ID            uint64
 	Signature     []byte
 	Random        []byte
+	Reply         []byte
 	RejectCode    int
 	RejectMessage string
+	// NotTaken says that the subnet did not begin with the call: its fee goes back with the rejection.
+	NotTaken bool
 }
 
 // RoundResult says what a round did beside changing the store.

@@ -50,6 +50,8 @@ func (m *Machine) activeKeys(sig kv.Reader) (out []execution.EcdsaKey) {
 func (m *Machine) takeSystemCalls(sig, mac kv.Store, height uint64, calls []execution.SystemCall) {
 	for _, c := range calls {
 		switch c.Kind {
+		case execution.Outcall:
+			mac.Set(refusedKey(c.ID), append([]byte{execution.SysFatal}, "this subnet makes no HTTPS outcalls"...))
 		case execution.RawRand:
 			mac.Set(randKey(c.ID), binary.BigEndian.AppendUint64(nil, height+1))
 		case execution.Sign:
@@ -75,7 +77,7 @@ func rejectCode(err error) byte {
 // answerRefused returns the rejections of the last round's refused requests.
 func (m *Machine) answerRefused(mac kv.Store) (out []execution.SystemResponse) {
 	for _, e := range take(mac, "refused/") {
-		out = append(out, execution.SystemResponse{ID: binary.BigEndian.Uint64(e.key), RejectCode: int(e.value[0]), RejectMessage: string(e.value[1:])})
+		out = append(out, execution.SystemResponse{ID: binary.BigEndian.Uint64(e.key), NotTaken: true, RejectCode: int(e.value[0]), RejectMessage: string(e.value[1:])})
 	}
 	return out
 }

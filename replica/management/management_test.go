@@ -31,6 +31,7 @@ var signatures = map[string]struct{ arg, result any }{
 	"raw_rand":             {nil, []byte{}},
 	"ecdsa_public_key":     {EcdsaPublicKeyArgs{}, EcdsaPublicKeyResult{}},
 	"sign_with_ecdsa":      {SignWithEcdsaArgs{}, SignWithEcdsaResult{}},
+	"http_request":         {HTTPRequestArgs{}, HTTPResponse{}},
 	"subnet_info":          {SubnetInfoArgs{}, SubnetInfoResult{}},
 	"fetch_canister_logs":  {CanisterID{}, FetchLogsResult{}},
 

@@ -47,6 +47,7 @@ var Methods = map[string]Method{
 	"raw_rand":             {Update: true},
 	"ecdsa_public_key":     {Update: true},
 	"sign_with_ecdsa":      {Update: true},
+	"http_request":         {Update: true},
 	"subnet_info":          {Update: true},
 	"fetch_canister_logs":  {Query: true, Canister: id},
 
@@ -55,7 +56,6 @@ var Methods = map[string]Method{
 
 	"canister_metrics":                  {Update: true, Ingress: true, Query: true, Canister: id, Missing: true},
 	"list_canisters":                    {Query: true, Missing: true},
-	"http_request":                      {Update: true, Missing: true},
 	"schnorr_public_key":                {Update: true, Missing: true},
 	"sign_with_schnorr":                 {Update: true, Missing: true},
 	"vetkd_public_key":                  {Update: true, Missing: true},
