@@ -1,5 +1,7 @@
 package execution
 
+import "fusion/ic/principal"
+
 // The price table of the Internet Computer for a subnet of 13 nodes (developer docs, "cycle costs"); a subnet of n nodes
 // pays n/13 of it.
 const (
@@ -28,8 +30,17 @@ type prices struct{ nodes uint64 }
 
 func (p prices) scale(amount uint64) Cycles { return mulDiv(CyclesOf(amount), p.nodes, priceNodes) }
 
+// burn books what was paid for work of the subnet itself on the management canister.
+func (x *Executor) burn(n Cycles) {
+	m := x.canisters[principal.Management]
+	m.Burned, m.dirty = m.Burned.Add(n), true
+}
+
 // execution is the price of one message that ran n instructions.
 func (p prices) execution(n uint64) Cycles { return p.scale(costMessageBase + n*costInstruction) }
+
+// instructions is the price of n instructions that are part of a message paid for already.
+func (p prices) instructions(n uint64) Cycles { return p.scale(n * costInstruction) }
 
 // call is the price of sending a request of so many bytes (method name and argument).
 func (p prices) call(bytes uint64) Cycles { return p.scale(costCall + bytes*costCallByte) }
@@ -52,6 +63,11 @@ func (p prices) httpOutcall(request, response uint64) Cycles {
 	one := CyclesOf(costHTTPBase + costHTTPPerNode*p.nodes).Add(mulDiv(CyclesOf(request), costHTTPRequestByte, 1)).
 		Add(mulDiv(CyclesOf(response), costHTTPResponseByte, 1))
 	return mulDiv(one, p.nodes, 1)
+}
+
+// freezing is the balance below which a canister with these settings and so much memory is frozen: what it takes to stay for its threshold.
+func (p prices) freezing(s *settings, memory uint64) Cycles {
+	return p.idle(max(memory, s.Memory), s.Compute, s.Freezing)
 }
 
 // idle is what holding so many bytes and percents of compute for a number of seconds costs.

@@ -48,14 +48,14 @@ type exec struct {
 	settings               *settings
 	status                 status
 	version                uint64
-	memory                 uint64
+	memoryBase             uint64 // bytes held beside heap and stable memory
 	certificate            []byte
 	contextInstructions    uint64
 	refunded               Cycles
 	canReply               bool
 
 	// The effects.
-	balance, freezing   Cycles
+	balance             Cycles
 	available, toRefund Cycles
 	burned, consumed    Cycles
 	replyData           []byte
@@ -67,6 +67,7 @@ type exec struct {
 	certified           []byte
 	timer               uint64
 	accepted            bool
+	used                uint64 // instructions
 	prints              [][]byte
 	fault               errorCode
 	heapBefore          uint64 // bytes
@@ -76,6 +77,11 @@ type exec struct {
 
 func (e *exec) heapBytes() uint64 { return uint64(e.inst.WasmPages()) * wasmPage }
 
+// freezing is the freezing limit with the memory as it is at this moment of the execution.
+func (e *exec) freezing() Cycles {
+	return e.x.price.freezing(e.settings, e.memoryBase+e.heapBytes()+e.stable.bytes())
+}
+
 func (e *exec) replicated() bool { return e.mode&modeReplicated != 0 }
 
 // begin prepares e for an entry point of a replicated execution.
@@ -83,9 +89,8 @@ func (x *Executor) begin(e *exec, c *canister, m mode, ctx *callContext) {
 	st, planned := e.stable, e.planned
 	clear(planned)
 	*e = exec{x: x, c: c, mode: m, self: c.id.Bytes(), timeNs: x.global.TimeNs, settings: &c.Settings, status: c.Status, version: c.Version,
-		memory: c.memory(), balance: c.Cycles, certified: c.Certified, timer: c.Timer, stable: st, planned: planned,
+		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, balance: c.Cycles, certified: c.Certified, timer: c.Timer, stable: st, planned: planned,
 		replyData: e.replyData[:0]}
-	e.freezing = x.price.idle(e.memory, c.Settings.Compute, c.Settings.Freezing)
 	e.stable.begin(&c.stable, c.batchStable, c.StablePages, x.stableLoader(c, x.store))
 	if ctx != nil {
 		e.callerBytes, e.info, e.deadline, e.available = ctx.Caller, ctx.Info, ctx.Origin.Deadline, ctx.Available
@@ -122,10 +127,15 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 	e.heapBefore = e.heapBytes()
 	start := *e
 	used, err := run(inst, limit)
+	e.used = used
 	x.used += used + messageOverhead
 	x.result.InstructionsUsed += used
 	x.result.Messages++
-	charge := x.price.execution(used).Min(prepaid)
+	charge := x.price.execution(used)
+	if e.mode == modeC { // the callback has paid for the message
+		charge = x.price.instructions(used)
+	}
+	charge = charge.Min(prepaid)
 	c.dirty = true
 	c.Burned = c.Burned.Add(charge)
 	if err == nil {
@@ -157,7 +167,7 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 	c.StablePages, c.HeapPages = e.stable.size, e.heapBytes()/wasmPage
 	c.setCertified(x, e.certified)
 	c.Timer = e.timer
-	c.watchMemory(e.heapBefore, x.cfg.MaxHeapBytes)
+	c.watchMemory(x.cfg.MaxHeapBytes)
 	return charge, nil
 }
 
@@ -171,17 +181,25 @@ func (x *Executor) instance(c *canister, k *code) *wasm.Instance {
 	return inst
 }
 
-// watchMemory makes canister_on_low_wasm_memory due when the memory that is left has fallen below the threshold.
-func (c *canister) watchMemory(before, limit uint64) {
-	if c.Hooks&hookLowMemory == 0 || c.Settings.WasmThreshold == 0 {
-		return
-	}
+// The states of canister_on_low_wasm_memory.
+const (
+	memoryEnough   uint8 = iota
+	memoryLowReady       // the entry point is due
+	memoryLowDone        // it ran, and memory is low still
+)
+
+// watchMemory follows the rule by which canister_on_low_wasm_memory becomes due: once when what is left falls below the threshold, and
+// again only after there was enough in between.
+func (c *canister) watchMemory(limit uint64) {
 	if c.Settings.WasmLimit > 0 {
 		limit = min(limit, c.Settings.WasmLimit)
 	}
-	low := func(used uint64) bool { return limit-min(used, limit) < c.Settings.WasmThreshold }
-	if low(c.HeapPages*wasmPage) && !low(before) {
-		c.LowMemory = true
+	used := min(c.HeapPages*wasmPage, limit)
+	switch low := limit-used < c.Settings.WasmThreshold; {
+	case !low:
+		c.LowMemory = memoryEnough
+	case c.LowMemory == memoryEnough:
+		c.LowMemory = memoryLowReady
 	}
 }
 
@@ -205,11 +223,10 @@ func (x *Executor) checkMemory(e *exec) *Reject {
 	if limit := c.Settings.WasmLimit; limit > 0 && e.mode&(modeI|modeU) != 0 && heap > limit {
 		return reject(errWasmMemoryLimit, "Error from Canister %s: Canister exceeded its Wasm memory limit of %d bytes with %d bytes", c.id, limit, heap)
 	}
-	if old := e.heapBefore; heap > old {
-		grown := x.price.idle(e.memory+heap-old, c.Settings.Compute, c.Settings.Freezing)
-		if e.balance.Cmp(grown) < 0 {
+	if heap > e.heapBefore && e.mode&(modeRy|modeRt|modeC) == 0 { // a response is taken in whatever it costs
+		if frozen := e.freezing(); e.balance.Cmp(frozen) < 0 {
 			return reject(532, "Error from Canister %s: Canister cannot grow its memory by %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",
-				c.id, heap-old, grown, e.balance)
+				c.id, heap-e.heapBefore, frozen, e.balance)
 		}
 	}
 	return nil
@@ -313,8 +330,9 @@ func (x *Executor) respond(o origin, r response, refund Cycles) {
 			return // deleted since
 		}
 		cb := c.callbacks[o.Callback]
-		if cb == nil || cb.Answered {
-			return // a best-effort call that has timed out
+		if cb == nil || cb.Answered { // a best-effort call that has timed out: the late response is dropped, with its cycles
+			c.Burned, c.dirty = c.Burned.Add(refund), true
+			return
 		}
 		cb.Answered = true
 		c.enqueue(&message{Response: true, Data: r.data, Reject: r.reject, Cycles: refund, Callback: o.Callback})
@@ -351,6 +369,10 @@ func (x *Executor) runRequest(c *canister, m *message) {
 		x.respond(m.Origin, response{reject: reject(code, format, args...)}, m.Cycles)
 	}
 	switch {
+	case m.Origin.Deadline != 0 && m.Origin.Deadline < x.global.TimeNs: // answered already, see expire
+		x.used += messageOverhead
+		x.respond(m.Origin, response{}, m.Cycles)
+		return
 	case m.Expiry != 0 && m.Expiry < x.global.TimeNs:
 		fail(errIngressTimeout, "Ingress message to Canister %s timed out before it was executed", c.id)
 		return
@@ -398,7 +420,7 @@ func (x *Executor) runRequest(c *canister, m *message) {
 // prepay takes the price of the longest execution from the balance.
 func (x *Executor) prepay(c *canister, limit uint64) (Cycles, *Reject) {
 	prepaid := x.price.execution(limit)
-	frozen := x.price.idle(c.memory(), c.Settings.Compute, c.Settings.Freezing)
+	frozen := x.price.freezing(&c.Settings, c.memory())
 	if c.Cycles.Sub(frozen).Cmp(prepaid) < 0 {
 		return Cycles{}, reject(errOutOfCycles, "Canister %s is out of cycles: it needs %s above its freezing limit of %s and has %s", c.id, prepaid, frozen, c.Cycles)
 	}
@@ -407,11 +429,11 @@ func (x *Executor) prepay(c *canister, limit uint64) (Cycles, *Reject) {
 	return prepaid, nil
 }
 
-// runTask executes the heartbeat, the timer or on_low_wasm_memory.
-func (x *Executor) runTask(c *canister, name string) {
+// runTask executes the heartbeat, the timer or on_low_wasm_memory. It reports false when the canister cannot pay for it.
+func (x *Executor) runTask(c *canister, name string) bool {
 	prepaid, rej := x.prepay(c, x.cfg.MessageInstructions)
 	if rej != nil {
-		return
+		return false
 	}
 	ctx := c.newContext(origin{}, principalBytes{}, name, Cycles{})
 	ctx.Responded = true // nobody waits
@@ -419,6 +441,7 @@ func (x *Executor) runTask(c *canister, name string) {
 	x.begin(e, c, modeT, ctx)
 	_, rej = x.perform(e, export(name), x.cfg.MessageInstructions, prepaid)
 	x.settle(e, ctx, rej)
+	return true
 }
 
 // runResponse executes the callback of a call.
@@ -432,7 +455,7 @@ func (x *Executor) runResponse(c *canister, m *message) {
 	ctx.Outstanding--
 	c.dirty = true
 	c.Cycles = c.Cycles.Add(m.Cycles)
-	carrying := x.price.response(uint64(len(m.Data))).Min(cb.Prepaid)
+	carrying := x.price.response(m.size()).Min(cb.Prepaid)
 	prepaid := cb.Prepaid.Sub(carrying)
 	c.Burned = c.Burned.Add(carrying)
 	if ctx.Deleted || !c.hasCode() {
@@ -456,14 +479,19 @@ func (x *Executor) runResponse(c *canister, m *message) {
 	}
 	x.begin(e, c, kind, ctx)
 	set()
-	spent, rej := x.perform(e, fn.entry(), x.cfg.MessageInstructions, prepaid)
+	limit, kept := x.cfg.MessageInstructions, uint64(0)
+	if cb.Cleanup != nil {
+		kept = limit / cleanupShare
+	}
+	spent, rej := x.perform(e, fn.entry(), limit-kept, prepaid)
 	if rej != nil && cb.Cleanup != nil {
+		limit -= min(e.used, limit-kept)
 		x.begin(e, c, modeC, ctx)
 		set()
 		e.canReply = false
 		rest := prepaid.Sub(spent).Min(c.Cycles)
 		c.Cycles = c.Cycles.Sub(rest)
-		if _, failed := x.perform(e, cb.Cleanup.entry(), x.cfg.MessageInstructions, rest); failed != nil {
+		if _, failed := x.perform(e, cb.Cleanup.entry(), limit, rest); failed != nil {
 			rej.Message += "; its cleanup callback failed too: " + failed.Message
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fusion/ic/principal"
 	"fusion/internal/codec"
 	"fusion/internal/kv"
+	"fusion/replica/management"
 )
 
 // IngressState is where a user's message stands.
@@ -171,13 +172,29 @@ func (x *Executor) induct(m *Ingress) {
 	}
 	if c != nil && c.kind == wasmCanister && c.Status == running {
 		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg)))
-		if frozen := x.price.idle(c.memory(), c.Settings.Compute, c.Settings.Freezing); c.Cycles.Sub(frozen).Cmp(cost) < 0 {
+		if frozen := x.price.freezing(&c.Settings, c.memory()); c.Cycles.Sub(frozen).Cmp(cost) < 0 {
 			x.respond(from, response{reject: reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", m.Canister)}, Cycles{})
 			return
 		}
 		c.Cycles, c.Burned, c.dirty = c.Cycles.Sub(cost), c.Burned.Add(cost), true
 	}
+	if c != nil && c.kind == managementCanister {
+		x.payInduction(m)
+	}
 	x.route(m.Canister, msg)
+}
+
+// payInduction charges a message for the management canister to the canister that it is about, as far as that one has cycles: its
+// controllers must be able to help a canister that has none left. Provisional methods are free.
+func (x *Executor) payInduction(m *Ingress) {
+	id, _, err := management.EffectiveCanister(m.Method, m.Arg, false)
+	if err != nil || management.Methods[m.Method].Provisional {
+		return
+	}
+	if c := x.canisters[id]; c != nil && c.kind == wasmCanister {
+		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))).Min(c.Cycles)
+		c.Cycles, c.Burned, c.dirty = c.Cycles.Sub(cost), c.Burned.Add(cost), true
+	}
 }
 
 func (x *Executor) processingIngress(o origin) {

@@ -248,7 +248,6 @@ func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sect
 	hash := next.Hash()
 	c.ModuleHash, c.ModuleSize, c.InstalledNs = hash[:], uint64(len(module)), x.global.TimeNs
 	c.module, c.metadata, c.dirtyModule = module, sections, true
-	c.LowMemory = false
 	c.Hooks = 0
 	for name, hook := range map[string]uint8{"canister_heartbeat": hookHeartbeat, "canister_global_timer": hookTimer,
 		"canister_on_low_wasm_memory": hookLowMemory} {
@@ -256,6 +255,7 @@ func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sect
 			c.Hooks |= hook
 		}
 	}
+	c.watchMemory(x.cfg.MaxHeapBytes)
 	x.changed(c, m, senderVersion, change{Kind: changeDeployment, Mode: mode, Hash: hash[:]})
 	c.code.Swap(i.next).unload()
 	c.view = c.snapshot(x)

@@ -77,8 +77,10 @@ func (x *Executor) manage(m *message) (reply []byte, refund Cycles, rej *Reject,
 				rej = reject(errCreateCycles, "Creating a canister takes %s cycles, %s were sent", cost, m.Cycles)
 				break
 			}
-			refund = Cycles{}
-			reply, rej = x.create(m, nil, a.Settings, a.SenderCanisterVersion, m.Cycles.Sub(cost))
+			if reply, rej = x.create(m, nil, a.Settings, a.SenderCanisterVersion, m.Cycles.Sub(cost)); rej == nil {
+				refund = Cycles{}
+				x.burn(cost)
+			}
 		}
 	case "provisional_create_canister_with_cycles":
 		var a management.ProvisionalCreateArgs
@@ -393,10 +395,11 @@ func (x *Executor) changeSettings(m *message, c *canister, s *management.Setting
 	if rej := applySettings(&next, s); rej != nil {
 		return rej
 	}
-	if frozen := x.price.idle(c.memory(), next.Compute, next.Freezing); next.Freezing > c.Settings.Freezing && c.Cycles.Cmp(frozen) < 0 {
+	if frozen := x.price.freezing(&next, c.memory()); next.Freezing > c.Settings.Freezing && c.Cycles.Cmp(frozen) < 0 {
 		return reject(530, "Canister %s has %s cycles and would be frozen by the new settings, which take %s", c.id, c.Cycles, frozen)
 	}
 	c.Settings = next
+	c.watchMemory(x.cfg.MaxHeapBytes)
 	if s.Controllers != nil {
 		x.changed(c, m, senderVersion, change{Kind: changeControllers, Controllers: next.Controllers})
 		x.treeDirty[c.id] = struct{}{}
@@ -527,23 +530,19 @@ func (x *Executor) start(c *canister) {
 	for _, s := range c.Stops {
 		x.respond(s.Origin, response{reject: reject(errStopCancelled, "Canister %s was started before it had stopped", c.id)}, s.Cycles)
 	}
-	c.Stops = nil
-	if c.Status != running {
-		c.Status = running
-		c.Version++
-	}
+	c.Stops, c.Status = nil, running
+	c.Version++
 	c.dirty = true
 }
 
 // stop reports whether the answer waits until c has stopped.
 func (x *Executor) stop(m *message, c *canister) bool {
+	c.Version++
+	c.dirty = true
 	if c.Status == stopped {
 		return false
 	}
-	if c.Status == running {
-		c.Status = stopping
-		c.Version++
-	}
+	c.Status = stopping
 	c.Stops = append(c.Stops, stopRequest{Origin: m.Origin, Cycles: m.Cycles, Since: x.global.TimeNs})
 	c.dirty = true
 	if m.Origin.Kind == originIngress {
@@ -593,7 +592,7 @@ func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
 	c.code.Swap(nil).unload()
 	c.stable.wipe()
 	c.ModuleHash, c.ModuleSize, c.HeapPages, c.Globals, c.StablePages, c.Certified, c.Timer, c.Hooks = nil, 0, 0, nil, 0, nil, 0, 0
-	c.LowMemory = false
+	c.watchMemory(x.cfg.MaxHeapBytes)
 	clear(c.heapDirty)
 	c.module, c.metadata = nil, nil
 	c.logs, c.dirtyLog = nil, true
@@ -725,6 +724,7 @@ func (x *Executor) signWithEcdsa(m *message, a *management.SignWithEcdsaArgs) *R
 	if m.Cycles.Cmp(cost) < 0 {
 		return reject(errCanisterRejected, "sign_with_ecdsa request sent with %s cycles, but %s cycles are required", m.Cycles, cost)
 	}
+	x.burn(cost)
 	req := &SignRequest{Key: key.Name, Path: a.DerivationPath, Hash: [32]byte(a.MessageHash)}
 	x.openSystemCall(&pendingCall{Kind: Sign, Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles.Sub(cost), Fee: cost, Sign: req})
 	return nil

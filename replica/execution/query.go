@@ -205,6 +205,8 @@ func (v *view) available(id principal.Principal, method string) *Reject {
 		return reject(errStopped, "Canister %s is stopped and does not take the call of '%s'", id, method)
 	case len(v.moduleHash) == 0:
 		return reject(errModuleNotFound, "Error from Canister %s: Attempted to execute '%s', but the canister contains no Wasm module", id, method)
+	case v.cycles.Cmp(v.frozen) < 0:
+		return reject(errOutOfCycles, "Canister %s is frozen: it has %s cycles, and its freezing limit is %s", id, v.cycles, v.frozen)
 	}
 	return nil
 }
@@ -218,7 +220,7 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 	inst.SetMemoryLimit(uint32(x.cfg.MaxHeapBytes / wasmPage))
 	v := &c.view
 	e = &exec{x: x, c: c, mode: m, inst: inst, self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
-		memory: v.memory, balance: v.cycles, freezing: v.frozen, certified: v.certified}
+		memoryBase: v.memory - (v.heapPages+v.stablePages)*wasmPage, balance: v.cycles, certified: v.certified}
 	e.stable.begin(&c.stable, nil, v.stablePages, x.stableLoader(c, x.cfg.Reader))
 	inst.Ctx = e
 	return e, func() {

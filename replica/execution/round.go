@@ -93,7 +93,7 @@ func (x *Executor) schedule() {
 	clear(x.ready)
 	x.ready = x.ready[:0]
 	for _, c := range x.order {
-		c.queued, c.heartbeatDue, c.timerDue = false, false, false
+		c.queued, c.heartbeatDue, c.timerDue, c.unaffordable = false, false, false, false
 	}
 }
 
@@ -108,6 +108,12 @@ func (x *Executor) wake(c *canister) {
 // runNext executes one task or message of c: tasks first, then responses, then requests.
 func (x *Executor) runNext(c *canister) {
 	switch {
+	case c.lowMemoryDue(): // before all but responses
+		c.dirty = true
+		if c.unaffordable = !x.runTask(c, "canister_on_low_wasm_memory"); !c.unaffordable {
+			c.LowMemory = memoryLowDone
+			c.watchMemory(x.cfg.MaxHeapBytes)
+		}
 	case c.heartbeatDue:
 		c.heartbeatDue = false
 		x.runTask(c, "canister_heartbeat")
@@ -115,9 +121,6 @@ func (x *Executor) runNext(c *canister) {
 		c.timerDue = false
 		c.Timer, c.dirty = 0, true
 		x.runTask(c, "canister_global_timer")
-	case c.lowMemoryDue():
-		c.LowMemory, c.dirty = false, true
-		x.runTask(c, "canister_on_low_wasm_memory")
 	case c.responses.len() > 0:
 		x.runResponse(c, c.dequeue(&c.responses))
 	default:

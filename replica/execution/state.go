@@ -144,6 +144,15 @@ type message struct {
 	stored bool
 }
 
+// size is what a response counts in the price of carrying it.
+func (m *message) size() uint64 {
+	n := uint64(len(m.Data))
+	if m.Reject != nil {
+		n += uint64(len(m.Reject.Message))
+	}
+	return n
+}
+
 type callContext struct {
 	_            struct{} `cbor:",toarray"`
 	ID           uint64
@@ -233,7 +242,7 @@ type record struct {
 	Hooks       uint8    // which optional entry points the module has
 	Chunks      [][]byte // hashes, in order
 	Burned      Cycles   // consumed for messages and instructions, and burnt
-	LowMemory   bool     // canister_on_low_wasm_memory is due
+	LowMemory   uint8    // see watchMemory
 }
 
 type logRecord struct {
@@ -268,6 +277,7 @@ type canister struct {
 	queued              bool // is in the ready list
 	heartbeatDue        bool
 	timerDue            bool
+	unaffordable        bool // canister_on_low_wasm_memory could not be paid in this round
 
 	logs     []logRecord
 	metadata []section
@@ -376,7 +386,9 @@ func (c *canister) memory() uint64 {
 // changeBytes is what an entry of the history counts in a canister's memory.
 const changeBytes = 128
 
-func (c *canister) lowMemoryDue() bool { return c.LowMemory && c.hasCode() && c.Status == running }
+func (c *canister) lowMemoryDue() bool {
+	return c.LowMemory == memoryLowReady && c.Hooks&hookLowMemory != 0 && c.hasCode() && c.Status == running && !c.unaffordable
+}
 
 func (c *canister) enqueue(m *message) {
 	m.seq = c.NextMessage

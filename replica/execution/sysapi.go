@@ -77,7 +77,12 @@ var sysAPI = buildSysAPI()
 func buildSysAPI() []sysFunc {
 	api := []sysFunc{
 		{"msg_reject_code", ":i", modeRy | modeRt | modeCRy | modeCRt | modeC, func(e *exec, _ []uint64) uint64 { return uint64(e.rejectCode) }},
-		{"msg_deadline", ":l", modeU | modeQ | modeCQ | modeRy | modeRt | modeCRy | modeCRt, func(e *exec, _ []uint64) uint64 { return e.deadline }},
+		{"msg_deadline", ":l", modeU | modeQ | modeCQ | modeRy | modeRt | modeCRy | modeCRt, func(e *exec, _ []uint64) uint64 {
+			if e.mode&modeQ != 0 { // queries never have one, in replicated execution neither
+				return 0
+			}
+			return e.deadline
+		}},
 		{"msg_reply_data_append", "II:", modeReply, func(e *exec, a []uint64) uint64 {
 			e.mustReply()
 			limit := uint64(maxPayload)
@@ -391,7 +396,7 @@ func (e *exec) acceptCycles(limit Cycles) Cycles {
 }
 
 // liquid is what can be spent without freezing the canister.
-func (e *exec) liquid() Cycles { return e.balance.Sub(e.freezing) }
+func (e *exec) liquid() Cycles { return e.balance.Sub(e.freezing()) }
 
 func (e *exec) tableIndex(i uint64) uint32 {
 	if i > 1<<32-1 {
@@ -518,11 +523,12 @@ func (e *exec) stableGrow(pages, limit uint64) uint64 {
 		return ^uint64(0)
 	}
 	if pages > 0 && e.replicated() {
-		grown := e.x.price.idle(e.memory+(old+pages)*wasmPage, e.settings.Compute, e.settings.Freezing)
-		if e.balance.Cmp(grown) < 0 {
+		e.stable.size += pages
+		if e.mode&(modeRy|modeRt|modeC) == 0 && e.balance.Cmp(e.freezing()) < 0 {
+			e.stable.size = old
 			return ^uint64(0)
 		}
-		e.freezing = grown
+		return old
 	}
 	e.stable.size += pages
 	return old

@@ -253,6 +253,7 @@ const (
 	maxHistory      = 20        // canister changes kept
 	maxLogBytes     = 4096      // of a canister's log
 	maxReject       = 8 << 10   // bytes of a trap or reject message we build
+	cleanupShare    = 20        // a callback leaves one part in so many of its instructions to the cleanup callback
 	maxCallTimeout  = 300       // seconds, of a best-effort call
 	stopTimeoutNs   = 300 * 1e9 // stop_canister gives up after this
 	retentionNs     = 300 * 1e9 // a terminal ingress status is kept at least so long
