@@ -495,9 +495,9 @@ func TestCreation(t *testing.T) {
 		if a, b := w.create(), w.create(); a != principal.FromUint64(16) || b != principal.FromUint64(17) {
 			t.Errorf("ids %s and %s", a, b)
 		}
-		before := w.status(minter).Cycles
+		before := w.x.canisters[minter].Cycles
 		w.mustManage("provisional_top_up_canister", management.ProvisionalTopUpArgs{CanisterID: minter, Amount: candid.NatFromUint64(5)})
-		if got := w.status(minter).Cycles; got.Cmp(before.Add(candid.NatFromUint64(5))) != 0 {
+		if got := w.x.canisters[minter].Cycles; got != before.Add(CyclesOf(5)) {
 			t.Errorf("%s cycles after a top-up of 5 on %s", got, before)
 		}
 		var info management.CanisterInfoResult
