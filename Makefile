@@ -47,6 +47,7 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 .PHONY: e2e
 e2e: build $(BIN)/btcd testnets/js/node_modules ## run the real tier: processes, kills, btcd, JavaScript clients (case=REGEXP)
 	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./testnets/e2e
+	FUSION_MESSAGES=10000 go test -count=1 -v -timeout 20m -run '^TestReplay$$' ./testnets
 
 $(BIN)/btcd: tools/go.mod
 	go build -modfile=tools/go.mod -o $@ github.com/btcsuite/btcd

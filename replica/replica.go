@@ -183,14 +183,12 @@ func (r *Replica) open() (err error) {
 // serve starts everything that talks.
 func (r *Replica) serve(ctx context.Context) (err error) {
 	var peers []gossip.Peer
-	var members []consensus.Member
 	for i, n := range r.doc.Nodes {
-		g, c := r.cfg.Gossip, r.cfg.Consensus
+		addr := r.cfg.Gossip
 		if i < len(r.cfg.Peers) && i != r.self {
-			g, c = r.cfg.Peers[i].Gossip, r.cfg.Peers[i].Consensus
+			addr = r.cfg.Peers[i].Gossip
 		}
-		peers = append(peers, gossip.Peer{PublicKey: ed25519.PublicKey(n.NodeKey), Addr: g})
-		members = append(members, consensus.Member{ValidatorKey: ed25519.PublicKey(n.ValidatorKey), NodeKey: ed25519.PublicKey(n.NodeKey), Addr: c})
+		peers = append(peers, gossip.Peer{PublicKey: ed25519.PublicKey(n.NodeKey), Addr: addr})
 	}
 	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.doc.Hash()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log})
 	if err != nil {
@@ -254,7 +252,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	node, err := consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
 		// The sign state lies beside the keys: it must survive when everything that can be rebuilt is wiped.
 		SignState: filepath.Join(r.cfg.Dir, keysDir, "sign-state.json"),
-		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: members, Self: r.self, NodeKey: r.key,
+		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.members(), Self: r.self, NodeKey: r.key,
 		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
 		OnFatal: r.fail}, (*app)(r))
 	if err != nil {
@@ -263,6 +261,19 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	r.node.Store(node)
 	r.opened(node.Stop)
 	return nil
+}
+
+// members are the network's replicas as consensus knows them.
+func (r *Replica) members() []consensus.Member {
+	members := make([]consensus.Member, len(r.doc.Nodes))
+	for i, n := range r.doc.Nodes {
+		addr := r.cfg.Consensus
+		if i < len(r.cfg.Peers) && i != r.self {
+			addr = r.cfg.Peers[i].Consensus
+		}
+		members[i] = consensus.Member{ValidatorKey: ed25519.PublicKey(n.ValidatorKey), NodeKey: ed25519.PublicKey(n.NodeKey), Addr: addr}
+	}
+	return members
 }
 
 const (

@@ -129,7 +129,12 @@ func (a *abciApp) Commit(context.Context, *abci.RequestCommit) (res *abci.Respon
 }
 
 func (a *abciApp) block(height int64, at time.Time, proposer []byte, txs [][]byte) driver.Block {
-	i, ok := a.nodes[string(proposer)]
+	return blockOf(a.nodes, height, at, proposer, txs)
+}
+
+// blockOf is a block of CometBFT's as the App sees it; nodes are the node indexes by validator address.
+func blockOf(nodes map[string]int, height int64, at time.Time, proposer []byte, txs [][]byte) driver.Block {
+	i, ok := nodes[string(proposer)]
 	if !ok {
 		i = -1
 	}

@@ -1,0 +1,95 @@
+package consensus
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	dbm "github.com/cometbft/cometbft-db"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	cmtstore "github.com/cometbft/cometbft/store"
+	"github.com/cometbft/cometbft/types"
+
+	"fusion/replica/consensus/driver"
+)
+
+// Errors of Blocks.
+var (
+	ErrNoBlocks = errors.New("no blocks are stored")
+	ErrBroken   = errors.New("the stored blocks do not hold up")
+)
+
+// Blocks reads the blocks that a stopped node has stored, and checks what binds them: the hash chain and the votes of more than
+// two thirds under each block.
+type Blocks struct {
+	db      dbm.DB
+	store   *cmtstore.BlockStore
+	chainID string
+	voters  *types.ValidatorSet
+	nodes   map[string]int
+}
+
+// OpenBlocks opens the blocks in a node's home directory. No node may run on it. Of cfg, Home, ChainID and Members are used.
+func OpenBlocks(cfg Config) (*Blocks, error) {
+	cfg = cfg.withDefaults()
+	dir := filepath.Join(cfg.Home, "data")
+	if _, err := os.Stat(filepath.Join(dir, "blockstore.db")); err != nil {
+		return nil, fmt.Errorf("%w in %s: %w", ErrNoBlocks, dir, err)
+	}
+	db, err := dbm.NewGoLevelDB("blockstore", dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the blocks in %s: %w (is the replica stopped?)", dir, err)
+	}
+	b := &Blocks{db: db, store: cmtstore.NewBlockStore(db), chainID: cfg.ChainID, nodes: map[string]int{}}
+	var voters []*types.Validator
+	for i, m := range cfg.Members {
+		v := types.NewValidator(cmted25519.PubKey(m.ValidatorKey), m.Power)
+		voters = append(voters, v)
+		b.nodes[string(v.Address)] = i
+	}
+	b.voters = types.NewValidatorSet(voters)
+	return b, nil
+}
+
+// Close releases the files.
+func (b *Blocks) Close() error { return b.db.Close() }
+
+// Range is the first and the last stored height, both 0 when there is none.
+func (b *Blocks) Range() (first, last uint64) {
+	return uint64(b.store.Base()), uint64(b.store.Height())
+}
+
+// Read returns the block of a height and the hash of the state before it, which its header carries.
+func (b *Blocks) Read(height uint64) (block driver.Block, before []byte, err error) {
+	h := int64(height)
+	meta, stored := b.store.LoadBlockMeta(h), b.store.LoadBlock(h)
+	if meta == nil || stored == nil {
+		return block, nil, fmt.Errorf("%w: block %d is missing", ErrBroken, height)
+	}
+	if err := stored.ValidateBasic(); err != nil {
+		return block, nil, fmt.Errorf("%w: block %d: %w", ErrBroken, height, err)
+	}
+	if got := stored.Hash(); !bytes.Equal(got, meta.BlockID.Hash) {
+		return block, nil, fmt.Errorf("%w: block %d has hash %X, its index says %X", ErrBroken, height, got, meta.BlockID.Hash)
+	}
+	if prev := b.store.LoadBlockMeta(h - 1); prev != nil && !prev.BlockID.Equals(stored.LastBlockID) {
+		return block, nil, fmt.Errorf("%w: block %d does not follow block %d", ErrBroken, height, height-1)
+	}
+	commit := b.store.LoadBlockCommit(h)
+	if commit == nil {
+		commit = b.store.LoadSeenCommit(h) // of the last block
+	}
+	if commit == nil {
+		return block, nil, fmt.Errorf("%w: block %d has no votes", ErrBroken, height)
+	}
+	if err := types.VerifyCommitLight(b.chainID, b.voters, meta.BlockID, h, commit); err != nil {
+		return block, nil, fmt.Errorf("%w: votes of block %d: %w", ErrBroken, height, err)
+	}
+	txs := make([][]byte, len(stored.Data.Txs))
+	for i, tx := range stored.Data.Txs {
+		txs[i] = tx
+	}
+	return blockOf(b.nodes, h, stored.Time, stored.ProposerAddress, txs), stored.AppHash, nil
+}
