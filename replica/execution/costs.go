@@ -32,8 +32,7 @@ func (p prices) scale(amount uint64) Cycles { return mulDiv(CyclesOf(amount), p.
 
 // burn books what was paid for work of the subnet itself on the management canister.
 func (x *Executor) burn(n Cycles) {
-	m := x.canisters[principal.Management]
-	m.Burned, m.dirty = m.Burned.Add(n), true
+	x.canisters[principal.Management].consume(forBurning, n)
 }
 
 // execution is the price of one message that ran n instructions.

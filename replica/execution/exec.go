@@ -137,7 +137,7 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 	}
 	charge = charge.Min(prepaid)
 	c.dirty = true
-	c.Burned = c.Burned.Add(charge)
+	c.consume(forInstructions, charge)
 	if err == nil {
 		e.drop()
 		rej = x.checkMemory(e)
@@ -156,7 +156,8 @@ func (x *Executor) perform(e *exec, run entry, limit uint64, prepaid Cycles) (sp
 		return charge, rej
 	}
 	c.Cycles = e.balance.Add(prepaid.Sub(charge))
-	c.Burned = c.Burned.Add(e.burned).Add(e.consumed)
+	c.consume(forBurning, e.burned)
+	c.consume(forTransmission, e.consumed)
 	c.Version++
 	if e.mode == modeRQ { // a query changes nothing but the cycles
 		x.rollback(code)
@@ -331,7 +332,7 @@ func (x *Executor) respond(o origin, r response, refund Cycles) {
 		}
 		cb := c.callbacks[o.Callback]
 		if cb == nil || cb.Answered { // a best-effort call that has timed out: the late response is dropped, with its cycles
-			c.Burned, c.dirty = c.Burned.Add(refund), true
+			c.consume(forTransmission, refund)
 			return
 		}
 		cb.Answered = true
@@ -457,7 +458,7 @@ func (x *Executor) runResponse(c *canister, m *message) {
 	c.Cycles = c.Cycles.Add(m.Cycles)
 	carrying := x.price.response(m.size()).Min(cb.Prepaid)
 	prepaid := cb.Prepaid.Sub(carrying)
-	c.Burned = c.Burned.Add(carrying)
+	c.consume(forTransmission, carrying)
 	if ctx.Deleted || !c.hasCode() {
 		x.used += messageOverhead
 		c.Cycles = c.Cycles.Add(prepaid)

@@ -3,6 +3,7 @@ package execution
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"fusion/ic/principal"
@@ -201,7 +202,7 @@ func (c *canister) snapshot(x *Executor) view {
 	memory := c.memory()
 	v := view{settings: c.Settings, status: c.Status, cycles: c.Cycles, version: c.Version, certified: c.Certified, stablePages: c.StablePages,
 		heapPages: c.HeapPages, globals: len(c.Globals), moduleHash: c.ModuleHash, moduleSize: c.ModuleSize, chunks: len(c.Chunks),
-		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata,
+		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata, consumed: slices.Clone(c.Consumed),
 		frozen:     x.price.freezing(&c.Settings, memory),
 		burnPerDay: x.price.idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}
 	for _, s := range c.metadata {

@@ -176,7 +176,8 @@ func (x *Executor) induct(m *Ingress) {
 			x.respond(from, response{reject: reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", m.Canister)}, Cycles{})
 			return
 		}
-		c.Cycles, c.Burned, c.dirty = c.Cycles.Sub(cost), c.Burned.Add(cost), true
+		c.Cycles = c.Cycles.Sub(cost)
+		c.consume(forIngress, cost)
 	}
 	if c != nil && c.kind == managementCanister {
 		x.payInduction(m)
@@ -193,7 +194,8 @@ func (x *Executor) payInduction(m *Ingress) {
 	}
 	if c := x.canisters[id]; c != nil && c.kind == wasmCanister {
 		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))).Min(c.Cycles)
-		c.Cycles, c.Burned, c.dirty = c.Cycles.Sub(cost), c.Burned.Add(cost), true
+		c.Cycles = c.Cycles.Sub(cost)
+		c.consume(forIngress, cost)
 	}
 }
 

@@ -81,7 +81,8 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 	charge := x.price.execution(limit - i.left)
 	x.result.InstructionsUsed += limit - i.left
 	x.used += limit - i.left
-	c.Burned, c.dirty = c.Burned.Add(charge), true
+	c.dirty = true
+	c.consume(forInstructions, charge)
 	if rej != nil {
 		c.Cycles = c.Cycles.Add(prepaid.Sub(charge))
 		for _, text := range i.e.prints {
@@ -244,7 +245,7 @@ func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sect
 	c.StablePages = e.stable.size
 	c.Certified, c.Timer = e.certified, e.timer
 	c.Cycles = e.balance.Add(refund)
-	c.Burned = c.Burned.Add(e.burned)
+	c.consume(forBurning, e.burned)
 	hash := next.Hash()
 	c.ModuleHash, c.ModuleSize, c.InstalledNs = hash[:], uint64(len(module)), x.global.TimeNs
 	c.module, c.metadata, c.dirtyModule = module, sections, true

@@ -3,6 +3,7 @@ package execution
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"testing"
 
@@ -292,7 +293,11 @@ func TestCyclesBetweenCanisters(t *testing.T) {
 		// Cycles are neither made nor lost: what left both canisters was burned for their work.
 		total := func() Cycles {
 			a, b := w.x.canisters[id], w.x.canisters[callee]
-			return a.Cycles.Add(b.Cycles).Add(a.Burned).Add(b.Burned)
+			sum := a.Cycles.Add(b.Cycles)
+			for _, n := range append(slices.Clone(a.Consumed), b.Consumed...) {
+				sum = sum.Add(n)
+			}
+			return sum
 		}
 		before := total()
 		for _, method := range []string{"take", "trap", "nobody", "dropped"} {
@@ -754,6 +759,6 @@ func FuzzManagement(f *testing.F) {
 			t.Fatalf("%q is not answered: %+v", method, s)
 		}
 		w.x.store, w.x.result = w.store, &RoundResult{}
-		w.x.manage(&message{Method: method, Data: arg, Caller: id.Bytes(), Cycles: CyclesOf(1 << 60), Origin: origin{Kind: originCall, ID: id.Bytes()}})
+		w.x.manage(&call{message: &message{Method: method, Data: arg, Caller: id.Bytes(), Cycles: CyclesOf(1 << 60), Origin: origin{Kind: originCall, ID: id.Bytes()}}, caller: id})
 	})
 }

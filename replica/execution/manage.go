@@ -31,214 +31,238 @@ const (
 
 var emptyCandid = candid.MustMarshal()
 
+// call is a call of a management method at work.
+type call struct {
+	*message
+	caller  principal.Principal
+	refund  Cycles // of what is attached, with a reply; a rejection gives everything back
+	pending bool   // somebody else answers later
+}
+
+// handler carries out a method: it answers with a reply or a rejection, unless it makes the call pending.
+type handler func(x *Executor, k *call) ([]byte, *Reject)
+
+// with makes a handler of a function that takes the decoded argument.
+func with[A any](f func(x *Executor, k *call, a *A) ([]byte, *Reject)) handler {
+	return func(x *Executor, k *call) ([]byte, *Reject) {
+		var a A
+		if rej := decodeArg(k.Method, k.Data, &a); rej != nil {
+			return nil, rej
+		}
+		return f(x, k, &a)
+	}
+}
+
+// onCanister makes a handler of a function about a canister that the caller must control; the canister itself may call it too if self is
+// set.
+func onCanister(self bool, f func(x *Executor, k *call, c *canister) ([]byte, *Reject)) handler {
+	return with(func(x *Executor, k *call, a *management.CanisterID) ([]byte, *Reject) {
+		c, rej := x.controlled(a.CanisterID, k.caller, self)
+		if rej != nil {
+			return nil, rej
+		}
+		return f(x, k, c)
+	})
+}
+
+// handlers are the methods that are calls; management.Methods says who may make them.
+var handlers = map[string]handler{
+	"create_canister":                         with((*Executor).createCanister),
+	"provisional_create_canister_with_cycles": with((*Executor).provisionalCreate),
+	"provisional_top_up_canister":             with((*Executor).provisionalTopUp),
+	"deposit_cycles":                          with((*Executor).depositCycles),
+	"update_settings":                         with((*Executor).updateSettings),
+	"install_code":                            with((*Executor).installCode),
+	"install_chunked_code":                    with((*Executor).installChunked),
+	"uninstall_code":                          with((*Executor).uninstallCode),
+	"upload_chunk":                            with((*Executor).uploadChunk),
+	"stored_chunks":                           onCanister(true, (*Executor).storedChunks),
+	"clear_chunk_store":                       onCanister(true, (*Executor).clearChunks),
+	"start_canister":                          onCanister(false, (*Executor).startCanister),
+	"stop_canister":                           onCanister(false, (*Executor).stopCanister),
+	"delete_canister":                         onCanister(false, (*Executor).deleteCanister),
+	"canister_status":                         with((*Executor).canisterStatus),
+	"canister_info":                           with((*Executor).canisterInfo),
+	"canister_metadata":                       with((*Executor).canisterMetadata),
+	"canister_metrics":                        with((*Executor).canisterMetrics),
+	"raw_rand":                                (*Executor).rawRand,
+	"ecdsa_public_key":                        with((*Executor).ecdsaPublicKey),
+	"sign_with_ecdsa":                         with((*Executor).signWithEcdsa),
+	"http_request":                            with((*Executor).httpRequest),
+	"subnet_info":                             with((*Executor).subnetInfo),
+}
+
 // runManagement executes a call of the management canister.
 func (x *Executor) runManagement(m *message) {
 	x.used += messageOverhead
 	x.result.Messages++
-	reply, refund, rej, pending := x.manage(m)
-	if !pending {
-		if rej != nil {
-			refund = m.Cycles
-		}
-		x.respond(m.Origin, response{data: reply, reject: rej}, refund)
+	k := &call{message: m, caller: m.Caller.principal(), refund: m.Cycles}
+	reply, rej := x.manage(k)
+	if k.pending {
+		return
 	}
+	if rej != nil {
+		k.refund = m.Cycles
+	}
+	x.respond(m.Origin, response{data: reply, reject: rej}, k.refund)
 }
 
-// manage carries out a method. pending means that somebody else answers later.
-func (x *Executor) manage(m *message) (reply []byte, refund Cycles, rej *Reject, pending bool) {
-	info, ok := management.Methods[m.Method]
-	user := m.Origin.Kind == originIngress
+// manage carries out a method.
+func (x *Executor) manage(k *call) ([]byte, *Reject) {
+	info, ok := management.Methods[k.Method]
+	user := k.Origin.Kind == originIngress
 	switch {
-	case m.Expiry != 0 && m.Expiry < x.global.TimeNs:
-		return nil, Cycles{}, reject(errIngressTimeout, "Ingress message to the management canister timed out before it was executed"), false
+	case k.Expiry != 0 && k.Expiry < x.global.TimeNs:
+		return nil, reject(errIngressTimeout, "Ingress message to the management canister timed out before it was executed")
 	case !ok:
-		return nil, Cycles{}, reject(errMethodNotFound, "Management canister has no method '%s'", m.Method), false
+		return nil, reject(errMethodNotFound, "Management canister has no method '%s'", k.Method)
 	case info.Missing:
-		return nil, Cycles{}, reject(errMethodNotFound, "Management canister method '%s' is not available on this subnet", m.Method), false
+		return nil, reject(errMethodNotFound, "Management canister method '%s' is not available on this subnet", k.Method)
 	case !info.Update:
-		return nil, Cycles{}, reject(errMethodNotFound, "Management canister method '%s' can only be called as a query", m.Method), false
+		return nil, reject(errMethodNotFound, "Management canister method '%s' can only be called as a query", k.Method)
 	case user && !info.Ingress:
-		return nil, Cycles{}, reject(errCanisterRejected, "Only canisters can call the management canister method '%s'", m.Method), false
+		return nil, reject(errCanisterRejected, "Only canisters can call the management canister method '%s'", k.Method)
 	case info.Provisional && !x.cfg.Local:
-		return nil, Cycles{}, reject(errCanisterRejected, "Management canister method '%s' exists on local networks only", m.Method), false
+		return nil, reject(errCanisterRejected, "Management canister method '%s' exists on local networks only", k.Method)
 	}
-	caller := m.Caller.principal()
-	refund = m.Cycles
-	decode := func(dst any) bool {
-		rej = decodeArg(m.Method, m.Data, dst)
-		return rej == nil
+	h := handlers[k.Method]
+	if h == nil {
+		panic("execution: management method " + k.Method + " is listed and not carried out")
 	}
-	switch m.Method {
-	case "create_canister":
-		var a management.CreateCanisterArgs
-		if decode(&a) {
-			cost := x.price.creation()
-			if m.Cycles.Cmp(cost) < 0 {
-				rej = reject(errCreateCycles, "Creating a canister takes %s cycles, %s were sent", cost, m.Cycles)
-				break
-			}
-			if reply, rej = x.create(m, nil, a.Settings, a.SenderCanisterVersion, m.Cycles.Sub(cost)); rej == nil {
-				refund = Cycles{}
-				x.burn(cost)
-			}
-		}
-	case "provisional_create_canister_with_cycles":
-		var a management.ProvisionalCreateArgs
-		if decode(&a) {
-			amount := CyclesOf(provisionalAmount)
-			if a.Amount != nil {
-				if amount, rej = cyclesArg("amount", *a.Amount); rej != nil {
-					break
-				}
-			}
-			reply, rej = x.create(m, a.SpecifiedID, a.Settings, a.SenderCanisterVersion, amount)
-		}
-	case "provisional_top_up_canister":
-		var a management.ProvisionalTopUpArgs
-		if decode(&a) {
-			var amount Cycles
-			if amount, rej = cyclesArg("amount", a.Amount); rej == nil {
-				reply, rej = x.deposit(a.CanisterID, amount)
-			}
-		}
-	case "deposit_cycles":
-		var a management.CanisterID
-		if decode(&a) {
-			if reply, rej = x.deposit(a.CanisterID, m.Cycles); rej == nil {
-				refund = Cycles{}
-			}
-		}
-	case "update_settings":
-		var a management.UpdateSettingsArgs
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.controlled(a.CanisterID, caller, false); rej == nil {
-				reply, rej = emptyCandid, x.changeSettings(m, c, &a.Settings, a.SenderCanisterVersion)
-			}
-		}
-	case "install_code":
-		var a management.InstallCodeArgs
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.controlled(a.CanisterID, caller, false); rej == nil {
-				reply, rej = emptyCandid, x.install(m, c, a.Mode, a.WasmModule, a.Arg, a.SenderCanisterVersion)
-			}
-		}
-	case "install_chunked_code":
-		var a management.InstallChunkedCodeArgs
-		if decode(&a) {
-			reply, rej = emptyCandid, x.installChunked(m, &a)
-		}
-	case "upload_chunk":
-		var a management.UploadChunkArgs
-		if decode(&a) {
-			reply, rej = x.uploadChunk(caller, &a)
-		}
-	case "stored_chunks", "clear_chunk_store":
-		var a management.CanisterID
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.controlled(a.CanisterID, caller, true); rej != nil {
-				break
-			}
-			if m.Method == "clear_chunk_store" {
-				c.Chunks, c.wipeChunks, c.dirty = nil, true, true
-				clear(c.newChunks)
-				reply = emptyCandid
-				break
-			}
-			list := []management.ChunkHash{}
-			for _, h := range c.Chunks {
-				list = append(list, management.ChunkHash{Hash: h})
-			}
-			reply = candid.MustMarshal(list)
-		}
-	case "uninstall_code":
-		var a management.UninstallCodeArgs
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.controlled(a.CanisterID, caller, false); rej == nil {
-				x.uninstall(m, c, a.SenderCanisterVersion)
-				reply = emptyCandid
-			}
-		}
-	case "start_canister", "stop_canister", "delete_canister":
-		var a management.CanisterID
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.controlled(a.CanisterID, caller, false); rej != nil {
-				break
-			}
-			reply = emptyCandid
-			switch m.Method {
-			case "start_canister":
-				x.start(c)
-			case "stop_canister":
-				pending = x.stop(m, c)
-			default:
-				rej = x.delete(c, caller)
-			}
-		}
-	case "canister_status":
-		var a management.CanisterID
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.find(a.CanisterID); rej == nil {
-				v := c.snapshot(x)
-				reply, rej = v.statusReply(a.CanisterID, caller)
-			}
-		}
-	case "canister_info":
-		var a management.CanisterInfoArgs
-		if decode(&a) {
-			var c *canister
-			if c, rej = x.find(a.CanisterID); rej == nil {
-				v := c.snapshot(x)
-				reply = v.infoReply(a.NumRequestedChanges)
-			}
-		}
-	case "canister_metadata":
-		var a management.CanisterMetadataArgs
-		if decode(&a) {
-			reply, rej = x.metadata(caller, &a)
-		}
-	case "raw_rand":
-		if rej = decodeArg(m.Method, m.Data); rej == nil {
-			x.openSystemCall(&pendingCall{Kind: RawRand, Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles})
-			pending = true
-		}
-	case "ecdsa_public_key":
-		var a management.EcdsaPublicKeyArgs
-		if decode(&a) {
-			reply, rej = x.ecdsaPublicKey(caller, &a)
-		}
-	case "sign_with_ecdsa":
-		var a management.SignWithEcdsaArgs
-		if decode(&a) {
-			if rej = x.signWithEcdsa(m, &a); rej == nil {
-				pending = true
-			}
-		}
-	case "http_request":
-		var a management.HTTPRequestArgs
-		if decode(&a) {
-			if rej = x.httpRequest(m, &a); rej == nil {
-				pending = true
-			}
-		}
-	case "subnet_info":
-		var a management.SubnetInfoArgs
-		if decode(&a) {
-			if a.SubnetID != x.cfg.Subnet {
-				rej = reject(404, "Subnet %s is not known here", a.SubnetID)
-				break
-			}
-			reply = candid.MustMarshal(management.SubnetInfoResult{ReplicaVersion: replicaVersion})
-		}
-	default:
-		panic("execution: management method " + m.Method + " is listed and not carried out")
+	return h(x, k)
+}
+
+func (x *Executor) createCanister(k *call, a *management.CreateCanisterArgs) ([]byte, *Reject) {
+	cost := x.price.creation()
+	if k.Cycles.Cmp(cost) < 0 {
+		return nil, reject(errCreateCycles, "Creating a canister takes %s cycles, %s were sent", cost, k.Cycles)
 	}
-	return reply, refund, rej, pending
+	c, reply, rej := x.create(k, nil, a.Settings, a.SenderCanisterVersion, k.Cycles.Sub(cost))
+	if rej == nil {
+		k.refund = Cycles{}
+		c.consume(forCreation, cost)
+	}
+	return reply, rej
+}
+
+func (x *Executor) provisionalCreate(k *call, a *management.ProvisionalCreateArgs) ([]byte, *Reject) {
+	amount := CyclesOf(provisionalAmount)
+	if a.Amount != nil {
+		var rej *Reject
+		if amount, rej = cyclesArg("amount", *a.Amount); rej != nil {
+			return nil, rej
+		}
+	}
+	_, reply, rej := x.create(k, a.SpecifiedID, a.Settings, a.SenderCanisterVersion, amount)
+	return reply, rej
+}
+
+func (x *Executor) provisionalTopUp(_ *call, a *management.ProvisionalTopUpArgs) ([]byte, *Reject) {
+	amount, rej := cyclesArg("amount", a.Amount)
+	if rej != nil {
+		return nil, rej
+	}
+	return x.deposit(a.CanisterID, amount)
+}
+
+func (x *Executor) depositCycles(k *call, a *management.CanisterID) ([]byte, *Reject) {
+	k.refund = Cycles{}
+	return x.deposit(a.CanisterID, k.Cycles)
+}
+
+func (x *Executor) updateSettings(k *call, a *management.UpdateSettingsArgs) ([]byte, *Reject) {
+	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	if rej != nil {
+		return nil, rej
+	}
+	return emptyCandid, x.changeSettings(k, c, &a.Settings, a.SenderCanisterVersion)
+}
+
+func (x *Executor) installCode(k *call, a *management.InstallCodeArgs) ([]byte, *Reject) {
+	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	if rej != nil {
+		return nil, rej
+	}
+	return emptyCandid, x.install(k.message, c, a.Mode, a.WasmModule, a.Arg, a.SenderCanisterVersion)
+}
+
+func (x *Executor) uninstallCode(k *call, a *management.UninstallCodeArgs) ([]byte, *Reject) {
+	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	if rej == nil {
+		x.uninstall(k.message, c, a.SenderCanisterVersion)
+	}
+	return emptyCandid, rej
+}
+
+func (x *Executor) startCanister(_ *call, c *canister) ([]byte, *Reject) {
+	x.start(c)
+	return emptyCandid, nil
+}
+
+func (x *Executor) stopCanister(k *call, c *canister) ([]byte, *Reject) {
+	k.pending = x.stop(k.message, c)
+	return emptyCandid, nil
+}
+
+func (x *Executor) deleteCanister(k *call, c *canister) ([]byte, *Reject) {
+	return emptyCandid, x.delete(c, k.caller)
+}
+
+func (x *Executor) storedChunks(_ *call, c *canister) ([]byte, *Reject) {
+	list := []management.ChunkHash{}
+	for _, h := range c.Chunks {
+		list = append(list, management.ChunkHash{Hash: h})
+	}
+	return candid.MustMarshal(list), nil
+}
+
+func (x *Executor) clearChunks(_ *call, c *canister) ([]byte, *Reject) {
+	c.Chunks, c.wipeChunks, c.dirty = nil, true, true
+	clear(c.newChunks)
+	return emptyCandid, nil
+}
+
+func (x *Executor) canisterStatus(k *call, a *management.CanisterID) ([]byte, *Reject) {
+	c, rej := x.find(a.CanisterID)
+	if rej != nil {
+		return nil, rej
+	}
+	v := c.snapshot(x)
+	return v.statusReply(a.CanisterID, k.caller)
+}
+
+func (x *Executor) canisterInfo(_ *call, a *management.CanisterInfoArgs) ([]byte, *Reject) {
+	c, rej := x.find(a.CanisterID)
+	if rej != nil {
+		return nil, rej
+	}
+	v := c.snapshot(x)
+	return v.infoReply(a.NumRequestedChanges), nil
+}
+
+func (x *Executor) canisterMetrics(k *call, a *management.CanisterID) ([]byte, *Reject) {
+	c, rej := x.find(a.CanisterID)
+	if rej != nil {
+		return nil, rej
+	}
+	v := c.snapshot(x)
+	return v.metricsReply(a.CanisterID, k.caller)
+}
+
+func (x *Executor) rawRand(k *call) ([]byte, *Reject) {
+	if rej := decodeArg(k.Method, k.Data); rej != nil {
+		return nil, rej
+	}
+	x.openSystemCall(&pendingCall{Kind: RawRand, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles})
+	k.pending = true
+	return nil, nil
+}
+
+func (x *Executor) subnetInfo(_ *call, a *management.SubnetInfoArgs) ([]byte, *Reject) {
+	if a.SubnetID != x.cfg.Subnet {
+		return nil, reject(errSubnetNotFound, "Subnet %s is not known here", a.SubnetID)
+	}
+	return candid.MustMarshal(management.SubnetInfoResult{ReplicaVersion: replicaVersion}), nil
 }
 
 func decodeArg(method string, arg []byte, dst ...any) *Reject {
@@ -335,31 +359,31 @@ func (x *Executor) taken(id principal.Principal) bool {
 	return deleted
 }
 
-func (x *Executor) create(m *message, specified *principal.Principal, s *management.Settings, senderVersion *uint64, cycles Cycles) ([]byte, *Reject) {
+func (x *Executor) create(k *call, specified *principal.Principal, s *management.Settings, senderVersion *uint64, cycles Cycles) (*canister, []byte, *Reject) {
 	if len(x.order) >= x.cfg.MaxCanisters {
-		return nil, reject(errSubnetFull, "The subnet has %d canisters, the most it takes", len(x.order))
+		return nil, nil, reject(errSubnetFull, "The subnet has %d canisters, the most it takes", len(x.order))
 	}
-	set := settings{Controllers: []principalBytes{m.Caller}, Freezing: defaultFreezing, ReservedLimit: CyclesOf(defaultReservedLimit)}
+	set := settings{Controllers: []principalBytes{k.Caller}, Freezing: defaultFreezing, ReservedLimit: CyclesOf(defaultReservedLimit)}
 	if s != nil {
 		if rej := applySettings(&set, s); rej != nil {
-			return nil, rej
+			return nil, nil, rej
 		}
 	}
 	var id principal.Principal
 	if specified != nil {
 		id = *specified
 		if n, ok := id.Uint64(); !ok || !x.inRange(id) {
-			return nil, reject(errCanisterNotHosted, "The id %s (%d) is not in the canister ranges of this subnet", id, n)
+			return nil, nil, reject(errCanisterNotHosted, "The id %s (%d) is not in the canister ranges of this subnet", id, n)
 		}
 		if x.taken(id) {
-			return nil, reject(errCanisterIDExists, "Canister %s is already installed or was deleted: ids are given once", id)
+			return nil, nil, reject(errCanisterIDExists, "Canister %s is already installed or was deleted: ids are given once", id)
 		}
 	} else {
 		for {
 			id = principal.FromUint64(x.global.NextCanister)
 			x.global.NextCanister++
 			if !x.inRange(id) {
-				return nil, reject(errSubnetFull, "The canister range that starts at %s is used up", principal.FromUint64(x.cfg.FirstCanister))
+				return nil, nil, reject(errSubnetFull, "The canister range that starts at %s is used up", principal.FromUint64(x.cfg.FirstCanister))
 			}
 			if !x.taken(id) {
 				break
@@ -368,7 +392,7 @@ func (x *Executor) create(m *message, specified *principal.Principal, s *managem
 	}
 	c := newCanister(id, wasmCanister)
 	c.Settings, c.Cycles, c.CreatedNs = set, cycles, x.global.TimeNs
-	x.changed(c, m, senderVersion, change{Kind: changeCreation, Controllers: set.Controllers})
+	x.changed(c, k.message, senderVersion, change{Kind: changeCreation, Controllers: set.Controllers})
 	c.view = c.snapshot(x)
 	x.mu.Lock()
 	x.canisters[id] = c
@@ -378,7 +402,7 @@ func (x *Executor) create(m *message, specified *principal.Principal, s *managem
 	copy(x.order[at+1:], x.order[at:])
 	x.order[at] = c
 	x.treeDirty[id] = struct{}{}
-	return candid.MustMarshal(management.CanisterID{CanisterID: id}), nil
+	return c, candid.MustMarshal(management.CanisterID{CanisterID: id}), nil
 }
 
 func (x *Executor) deposit(id principal.Principal, amount Cycles) ([]byte, *Reject) {
@@ -390,7 +414,7 @@ func (x *Executor) deposit(id principal.Principal, amount Cycles) ([]byte, *Reje
 	return emptyCandid, nil
 }
 
-func (x *Executor) changeSettings(m *message, c *canister, s *management.Settings, senderVersion *uint64) *Reject {
+func (x *Executor) changeSettings(k *call, c *canister, s *management.Settings, senderVersion *uint64) *Reject {
 	next := c.Settings
 	if rej := applySettings(&next, s); rej != nil {
 		return rej
@@ -401,7 +425,7 @@ func (x *Executor) changeSettings(m *message, c *canister, s *management.Setting
 	c.Settings = next
 	c.watchMemory(x.cfg.MaxHeapBytes)
 	if s.Controllers != nil {
-		x.changed(c, m, senderVersion, change{Kind: changeControllers, Controllers: next.Controllers})
+		x.changed(c, k.message, senderVersion, change{Kind: changeControllers, Controllers: next.Controllers})
 		x.treeDirty[c.id] = struct{}{}
 	} else {
 		c.Version++
@@ -603,8 +627,8 @@ func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
 	x.treeDirty[c.id] = struct{}{}
 }
 
-func (x *Executor) uploadChunk(caller principal.Principal, a *management.UploadChunkArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, caller, true)
+func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, *Reject) {
+	c, rej := x.controlled(a.CanisterID, k.caller, true)
 	if rej != nil {
 		return nil, rej
 	}
@@ -633,25 +657,24 @@ func (x *Executor) chunkIndex(c *canister, hash []byte) int {
 	return -1
 }
 
-func (x *Executor) installChunked(m *message, a *management.InstallChunkedCodeArgs) *Reject {
-	caller := m.Caller.principal()
-	c, rej := x.controlled(a.TargetCanister, caller, false)
+func (x *Executor) installChunked(k *call, a *management.InstallChunkedCodeArgs) ([]byte, *Reject) {
+	c, rej := x.controlled(a.TargetCanister, k.caller, false)
 	if rej != nil {
-		return rej
+		return nil, rej
 	}
 	from := c
 	if a.StoreCanister != nil {
-		if from, rej = x.controlled(*a.StoreCanister, caller, true); rej != nil {
-			return rej
+		if from, rej = x.controlled(*a.StoreCanister, k.caller, true); rej != nil {
+			return nil, rej
 		}
 	}
 	if len(a.ChunkHashesList) > maxChunks {
-		return reject(errInvalidPayload, "%d chunks, at most %d are allowed", len(a.ChunkHashesList), maxChunks)
+		return nil, reject(errInvalidPayload, "%d chunks, at most %d are allowed", len(a.ChunkHashesList), maxChunks)
 	}
 	var module []byte
 	for _, h := range a.ChunkHashesList {
 		if x.chunkIndex(from, h.Hash) < 0 {
-			return reject(errInvalidPayload, "The chunk %x is not in the chunk store of canister %s", h.Hash, from.id)
+			return nil, reject(errInvalidPayload, "The chunk %x is not in the chunk store of canister %s", h.Hash, from.id)
 		}
 		chunk, ok := from.newChunks[string(h.Hash)]
 		if !ok {
@@ -662,22 +685,22 @@ func (x *Executor) installChunked(m *message, a *management.InstallChunkedCodeAr
 		module = append(module, chunk...)
 	}
 	if sum := sha256.Sum256(module); !bytes.Equal(sum[:], a.WasmModuleHash) {
-		return reject(errInvalidPayload, "The chunks have the hash %x together, wasm_module_hash is %x", sum, a.WasmModuleHash)
+		return nil, reject(errInvalidPayload, "The chunks have the hash %x together, wasm_module_hash is %x", sum, a.WasmModuleHash)
 	}
-	return x.install(m, c, a.Mode, module, a.Arg, a.SenderCanisterVersion)
+	return emptyCandid, x.install(k.message, c, a.Mode, module, a.Arg, a.SenderCanisterVersion)
 }
 
-func (x *Executor) metadata(caller principal.Principal, a *management.CanisterMetadataArgs) ([]byte, *Reject) {
+func (x *Executor) canisterMetadata(k *call, a *management.CanisterMetadataArgs) ([]byte, *Reject) {
 	c, rej := x.find(a.CanisterID)
 	if rej != nil {
 		return nil, rej
 	}
 	for _, s := range c.metadata {
-		if s.Name == a.Name && (s.Public || c.isController(caller)) {
+		if s.Name == a.Name && (s.Public || c.isController(k.caller)) {
 			return candid.MustMarshal(management.CanisterMetadataResult{Value: s.Content}), nil
 		}
 	}
-	return nil, reject(errCanisterRejected, "Canister %s has no metadata %q that %s may read", a.CanisterID, a.Name, caller)
+	return nil, reject(errCanisterRejected, "Canister %s has no metadata %q that %s may read", a.CanisterID, a.Name, k.caller)
 }
 
 func (x *Executor) ecdsaKey(id management.EcdsaKeyID, path [][]byte) (*EcdsaKey, *Reject) {
@@ -696,12 +719,12 @@ func (x *Executor) ecdsaKey(id management.EcdsaKeyID, path [][]byte) (*EcdsaKey,
 	return nil, reject(errInvalidPayload, "Requested unknown threshold key: ecdsa:Secp256k1:%s, this subnet has: [%s]", id.Name, strings.Join(names, ", "))
 }
 
-func (x *Executor) ecdsaPublicKey(caller principal.Principal, a *management.EcdsaPublicKeyArgs) ([]byte, *Reject) {
+func (x *Executor) ecdsaPublicKey(k *call, a *management.EcdsaPublicKeyArgs) ([]byte, *Reject) {
 	key, rej := x.ecdsaKey(a.KeyID, a.DerivationPath)
 	if rej != nil {
 		return nil, rej
 	}
-	owner := caller
+	owner := k.caller
 	if a.CanisterID != nil {
 		owner = *a.CanisterID
 	}
@@ -712,22 +735,22 @@ func (x *Executor) ecdsaPublicKey(caller principal.Principal, a *management.Ecds
 	return candid.MustMarshal(management.EcdsaPublicKeyResult{PublicKey: child.PublicKey[:], ChainCode: child.ChainCode[:]}), nil
 }
 
-func (x *Executor) signWithEcdsa(m *message, a *management.SignWithEcdsaArgs) *Reject {
+func (x *Executor) signWithEcdsa(k *call, a *management.SignWithEcdsaArgs) ([]byte, *Reject) {
 	key, rej := x.ecdsaKey(a.KeyID, a.DerivationPath)
 	if rej != nil {
-		return rej
+		return nil, rej
 	}
 	if len(a.MessageHash) != 32 {
-		return reject(errInvalidPayload, "A message hash of %d bytes, it must have 32", len(a.MessageHash))
+		return nil, reject(errInvalidPayload, "A message hash of %d bytes, it must have 32", len(a.MessageHash))
 	}
 	cost := x.price.sign()
-	if m.Cycles.Cmp(cost) < 0 {
-		return reject(errCanisterRejected, "sign_with_ecdsa request sent with %s cycles, but %s cycles are required", m.Cycles, cost)
+	if k.Cycles.Cmp(cost) < 0 {
+		return nil, reject(errCanisterRejected, "sign_with_ecdsa request sent with %s cycles, but %s cycles are required", k.Cycles, cost)
 	}
-	x.burn(cost)
 	req := &SignRequest{Key: key.Name, Path: a.DerivationPath, Hash: [32]byte(a.MessageHash)}
-	x.openSystemCall(&pendingCall{Kind: Sign, Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles.Sub(cost), Fee: cost, Sign: req})
-	return nil
+	x.openSystemCall(&pendingCall{Kind: Sign, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles.Sub(cost), Fee: cost, Sign: req})
+	k.pending = true
+	return nil, nil
 }
 
 // systemReply turns the subnet's answer into the reply of the management canister's method.

@@ -58,8 +58,10 @@ func (r *HTTPRequest) size() uint64 {
 }
 
 // httpRequest opens an outcall. The caller pays for the largest response it allows, and gets back the rest of what it sent.
-func (x *Executor) httpRequest(m *message, a *management.HTTPRequestArgs) *Reject {
-	bad := func(format string, args ...any) *Reject { return reject(errCanisterRejected, format, args...) }
+func (x *Executor) httpRequest(k *call, a *management.HTTPRequestArgs) ([]byte, *Reject) {
+	bad := func(format string, args ...any) ([]byte, *Reject) {
+		return nil, reject(errCanisterRejected, format, args...)
+	}
 	r := &HTTPRequest{URL: a.URL, MaxResponseBytes: maxHTTPBytes, Replicated: a.IsReplicated == nil || *a.IsReplicated}
 	if a.MaxResponseBytes != nil {
 		if r.MaxResponseBytes = *a.MaxResponseBytes; r.MaxResponseBytes > maxHTTPBytes {
@@ -67,8 +69,8 @@ func (x *Executor) httpRequest(m *message, a *management.HTTPRequestArgs) *Rejec
 		}
 	}
 	if t := a.Transform; t != nil {
-		if t.Function.Principal != m.Caller.principal() {
-			return bad("transform principal id expected to be %s, got %s", m.Caller.principal(), t.Function.Principal)
+		if t.Function.Principal != k.caller {
+			return bad("transform principal id expected to be %s, got %s", k.caller, t.Function.Principal)
 		}
 		r.Transform = &HTTPTransform{Method: t.Function.Method, Context: t.Context}
 	}
@@ -103,11 +105,12 @@ func (x *Executor) httpRequest(m *message, a *management.HTTPRequestArgs) *Rejec
 		return bad("The requested HTTP method is only allowed for non-replicated requests.")
 	}
 	cost := x.price.httpOutcall(r.size(), r.MaxResponseBytes)
-	if m.Cycles.Cmp(cost) < 0 {
-		return bad("http_request request sent with %s cycles, but %s cycles are required.", grouped(m.Cycles), grouped(cost))
+	if k.Cycles.Cmp(cost) < 0 {
+		return bad("http_request request sent with %s cycles, but %s cycles are required.", grouped(k.Cycles), grouped(cost))
 	}
-	x.openSystemCall(&pendingCall{Kind: Outcall, Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles.Sub(cost), Fee: cost, HTTP: r})
-	return nil
+	x.openSystemCall(&pendingCall{Kind: Outcall, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles.Sub(cost), Fee: cost, HTTP: r})
+	k.pending = true
+	return nil, nil
 }
 
 // grouped prints an amount as clients of the Internet Computer know it from this message: 49_140_000.

@@ -128,7 +128,7 @@ func TestOutcallArguments(t *testing.T) {
 	}
 	body := make([]byte, maxHTTPBytes-10)
 	a := getArgs(func(a *management.HTTPRequestArgs) { a.Body = &body })
-	if rej := w.x.httpRequest(&message{Caller: id.Bytes()}, &a); rej == nil || !strings.HasSuffix(rej.Message, "http body 2000006 exceeds 2000000") {
+	if _, rej := w.x.httpRequest(&call{message: &message{Caller: id.Bytes()}, caller: id}, &a); rej == nil || !strings.HasSuffix(rej.Message, "http body 2000006 exceeds 2000000") {
 		t.Errorf("body: %v", rej)
 	}
 	if rej := w.x.InspectMessage(t.Context(), Ingress{Sender: alice, Method: "http_request"}); rej == nil {

@@ -256,6 +256,8 @@ func (x *Executor) managementQuery(r QueryRequest) response {
 		out.data, out.reject = v.statusReply(a.CanisterID, r.Sender)
 	case "canister_info":
 		out.data = v.infoReply(a.NumRequestedChanges)
+	case "canister_metrics":
+		out.data, out.reject = v.metricsReply(a.CanisterID, r.Sender)
 	case "fetch_canister_logs":
 		out.data, out.reject = v.logsReply(a.CanisterID, r.Sender)
 	default:

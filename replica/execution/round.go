@@ -206,8 +206,14 @@ func (x *Executor) answerSystemCall(r *SystemResponse) {
 		x.pendingDone = append(x.pendingDone, r.ID)
 	}
 	refund := p.Cycles
-	if r.NotTaken {
+	caller := x.canisters[p.Caller.principal()]
+	switch {
+	case r.NotTaken:
 		refund = refund.Add(p.Fee)
+	case p.Kind == Outcall && caller != nil:
+		caller.consume(forHTTP, p.Fee)
+	default:
+		x.burn(p.Fee)
 	}
 	x.respond(p.Origin, systemReply(p, r), refund)
 }

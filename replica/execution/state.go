@@ -241,7 +241,7 @@ type record struct {
 	NextLog     uint64
 	Hooks       uint8    // which optional entry points the module has
 	Chunks      [][]byte // hashes, in order
-	Burned      Cycles   // consumed for messages and instructions, and burnt
+	Consumed    []Cycles // by use, see consumed.go
 	LowMemory   uint8    // see watchMemory
 }
 
@@ -331,6 +331,7 @@ type view struct {
 	changeCount uint64
 	logs        []logRecord
 	metadata    []section
+	consumed    []Cycles
 }
 
 // code is an installed module in memory.

@@ -47,6 +47,7 @@ const (
 	errOutOfCycles        errorCode = 207
 	errCanisterNotFound   errorCode = 301
 	errCreateCycles       errorCode = 403
+	errSubnetNotFound     errorCode = 404
 	errCanisterNotHosted  errorCode = 405
 	errCanisterRejected   errorCode = 406
 	errInvalidPayload     errorCode = 408

@@ -25,6 +25,7 @@ var signatures = map[string]struct{ arg, result any }{
 	"stop_canister":        {CanisterID{}, nil},
 	"canister_status":      {CanisterID{}, CanisterStatusResult{}},
 	"canister_info":        {CanisterInfoArgs{}, CanisterInfoResult{}},
+	"canister_metrics":     {CanisterID{}, CanisterMetricsResult{}},
 	"canister_metadata":    {CanisterMetadataArgs{}, CanisterMetadataResult{}},
 	"delete_canister":      {CanisterID{}, nil},
 	"deposit_cycles":       {CanisterID{}, nil},

@@ -41,6 +41,7 @@ var Methods = map[string]Method{
 	"stop_canister":        {Update: true, Ingress: true, Canister: id},
 	"canister_status":      {Update: true, Ingress: true, Query: true, Canister: id},
 	"canister_info":        {Update: true, Query: true, Canister: id},
+	"canister_metrics":     {Update: true, Ingress: true, Query: true, Canister: id},
 	"canister_metadata":    {Update: true, Canister: id},
 	"delete_canister":      {Update: true, Ingress: true, Canister: id},
 	"deposit_cycles":       {Update: true, Canister: id},
@@ -54,7 +55,6 @@ var Methods = map[string]Method{
 	"provisional_create_canister_with_cycles": {Update: true, Ingress: true, Provisional: true},
 	"provisional_top_up_canister":             {Update: true, Ingress: true, Provisional: true, Canister: id},
 
-	"canister_metrics":                  {Update: true, Ingress: true, Query: true, Canister: id, Missing: true},
 	"list_canisters":                    {Query: true, Missing: true},
 	"schnorr_public_key":                {Update: true, Missing: true},
 	"sign_with_schnorr":                 {Update: true, Missing: true},

@@ -341,3 +341,21 @@ type LogRecord struct {
 type FetchLogsResult struct {
 	Records []LogRecord `candid:"canister_log_records"`
 }
+
+// CyclesConsumed is cycles_consumed: totals since the canister was created, by what they were consumed for.
+type CyclesConsumed struct {
+	Memory            candid.Nat `candid:"memory"`
+	ComputeAllocation candid.Nat `candid:"compute_allocation"`
+	IngressInduction  candid.Nat `candid:"ingress_induction"`
+	Instructions      candid.Nat `candid:"instructions"`
+	Transmission      candid.Nat `candid:"request_and_response_transmission"`
+	Uninstall         candid.Nat `candid:"uninstall"` // lost when the canister ran out of cycles
+	CanisterCreation  candid.Nat `candid:"canister_creation"`
+	HTTPOutcalls      candid.Nat `candid:"http_outcalls"`
+	Burned            candid.Nat `candid:"burned_cycles"`
+}
+
+// CanisterMetricsResult is the result of canister_metrics.
+type CanisterMetricsResult struct {
+	CyclesConsumed CyclesConsumed `candid:"cycles_consumed"`
+}
