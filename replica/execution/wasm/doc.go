@@ -35,6 +35,28 @@
 // needs the canister to itself: the caller holds a lock per canister, exclusively around Commit and shared around
 // the life of a query (Image.Query to Instance.Release).
 //
+// # Slices
+//
+// A long run is cut into slices by Refill. Run it on a goroutine of its own with the first slice as its limit, and
+// let Refill hand each further one over:
+//
+//	inst.Refill = func() uint64 {
+//		ended <- true     // the slice is used up
+//		return <-more     // sleeps until the next slice; 0 gives the run up
+//	}
+//	go func() { used, err = inst.Run(name, <-more); close(ended) }()
+//
+// What a run computes, uses and traps with depends on the sum of what it was given and not on the sizes of the slices;
+// for that, Refill is also asked after the code ended when its last instructions are not paid for yet. A run that is
+// given up ends as one out of instructions, with everything it held freed when Run returns: whoever returned 0 knows
+// which of the two it was. Roll back afterwards, as after every error.
+//
+// While a run is paused, its instance must be left alone, except that Refill itself may look at it (InstructionsUsed,
+// WasmPages) and change Ctx or the memory limit before it returns. Other instances of the same image and module may
+// run, be pooled and be closed; nobody may commit to the image, so the canister's lock is held shared by the paused
+// run. A paused run costs its goroutine, its stack (32 MiB at most) and the pages it wrote. It cannot be stored: a
+// replica that restarts gives it up and runs the message again.
+//
 // # What a message leaves behind
 //
 // Memory and mutable globals. Tables and dropped segments start anew for every run, as on the Internet Computer; a

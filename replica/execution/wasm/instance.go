@@ -31,8 +31,9 @@ type Page struct {
 type Instance struct {
 	// Ctx is the executor's state for the current message; host functions read it.
 	Ctx any
-	// Refill, if not nil, is asked when the instructions are used up. It returns how many more there are; 0 ends the
-	// run. It may block: the canister's code stands still meanwhile.
+	// Refill, if not nil, is asked when the instructions are used up, on the goroutine of the run. It returns how many
+	// more there are; 0 ends the run. It may block for as long as it likes: the canister's code stands still meanwhile.
+	// See "Slices" in the package documentation.
 	Refill func() uint64
 
 	mod  *Module
@@ -186,7 +187,7 @@ func (i *Instance) RunTable(index uint32, env uint64, limit uint64) (used uint64
 		// Either this is a callback with a 64-bit environment, or the function itself trapped in this way and the
 		// second call fails at once; both end as they should.
 		var more uint64
-		more, err = i.call(i.function(transform.ExportCallback64), limit-used, uint64(index), env)
+		more, err = i.call(i.function(transform.ExportCallback64), i.limit-used, uint64(index), env)
 		used += more
 	}
 	return used, err
@@ -237,18 +238,21 @@ func (i *Instance) call(f api.Function, limit uint64, args ...uint64) (used uint
 	i.depth.Set(uint64(i.mod.res.StackSlots))
 	copy(i.stack[:], args)
 	err = i.invoke(f)
-	if err == nil {
-		// The last segments are charged without a check.
-		if int64(i.meter.Get()) < 0 {
-			err = &Trap{Kind: OutOfInstructions}
-		}
+	t := (*Trap)(nil)
+	errors.As(err, &t)
+	// The last segments were charged without a check. They have to be paid for however the run ended, or what it used
+	// would depend on the sizes of the slices.
+	if (err == nil || t != nil && t.Kind != OutOfInstructions) && !i.settle() && err == nil {
+		err = &Trap{Kind: OutOfInstructions}
 	}
-	used = i.InstructionsUsed()
-	if t := (*Trap)(nil); errors.As(err, &t) && t.Kind == StackOverflow {
+	if int64(i.meter.Get()) < 0 {
+		i.meter.Set(0)
+	}
+	if t != nil && t.Kind == StackOverflow {
 		// The engine keeps the stack that it grew, up to 100 MB for each function.
 		clear(i.funcs)
 	}
-	return used, err
+	return i.InstructionsUsed(), err
 }
 
 func (i *Instance) invoke(f api.Function) error {
@@ -268,24 +272,30 @@ func (i *Instance) exhausted() {
 
 // refill asks for more instructions and traps when there are none.
 func (i *Instance) refill() {
+	if !i.settle() {
+		panic(&Trap{Kind: OutOfInstructions})
+	}
+}
+
+// settle asks for more instructions until the overdraft is paid; false means that there are none.
+func (i *Instance) settle() bool {
 	for int64(i.meter.Get()) < 0 {
 		more := uint64(0)
 		if i.Refill != nil {
 			more = i.Refill()
 		}
 		if more == 0 || more > math.MaxInt64-i.limit {
-			panic(&Trap{Kind: OutOfInstructions})
+			return false
 		}
 		i.limit += more
 		i.meter.Set(i.meter.Get() + more)
 	}
+	return true
 }
 
-// InstructionsUsed returns what the current or last run used so far, at most its limit.
-func (i *Instance) InstructionsUsed() uint64 {
-	left := int64(i.meter.Get())
-	return i.limit - uint64(max(left, 0))
-}
+// InstructionsUsed returns what the last run used, or the current one so far. During a run it may be above what was
+// granted, by the part of a function body that was charged but not yet checked; afterwards it never is.
+func (i *Instance) InstructionsUsed() uint64 { return i.limit - i.meter.Get() }
 
 // Charge takes instructions for work of the host. It traps when they are used up.
 func (i *Instance) Charge(n uint64) {
