@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"unicode/utf8"
 )
 
@@ -141,6 +142,14 @@ func (r *Reader) Text() ([]byte, error) {
 	return s, err
 }
 
+// BytesOrText reads a string of either type, for fields on whose type writers disagree.
+func (r *Reader) BytesOrText() ([]byte, error) {
+	if r.off < len(r.b) && r.b[r.off]>>5 == majorText {
+		return r.Text()
+	}
+	return r.Bytes()
+}
+
 // Uint reads an unsigned integer, also one written as a bignum, that fits in 64 bits.
 func (r *Reader) Uint() (uint64, error) {
 	if r.off < len(r.b) && r.b[r.off]>>5 == majorTag {
@@ -240,6 +249,36 @@ func (r *Reader) Map(visit func(key []byte) error) error {
 	})
 }
 
+// Int reads an integer of either sign that fits in 64 bits.
+func (r *Reader) Int() (int64, error) {
+	at := r.off
+	major, arg, indefinite, err := r.head()
+	switch {
+	case err != nil:
+		return 0, err
+	case major != majorUint && major != majorInt:
+		return 0, fmt.Errorf("%w: %s where an integer is expected, at byte %d", ErrType, majorNames[major], at)
+	case indefinite:
+		return 0, fmt.Errorf("%w: integer without a value", ErrMalformed)
+	case arg > math.MaxInt64:
+		return 0, ErrRange
+	case major == majorInt:
+		return -1 - int64(arg), nil
+	}
+	return int64(arg), nil
+}
+
+// IntMap is Map for maps with integer keys, as COSE has them.
+func (r *Reader) IntMap(visit func(key int64) error) error {
+	return r.container(majorMap, func(int) error {
+		key, err := r.Int()
+		if err != nil {
+			return err
+		}
+		return visit(key)
+	})
+}
+
 // ArrayLen reads the head of a definite-length array.
 func (r *Reader) ArrayLen() (int, error) {
 	n, indefinite, err := r.expect(majorArray)
@@ -318,6 +357,14 @@ func AppendSelfDescribe(dst []byte) []byte { return append(dst, 0xd9, 0xd9, 0xf7
 
 // AppendUint appends an unsigned integer.
 func AppendUint(dst []byte, n uint64) []byte { return appendHead(dst, majorUint, n) }
+
+// AppendInt appends an integer of either sign.
+func AppendInt(dst []byte, n int64) []byte {
+	if n < 0 {
+		return appendHead(dst, majorInt, uint64(-1-n))
+	}
+	return appendHead(dst, majorUint, uint64(n))
+}
 
 // AppendBytes appends a byte string.
 func AppendBytes(dst, b []byte) []byte {

@@ -107,6 +107,35 @@ func TestReaderRefuses(t *testing.T) {
 }
 
 // Skip accepts nothing that a general library calls malformed.
+func TestIntegersOfEitherSign(t *testing.T) {
+	for _, n := range []int64{0, 1, -1, -24, -25, 255, -256, -257, math.MaxInt64, math.MinInt64} {
+		want, err := fx.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := AppendInt(nil, n); !bytes.Equal(got, want) {
+			t.Errorf("%d: %x, want %x", n, got, want)
+		}
+		if got, err := NewReader(want).Int(); err != nil || got != n {
+			t.Errorf("%d reads back as %d, %v", n, got, err)
+		}
+	}
+	for in, want := range map[string]error{"": ErrTruncated, "1bffffffffffffffff": ErrRange, "3bffffffffffffffff": ErrRange, "3f": ErrMalformed, "41": ErrType} {
+		if _, err := NewReader(unhex(t, in)).Int(); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", in, err, want)
+		}
+	}
+	var keys []int64
+	r := NewReader(unhex(t, "a301020326200f"))
+	err := r.IntMap(func(key int64) error { keys = append(keys, key); return r.Skip() })
+	if err != nil || len(keys) != 3 || keys[0] != 1 || keys[1] != 3 || keys[2] != -1 {
+		t.Errorf("keys %v, %v", keys, err)
+	}
+	if err := NewReader(unhex(t, "a1616102")).IntMap(func(int64) error { return nil }); !errors.Is(err, ErrType) {
+		t.Errorf("text key: %v", err)
+	}
+}
+
 func FuzzSkip(f *testing.F) {
 	for _, s := range []string{"00", "d9d9f7a1616100", "bf61610161629f0203ffff", "5f4101ff", "f97e00", "fb3ff0000000000000", "c24105"} {
 		b, _ := hex.DecodeString(s)

@@ -1,6 +1,6 @@
-// Package cbor reads and writes the part of CBOR (RFC 8949) that the Internet Computer's interface uses: unsigned integers,
-// byte and text strings, arrays, maps with text keys, and the self-describing tag 55799 (interface specification, section
-// "CBOR encoding of requests and responses").
+// Package cbor reads and writes the part of CBOR (RFC 8949) that the Internet Computer's interface uses: integers, byte and text
+// strings, arrays, maps with text keys (with integer keys for COSE keys), and the self-describing tag 55799 (interface
+// specification, section "CBOR encoding of requests and responses").
 //
 // It exists beside a general library for two reasons. Requests come from anybody, so a reader must never allocate by what a
 // length field claims and must never recurse by what an attacker wrote: this one returns slices of its input and has a fixed

@@ -5,6 +5,9 @@
 // the signature, the delegation if there is one, and whether the certifying subnet may speak for what was asked ([Scope]). It
 // remembers what it has verified, so that many certificates of one block cost one pairing (0.5–1.5 ms) together.
 //
+// [Verifier.VerifyCanisterSignature] checks the signatures of canisters, which are certificates too: of a tree in which the canister
+// lists what it signed.
+//
 // Keys are BLS12-381 points in G2, 96 bytes compressed, wrapped in DER ([WrapKey], [UnwrapKey]); signatures are points in G1,
 // 48 bytes; the ciphersuite is BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_.
 //

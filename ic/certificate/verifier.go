@@ -48,8 +48,9 @@ type Verifier struct {
 type verdict struct {
 	once sync.Once
 	ok   bool
-	// Of a delegation: the subnet's key, and its canister ranges or why there are none.
+	// Of a delegation: the subnet's key, its type if shown, and its canister ranges or why there are none.
 	key    *PublicKey
+	kind   string
 	ranges []Range
 	err    error
 }
@@ -115,7 +116,7 @@ func (v *Verifier) delegation(d *Delegation) *verdict {
 	id := [32]byte(h.Sum(nil))
 	e := v.remember(id)
 	e.once.Do(func() {
-		if e.key, e.err = v.checkDelegation(d, &e.ranges); e.err != nil && e.key == nil {
+		if e.key, e.err = v.checkDelegation(d, e); e.err != nil && e.key == nil {
 			e.err = fmt.Errorf("%w of subnet %s: %w", ErrDelegation, d.SubnetID, e.err)
 		}
 	})
@@ -125,7 +126,7 @@ func (v *Verifier) delegation(d *Delegation) *verdict {
 	return e
 }
 
-func (v *Verifier) checkDelegation(d *Delegation, ranges *[]Range) (*PublicKey, error) {
+func (v *Verifier) checkDelegation(d *Delegation, e *verdict) (*PublicKey, error) {
 	inner, err := Parse(d.Certificate)
 	if err != nil {
 		return nil, err
@@ -144,7 +145,10 @@ func (v *Verifier) checkDelegation(d *Delegation, ranges *[]Range) (*PublicKey, 
 	if err != nil {
 		return nil, err
 	}
-	*ranges, err = Ranges(inner.Tree, d.SubnetID)
+	if res, kind := inner.Lookup([]byte("subnet"), d.SubnetID.Bytes(), []byte("type")); res == hashtree.Found {
+		e.kind = string(kind)
+	}
+	e.ranges, err = Ranges(inner.Tree, d.SubnetID)
 	return key, err
 }
 

@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -17,6 +19,7 @@ const maxPEM = 1 << 16
 var (
 	oidECPublicKey = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1} // RFC 5480
 	oidSecp256k1   = asn1.ObjectIdentifier{1, 3, 132, 0, 10}       // SEC 2
+	oidP256        = asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}
 )
 
 // sec1Key is the ECPrivateKey of SEC 1 / RFC 5915.
@@ -50,11 +53,17 @@ func EncodePEM(id Identity) ([]byte, error) {
 			return nil, fmt.Errorf("encoding a secp256k1 key: %w", err)
 		}
 		return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
+	case *P256:
+		der, err := x509.MarshalECPrivateKey(id.key)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a p-256 key: %w", err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 	}
 	return nil, fmt.Errorf("%w: %T has no private key to keep", ErrUnsupported, id)
 }
 
-// ParsePEM reads the first private key of PEM text: Ed25519 in PKCS #8, or secp256k1 in SEC 1 or PKCS #8.
+// ParsePEM reads the first private key of PEM text: Ed25519 in PKCS #8, or secp256k1 or P-256 in SEC 1 or PKCS #8.
 func ParsePEM(text []byte) (Identity, error) {
 	for len(text) > 0 {
 		block, rest := pem.Decode(text)
@@ -108,13 +117,20 @@ func parseSEC1(der []byte, curve asn1.ObjectIdentifier) (Identity, error) {
 	if len(k.Curve) > 0 {
 		curve = k.Curve
 	}
-	if !curve.Equal(oidSecp256k1) {
-		return nil, fmt.Errorf("%w: elliptic curve %v", ErrUnsupported, curve)
-	}
 	if len(k.PrivateKey) != 32 {
-		return nil, fmt.Errorf("%w: secp256k1 private key of %d bytes", ErrKey, len(k.PrivateKey))
+		return nil, fmt.Errorf("%w: private key of %d bytes on elliptic curve %v", ErrKey, len(k.PrivateKey), curve)
 	}
-	return NewSecp256k1([32]byte(k.PrivateKey))
+	switch {
+	case curve.Equal(oidSecp256k1):
+		return NewSecp256k1([32]byte(k.PrivateKey))
+	case curve.Equal(oidP256):
+		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), k.PrivateKey)
+		if err != nil {
+			return nil, fmt.Errorf("%w: p-256: %w", ErrKey, err)
+		}
+		return NewP256(key)
+	}
+	return nil, fmt.Errorf("%w: elliptic curve %v", ErrUnsupported, curve)
 }
 
 // Load reads an identity from a PEM file.

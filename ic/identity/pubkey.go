@@ -11,9 +11,10 @@ import (
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	k1ecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
+	voi "github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 )
 
-// SignatureSize is the size of a signature of every scheme here, in bytes.
+// SignatureSize is the size of a plain signature (Ed25519, ECDSA) in bytes; those of web authentication and of canisters are CBOR.
 const SignatureSize = 64
 
 // SubjectPublicKeyInfo up to the key itself. DER has one encoding per value, so a key is recognised by its first bytes.
@@ -26,9 +27,6 @@ var (
 	// RFC 5480: OIDs 1.2.840.10045.2.1 and 1.2.840.10045.3.1.7, then a bit string of a 65-byte uncompressed point.
 	prefixP256 = []byte{0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
 		0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00}
-	// Object identifiers of keys that the Internet Computer knows and this package does not: DER-wrapped COSE (WebAuthn),
-	// 1.3.6.1.4.1.56387.1.1, and canister signatures, 1.3.6.1.4.1.56387.1.2.
-	oidDfinity = []byte{0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xb8, 0x43, 0x01}
 )
 
 // pointSize is the size of an uncompressed point of a 256-bit curve.
@@ -37,6 +35,15 @@ const pointSize = 65
 // EncodeEd25519 returns the DER form of an Ed25519 key.
 func EncodeEd25519(key ed25519.PublicKey) []byte {
 	return append(append(make([]byte, 0, len(prefixEd25519)+len(key)), prefixEd25519...), key...)
+}
+
+// EncodeP256 returns the DER form of a P-256 key.
+func EncodeP256(key *ecdsa.PublicKey) []byte {
+	point, err := key.Bytes()
+	if err != nil || len(point) != pointSize {
+		panic(fmt.Sprintf("identity: not a key on p-256: %v", err))
+	}
+	return append(append(make([]byte, 0, len(prefixP256)+pointSize), prefixP256...), point...)
 }
 
 // EncodeSecp256k1 returns the DER form of a secp256k1 key.
@@ -50,13 +57,11 @@ type PublicKey interface {
 	Verify(msg, sig []byte) error
 }
 
-// ParsePublicKey reads a DER-encoded key: Ed25519, or ECDSA on secp256k1 or P-256 with an uncompressed point.
+// ParsePublicKey reads a DER-encoded key: Ed25519, ECDSA on secp256k1 or P-256 with an uncompressed point, a COSE key of web
+// authentication, or a canister's key, a *CanisterKey, which cannot verify anything by itself.
 func ParsePublicKey(der []byte) (PublicKey, error) {
 	if raw, ok := bytes.CutPrefix(der, prefixEd25519); ok {
-		if len(raw) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("%w: ed25519 key of %d bytes", ErrKey, len(raw))
-		}
-		return ed25519Key(raw), nil
+		return newEd25519Key(raw)
 	}
 	if raw, ok := bytes.CutPrefix(der, prefixSecp256k1); ok {
 		if len(raw) != pointSize || raw[0] != secp256k1.PubKeyFormatUncompressed {
@@ -75,24 +80,41 @@ func ParsePublicKey(der []byte) (PublicKey, error) {
 		}
 		return (*p256Key)(key), nil
 	}
-	if i := bytes.Index(der[:min(len(der), 32)], oidDfinity); i >= 0 && i+len(oidDfinity) < len(der) {
-		switch der[i+len(oidDfinity)] {
-		case 1:
-			return nil, fmt.Errorf("%w: web authentication (COSE)", ErrUnsupported)
-		case 2:
-			return nil, fmt.Errorf("%w: canister signature", ErrUnsupported)
-		}
+	kind, raw, err := unwrapDfinity(der)
+	switch {
+	case err != nil:
+		return nil, err
+	case kind == arcCOSE:
+		return parseCOSE(raw)
+	case kind == arcCanister:
+		return parseCanisterKey(raw)
 	}
-	return nil, fmt.Errorf("%w: neither ed25519, secp256k1 nor p-256", ErrUnsupported)
+	return nil, fmt.Errorf("%w: neither ed25519, secp256k1, p-256, cose nor a canister's", ErrUnsupported)
 }
 
-type ed25519Key ed25519.PublicKey
+// ed25519Key has its point decompressed and precomputed, which is a quarter of a verification.
+type ed25519Key voi.ExpandedPublicKey
 
-func (k ed25519Key) Verify(msg, sig []byte) error {
+func newEd25519Key(raw []byte) (*ed25519Key, error) {
+	if len(raw) != voi.PublicKeySize {
+		return nil, fmt.Errorf("%w: ed25519 key of %d bytes", ErrKey, len(raw))
+	}
+	key, err := voi.NewExpandedPublicKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: ed25519: %w", ErrKey, err)
+	}
+	return (*ed25519Key)(key), nil
+}
+
+// zip215 are the rules of replicas of the Internet Computer (dfinity/ic, packages/ic-ed25519): the cofactored equation, any
+// encoding of R and of the key, and a canonical s. Unlike those of RFC 8032 they leave no room for implementations to differ.
+var zip215 = &voi.Options{Verify: voi.VerifyOptionsZIP_215}
+
+func (k *ed25519Key) Verify(msg, sig []byte) error {
 	if len(sig) != SignatureSize {
 		return fmt.Errorf("%w: ed25519 signature of %d bytes", ErrSignature, len(sig))
 	}
-	if !ed25519.Verify(ed25519.PublicKey(k), msg, sig) {
+	if !voi.VerifyExpandedWithOptions((*voi.ExpandedPublicKey)(k), msg, sig, zip215) {
 		return fmt.Errorf("%w: ed25519", ErrSignature)
 	}
 	return nil
