@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"fusion/ic/certificate"
 	"fusion/ic/envelope"
 	"fusion/ic/hashtree"
+	"fusion/ic/identity"
 	"fusion/ic/principal"
 	"fusion/replica/execution"
 	"fusion/replica/http"
@@ -27,6 +27,8 @@ func (b *backend) SubnetID() principal.Principal { return b.machine.View().Subne
 func (b *backend) NodeID() principal.Principal   { return b.doc.Nodes[b.self].NodeID() }
 func (b *backend) NowNs() uint64                 { return uint64(time.Now().UnixNano()) }
 
+func (b *backend) Verifier() *certificate.Verifier { return b.machine.View().Verifier }
+
 func (b *backend) CanisterRanges() []certificate.Range {
 	out := make([]certificate.Range, len(b.doc.CanisterRanges))
 	for i, r := range b.doc.CanisterRanges {
@@ -35,7 +37,7 @@ func (b *backend) CanisterRanges() []certificate.Range {
 	return out
 }
 
-func (b *backend) SignQuery(msg []byte) ([]byte, error) { return ed25519.Sign(b.key, msg), nil }
+func (b *backend) SignQuery(msg []byte) ([]byte, error) { return identity.SignEd25519(b.key, msg), nil }
 
 func (b *backend) Health() string { return (*Replica)(b).Health() }
 

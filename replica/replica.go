@@ -18,6 +18,7 @@ import (
 
 	"fusion/chainkey/bls"
 	"fusion/chainkey/keystore"
+	"fusion/ic/certificate"
 	"fusion/replica/certify"
 	"fusion/replica/consensus"
 	"fusion/replica/execution/wasm"
@@ -198,7 +199,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	r.cert = certify.New(certify.Config{Net: r.net, Logger: r.log, Events: certify.Events{Certified: r.certified, Diverged: r.diverged}})
 	r.opened(func() error { r.cert.Close(); return nil })
 	r.ingest = newBatcher(r)
-	r.pool = ingress.New(ingress.Config{Memo: r.memo, Known: r.knownIngress, OnAdd: r.ingest.add})
+	r.pool = ingress.New(ingress.Config{Memo: r.memo, Verifier: func() *certificate.Verifier { return r.machine.View().Verifier }, Known: r.knownIngress, OnAdd: r.ingest.add})
 	if r.dkg, err = newDKG(r); err != nil {
 		return err
 	}

@@ -62,10 +62,13 @@ func (s *CanisterSignature) Encode() []byte {
 
 // VerifyCanisterSignature checks that a canister signed msg with the key of a seed. How old the certificate is does not matter: a
 // signature is good for ever, what was signed has its own expiry. The pairing comes last and is remembered, so a signature that
-// does not fit its message costs hashes only.
+// does not fit its message costs hashes only. A nil Verifier refuses every signature.
 func (v *Verifier) VerifyCanisterSignature(canister principal.Principal, seed, msg, sig []byte) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: of canister %s: %w", ErrCanisterSignature, canister, fmt.Errorf(format, args...))
+	}
+	if v == nil {
+		return bad("there is no root key to check it with")
 	}
 	s, err := ParseCanisterSignature(sig)
 	if err != nil {

@@ -40,6 +40,7 @@ const generation = 4096
 // checks of one signature do the work once.
 type Verifier struct {
 	root *PublicKey
+	id   [32]byte // hash of the root key
 
 	mu         sync.Mutex
 	young, old map[[32]byte]*verdict // when young is full it becomes old, and what was old is forgotten
@@ -61,11 +62,19 @@ func NewVerifier(rootKeyDER []byte) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("root key: %w", err)
 	}
-	return &Verifier{root: root, young: map[[32]byte]*verdict{}}, nil
+	return &Verifier{root: root, id: sha256.Sum256(rootKeyDER), young: map[[32]byte]*verdict{}}, nil
 }
 
 // RootKeyDER returns the root key.
 func (v *Verifier) RootKeyDER() []byte { return v.root.DER() }
+
+// Root identifies the root key; it is zero for a nil Verifier.
+func (v *Verifier) Root() [32]byte {
+	if v == nil {
+		return [32]byte{}
+	}
+	return v.id
+}
 
 // Verify checks a certificate's signature and delegation, and that it may speak for scope.
 func (v *Verifier) Verify(c *Certificate, scope Scope) error {

@@ -108,6 +108,7 @@ const (
 	hasArg
 	hasPaths
 	hasNonce
+	hasInfo
 )
 
 var contentNames = []string{"request_type", "sender", "ingress_expiry", "canister_id", "method_name", "arg", "paths"}
@@ -157,7 +158,10 @@ func (c *Content) read(r *cbor.Reader) error {
 				c.Paths, err = readPaths(r)
 			}
 		case "sender_info":
-			err = fmt.Errorf("%w: sender_info", ErrUnsupported)
+			if err = seen.once(hasInfo, key); err == nil {
+				c.SenderInfo = new(SenderInfo)
+				err = c.SenderInfo.read(r)
+			}
 		default:
 			err = unknown("the content", key)
 		}
@@ -168,7 +172,7 @@ func (c *Content) read(r *cbor.Reader) error {
 	}
 	want, other := hasType|hasSender|hasExpiry|hasCanister|hasMethod|hasArg, hasPaths
 	if c.RequestType == ReadState {
-		want, other = hasType|hasSender|hasExpiry|hasPaths, hasCanister|hasMethod|hasArg
+		want, other = hasType|hasSender|hasExpiry|hasPaths, hasCanister|hasMethod|hasArg|hasInfo
 	}
 	if err := seen.require(want, contentNames...); err != nil {
 		return err
@@ -177,6 +181,33 @@ func (c *Content) read(r *cbor.Reader) error {
 		return fmt.Errorf("%w: a %s request with fields of another type", ErrMalformed, c.RequestType)
 	}
 	return nil
+}
+
+func (i *SenderInfo) read(r *cbor.Reader) error {
+	var seen fields
+	err := r.Map(func(key []byte) (err error) {
+		switch string(key) {
+		case "info":
+			if err = seen.once(1, key); err == nil {
+				i.Info, err = r.Bytes()
+			}
+		case "signer":
+			if err = seen.once(2, key); err == nil {
+				i.Signer, err = readPrincipal(r)
+			}
+		case "sig":
+			if err = seen.once(4, key); err == nil {
+				i.Sig, err = r.Bytes()
+			}
+		default:
+			err = unknown("sender_info", key)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return seen.require(7, "info", "signer", "sig")
 }
 
 func readType(r *cbor.Reader) (RequestType, error) {

@@ -8,10 +8,10 @@
 // signature, and the times. Its two halves are available separately, because a signature is true for ever and can be
 // remembered, whereas time passes: [Envelope.VerifySignature] and [Envelope.CheckTimes].
 //
-// [Sign] and [Delegate] make envelopes; [QueryResponse], [CallResponse], [ReadStateResponse] and [Status] are the responses.
+// Signatures of canisters are certificates and need a root key: the caller passes a [CanisterVerifier].
 //
-// Not supported, and refused with [ErrUnsupported]: the sender_info field, and keys of web authentication and canister
-// signatures.
+// [Sign] and [Delegate] make envelopes and delegations, and [Delegated] is an identity that signs by a chain of them;
+// [QueryResponse], [CallResponse], [ReadStateResponse] and [Status] are the responses.
 //
 // Decoded values alias the bytes that they were decoded from. The package imports ic/cbor, ic/identity and ic/principal.
 package envelope

@@ -43,6 +43,11 @@ func newID(t testing.TB) *identity.Ed25519 {
 	return id
 }
 
+// signDelegated signs with any chain, also with one that no honest client would make.
+func signDelegated(c Content, user []byte, chain []SignedDelegation, key identity.Identity) (*Envelope, error) {
+	return Sign(c, &Delegated{user: user, sender: principal.SelfAuthenticating(user), chain: chain, key: key})
+}
+
 func samples(t testing.TB) map[string]*Envelope {
 	t.Helper()
 	root, mid, leaf := newID(t), newID(t), newID(t)
@@ -73,10 +78,18 @@ func samples(t testing.TB) map[string]*Envelope {
 	add("secp256k1 query", e, err)
 	e, err = Sign(rs, root)
 	add("read_state", e, err)
-	e, err = SignDelegated(c, root.PublicKeyDER(), []SignedDelegation{d1, d2}, leaf)
+	e, err = signDelegated(c, root.PublicKeyDER(), []SignedDelegation{d1, d2}, leaf)
 	add("delegated call", e, err)
-	e, err = SignDelegated(rs, root.PublicKeyDER(), []SignedDelegation{d1, d2}, leaf)
+	e, err = signDelegated(rs, root.PublicKeyDER(), []SignedDelegation{d1, d2}, leaf)
 	add("delegated read", e, err)
+	passkey, err := identity.GenerateWebAuthn(identity.ES256, "https://example.com")
+	add("passkey call", e, err)
+	e, err = Sign(c, passkey)
+	add("passkey call", e, err)
+	viaPasskey, err := DelegateTo(passkey, root, time.Unix(0, int64(now)+9), c.CanisterID)
+	add("by a passkey's delegation", e, err)
+	e, err = Sign(q, viaPasskey)
+	add("by a passkey's delegation", e, err)
 	return out
 }
 
@@ -94,7 +107,7 @@ func TestEncodeDecodeVerify(t *testing.T) {
 		if !reflect.DeepEqual(got, e) {
 			t.Errorf("%s: %+v, want %+v", name, got, e)
 		}
-		if err := got.Verify(now); err != nil {
+		if err := got.Verify(now, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got.Content.RequestID() != e.Content.RequestID() {
@@ -105,7 +118,11 @@ func TestEncodeDecodeVerify(t *testing.T) {
 
 // The hash of maps is checked against a direct transcription of the specification.
 func TestHashesAgainstNaive(t *testing.T) {
-	for name, e := range samples(t) {
+	all := samples(t)
+	informed := specContent()
+	informed.Nonce, informed.SenderInfo = []byte("n"), &SenderInfo{Info: []byte("info"), Signer: principal.FromUint64(3), Sig: []byte("sig")}
+	all["sender_info"] = &Envelope{Content: informed}
+	for name, e := range all {
 		c := &e.Content
 		m := map[string]any{"request_type": string(c.RequestType), "sender": c.Sender.Bytes(), "ingress_expiry": c.IngressExpiry}
 		if c.Nonce != nil {
@@ -123,6 +140,9 @@ func TestHashesAgainstNaive(t *testing.T) {
 			m["paths"] = paths
 		} else {
 			m["canister_id"], m["method_name"], m["arg"] = c.CanisterID.Bytes(), c.MethodName, c.Arg
+			if i := c.SenderInfo; i != nil {
+				m["sender_info"] = map[string]any{"info": i.Info, "signer": i.Signer.Bytes(), "sig": i.Sig}
+			}
 		}
 		if got, want := c.RequestID(), naiveHash(m); got != want {
 			t.Errorf("%s: %x, want %x", name, got, want)
@@ -178,7 +198,7 @@ func TestVerifyRefuses(t *testing.T) {
 		return e
 	}
 	chain := func(c Content, d ...SignedDelegation) *Envelope {
-		e, err := SignDelegated(c, root.PublicKeyDER(), d, mid)
+		e, err := signDelegated(c, root.PublicKeyDER(), d, mid)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,23 +251,23 @@ func TestVerifyRefuses(t *testing.T) {
 		"unknown permission":  {chain(query, delegate(root, with(to(mid), func(d *Delegation) { d.Permissions = "some" }))), ErrDelegation},
 		"too many":            {chain(c, long...), ErrDelegation},
 	} {
-		if err := tc.e.Verify(now); !errors.Is(err, tc.want) {
+		if err := tc.e.Verify(now, nil); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
 	}
 	// Twenty are allowed.
-	e, _ := SignDelegated(c, root.PublicKeyDER(), long[:MaxDelegations], last)
-	if err := e.Verify(now); err != nil {
+	e, _ := signDelegated(c, root.PublicKeyDER(), long[:MaxDelegations], last)
+	if err := e.Verify(now, nil); err != nil {
 		t.Errorf("twenty delegations: %v", err)
 	}
 	// An anonymous query has no expiry, an anonymous call has.
 	anon := specContent()
 	anon.IngressExpiry = 0
-	if err := (&Envelope{Content: anon}).Verify(now); !errors.Is(err, ErrExpired) {
+	if err := (&Envelope{Content: anon}).Verify(now, nil); !errors.Is(err, ErrExpired) {
 		t.Errorf("expired anonymous call: %v", err)
 	}
 	anon.RequestType = Query
-	if err := (&Envelope{Content: anon}).Verify(now); err != nil {
+	if err := (&Envelope{Content: anon}).Verify(now, nil); err != nil {
 		t.Errorf("anonymous query: %v", err)
 	}
 }
@@ -289,12 +309,16 @@ func TestDecodeRefuses(t *testing.T) {
 		in   []byte
 		want string
 	}{
-		"nothing":             {nil, "ends inside"},
-		"not a map":           {[]byte{0x80}, "array where map"},
-		"no content":          {enc(map[string]any{}), `"content" is missing`},
-		"unknown field":       {enc(map[string]any{"contents": 1}), `unknown field "contents"`},
-		"unknown in content":  {set("reply", 1), `unknown field "reply"`},
-		"sender info":         {set("sender_info", map[string]any{}), "sender_info"},
+		"nothing":            {nil, "ends inside"},
+		"not a map":          {[]byte{0x80}, "array where map"},
+		"no content":         {enc(map[string]any{}), `"content" is missing`},
+		"unknown field":      {enc(map[string]any{"contents": 1}), `unknown field "contents"`},
+		"unknown in content": {set("reply", 1), `unknown field "reply"`},
+		"sender info":        {set("sender_info", map[string]any{}), `"info" is missing`},
+		"sender info, more":  {set("sender_info", map[string]any{"origin": 1}), `sender_info has the unknown field "origin"`},
+		"sender info, text":  {set("sender_info", "x"), "text string where map"},
+		"sender info to read": {enc(map[string]any{"content": map[string]any{"request_type": "read_state", "sender": []byte{4}, "ingress_expiry": 1, "paths": []any{},
+			"sender_info": map[string]any{"info": []byte{}, "signer": []byte{1}, "sig": []byte{}}}}), "fields of another type"},
 		"type":                {set("request_type", "cal"), `request type "cal"`},
 		"long principal":      {set("sender", make([]byte, 30)), "principal longer"},
 		"long nonce":          {set("nonce", make([]byte, 33)), "nonce of 33"},
@@ -414,7 +438,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Fatalf("%x does not survive: %v", b, err)
 		}
-		_ = e.Verify(now)
+		_ = e.Verify(now, nil)
 	})
 }
 

@@ -24,8 +24,8 @@ func Example() {
 		panic(err)
 	}
 	got, err := envelope.Decode(signed.Encode())
-	fmt.Println(err, got.Content.Sender == user.Sender(), got.Verify(uint64(now.UnixNano())))
-	fmt.Println(errors.Is(got.Verify(uint64(now.Add(time.Hour).UnixNano())), envelope.ErrExpired))
+	fmt.Println(err, got.Content.Sender == user.Sender(), got.Verify(uint64(now.UnixNano()), nil))
+	fmt.Println(errors.Is(got.Verify(uint64(now.Add(time.Hour).UnixNano()), nil), envelope.ErrExpired))
 	// Output:
 	// <nil> true <nil>
 	// true

@@ -54,6 +54,8 @@ type Backend interface {
 	RootKeyDER() []byte
 	// SubnetID is derived from the root key; it is asked for only when there is one.
 	SubnetID() principal.Principal
+	// Verifier checks signatures of canisters by the root key; nil as long as there is none.
+	Verifier() *certificate.Verifier
 	// CanisterRanges are the ids of the subnet's canisters.
 	CanisterRanges() []certificate.Range
 	// Health is "healthy", or a word or two about what the replica is waiting for.

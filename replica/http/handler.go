@@ -449,7 +449,7 @@ func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
 	if err := h.checkEffective(req); err != nil {
 		return err
 	}
-	if err := req.env.Verify(h.b.NowNs()); err != nil {
+	if err := req.env.Verify(h.b.NowNs(), h.b.Verifier()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(req.ctx, h.cfg.QueryTimeout)
@@ -471,7 +471,7 @@ func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
 }
 
 func (h *Handler) readState(w nethttp.ResponseWriter, req *request) error {
-	if err := req.env.Verify(h.b.NowNs()); err != nil {
+	if err := req.env.Verify(h.b.NowNs(), h.b.Verifier()); err != nil {
 		return err
 	}
 	snap := h.b.Snapshot()

@@ -218,6 +218,50 @@ func TestSynchronousCall(t *testing.T) {
 	}
 }
 
+// Users of every kind call and query.
+func TestEveryKindOfIdentity(t *testing.T) {
+	s := start(t, nil)
+	ids := map[string]identity.Identity{"anonymous": identity.Anonymous{}, "ed25519": controller(t), "secp256k1": newID(t)}
+	add := func(name string, id identity.Identity, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[name] = id
+	}
+	p256, err := identity.GenerateP256()
+	add("p-256", p256, err)
+	for name, alg := range map[string]identity.Algorithm{"passkey p-256": identity.ES256, "passkey ed25519": identity.EdDSA, "passkey rsa": identity.RS256} {
+		id, err := identity.GenerateWebAuthn(alg, "https://example.com")
+		add(name, id, err)
+	}
+	until := time.Unix(0, int64(now)).Add(time.Hour)
+	issued := s.Issuer(other, "anna")
+	add("canister", issued, nil)
+	d, err := envelope.DelegateTo(issued, newID(t), until)
+	add("canister's delegation", d, err)
+	info, err := issued.Sign([]byte("\x0eic-sender-info" + "anna@example.com"))
+	add("canister's delegation with information", d.WithInfo(&envelope.SenderInfo{Info: []byte("anna@example.com"), Signer: other, Sig: info}), err)
+	d, err = envelope.DelegateTo(ids["passkey p-256"], newID(t), until)
+	add("passkey's delegation", d, err)
+	d, err = envelope.DelegateTo(d, p256, until, other, echo)
+	add("chain with targets", d, err)
+	for name, id := range ids {
+		for _, kind := range []envelope.RequestType{envelope.Call, envelope.Query} {
+			version := map[envelope.RequestType]int{envelope.Call: 4, envelope.Query: 3}[kind]
+			code, body := s.post(canisterURL(version, echo, string(kind)), s.sign(content(kind, echo, "greet", []byte("arg")), id).Encode())
+			if code != 200 || !bytes.Contains(body, []byte("greet:arg")) {
+				t.Errorf("%s, %s: %d %q", name, kind, code, body)
+			}
+		}
+	}
+	// The same signature of a canister that is not of this subnet's tree.
+	elsewhere := httpmem.New(2, now).Issuer(other, "anna")
+	if code, body := s.post(canisterURL(4, echo, "call"), s.sign(content(envelope.Call, echo, "greet", nil), elsewhere).Encode()); code != 400 {
+		t.Errorf("signature under another root key: %d %q", code, body)
+	}
+}
+
 func TestCallsThatWait(t *testing.T) {
 	s := start(t, func(c *replicahttp.Config) { c.CallTimeout = time.Millisecond })
 	s.Manual = true
@@ -505,10 +549,11 @@ func TestReadStateRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := envelope.SignDelegated(reads(p("canister", echo.Bytes(), "metadata", "secret")), id.PublicKeyDER(), []envelope.SignedDelegation{d}, session)
+	delegated, err := envelope.NewDelegated(id.PublicKeyDER(), []envelope.SignedDelegation{d}, session)
 	if err != nil {
 		t.Fatal(err)
 	}
+	e := s.sign(reads(p("canister", echo.Bytes(), "metadata", "secret")), delegated)
 	if code, body := s.post(onCanister(3), e.Encode()); code != 403 {
 		t.Errorf("delegation for another canister: %d %q", code, body)
 	}

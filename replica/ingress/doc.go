@@ -8,7 +8,7 @@
 // A [Memo] remembers which calls were found authentic. Checking a signature costs 0.1–0.3 ms, which is the largest part of
 // handling a call; with the memo it is paid once per process, whether the call then comes from gossip, in a proposal or in
 // a finalized block, and whether one or several replicas run in the process. It is a cache of a pure function of the call's
-// bytes: what is valid does not depend on it.
+// bytes and the root key: what is valid does not depend on it.
 //
 // The caller's duties:
 //  1. gossip what OnAdd reports, and give AddBatch what other replicas gossip;

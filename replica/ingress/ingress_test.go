@@ -273,31 +273,31 @@ func TestMemoCheck(t *testing.T) {
 		raws = append(raws, call(t, id, i, 0))
 	}
 	m := NewMemo(0)
-	msgs, err := m.Check(raws, now)
+	msgs, err := m.Check(raws, now, nil)
 	if err != nil || len(msgs) != 40 {
 		t.Fatal(err)
 	}
 	for i, msg := range msgs {
-		if again, err := m.Authenticate(raws[i]); err != nil || again != msg {
+		if again, err := m.Authenticate(raws[i], nil); err != nil || again != msg {
 			t.Errorf("call %d is not remembered: %v", i, err)
 		}
 	}
-	if _, err := m.Check(append(raws[:1:1], raws[0]), now); !errors.Is(err, ErrDuplicate) {
+	if _, err := m.Check(append(raws[:1:1], raws[0]), now, nil); !errors.Is(err, ErrDuplicate) {
 		t.Errorf("twice: %v", err)
 	}
-	if _, err := m.Check(raws, now+uint64(time.Hour)); !errors.Is(err, envelope.ErrExpired) {
+	if _, err := m.Check(raws, now+uint64(time.Hour), nil); !errors.Is(err, envelope.ErrExpired) {
 		t.Errorf("expired: %v", err)
 	}
 	forged := bytes.Clone(raws[7])
 	forged[len(forged)-1] ^= 1
-	if _, err := m.Check(append(raws[:5:5], forged), now); !errors.Is(err, envelope.ErrBadSignature) {
+	if _, err := m.Check(append(raws[:5:5], forged), now, nil); !errors.Is(err, envelope.ErrBadSignature) {
 		t.Errorf("forged: %v", err)
 	}
-	if _, err := m.Check(nil, now); err != nil {
+	if _, err := m.Check(nil, now, nil); err != nil {
 		t.Errorf("nothing: %v", err)
 	}
 	small := NewMemo(20 * (entryOverhead + len(raws[0])))
-	if _, err := small.Check(raws, now); err != nil {
+	if _, err := small.Check(raws, now, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(small.young) + len(small.old); n > 20 {
@@ -360,7 +360,7 @@ func BenchmarkAdd(b *testing.B) {
 	}
 	b.Run("first", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if _, err := NewMemo(0).Authenticate(raws[i%len(raws)]); err != nil {
+			if _, err := NewMemo(0).Authenticate(raws[i%len(raws)], nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -369,7 +369,7 @@ func BenchmarkAdd(b *testing.B) {
 		m := NewMemo(0)
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			if _, err := m.Authenticate(raws[i%len(raws)]); err != nil {
+			if _, err := m.Authenticate(raws[i%len(raws)], nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fusion/ic/certificate"
 	"fusion/ic/envelope"
 	"fusion/ic/principal"
 	"fusion/replica/payload"
@@ -32,7 +33,8 @@ type Message struct {
 	Method   string
 	Arg      []byte
 	ExpiryNs uint64
-	Raw      []byte // the signed envelope as the user sent it
+	Info     *envelope.SenderInfo // what a canister vouches for about the sender; nil mostly
+	Raw      []byte               // the signed envelope as the user sent it
 
 	env *envelope.Envelope
 }
@@ -40,13 +42,16 @@ type Message struct {
 // CheckTimes reports whether the call may be executed in a block of the given time.
 func (m *Message) CheckTimes(blockNs uint64) error { return m.env.CheckTimes(blockNs) }
 
+// memoKey is the hash of a call's bytes and the root key by which it was found authentic.
+type memoKey struct{ raw, root [32]byte }
+
 // Memo remembers authentic calls by the hash of their bytes. It is safe for concurrent use, and may be shared by the replicas of
 // a process.
 type Memo struct {
 	mu         sync.Mutex
 	limit      int // bytes of a generation
 	size       int // bytes of young
-	young, old map[[32]byte]*Message
+	young, old map[memoKey]*Message
 }
 
 // entryOverhead is what a remembered call occupies beside its bytes, roughly.
@@ -57,10 +62,10 @@ func NewMemo(limit int) *Memo {
 	if limit <= 0 {
 		limit = 64 << 20
 	}
-	return &Memo{limit: limit / 2, young: map[[32]byte]*Message{}}
+	return &Memo{limit: limit / 2, young: map[memoKey]*Message{}}
 }
 
-func (m *Memo) get(key [32]byte) *Message {
+func (m *Memo) get(key memoKey) *Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if msg := m.young[key]; msg != nil {
@@ -73,25 +78,26 @@ func (m *Memo) get(key [32]byte) *Message {
 	return nil
 }
 
-func (m *Memo) put(key [32]byte, msg *Message) {
+func (m *Memo) put(key memoKey, msg *Message) {
 	if cost := len(msg.Raw) + entryOverhead; m.size+cost > m.limit {
-		m.old, m.young, m.size = m.young, map[[32]byte]*Message{}, 0
+		m.old, m.young, m.size = m.young, map[memoKey]*Message{}, 0
 	}
 	m.young[key] = msg
 	m.size += len(msg.Raw) + entryOverhead
 }
 
-// Authenticate decodes a call and checks its signature, but no times. The message aliases raw, which must not change.
-func (m *Memo) Authenticate(raw []byte) (*Message, error) {
-	return m.authenticate(nil, raw)
+// Authenticate decodes a call and checks its signature, but no times. Signatures of canisters are checked by v and refused when
+// it is nil. The message aliases raw, which must not change.
+func (m *Memo) Authenticate(raw []byte, v *certificate.Verifier) (*Message, error) {
+	return m.authenticate(nil, raw, v)
 }
 
 // authenticate is Authenticate for a caller who may have decoded the envelope already.
-func (m *Memo) authenticate(env *envelope.Envelope, raw []byte) (*Message, error) {
+func (m *Memo) authenticate(env *envelope.Envelope, raw []byte, v *certificate.Verifier) (*Message, error) {
 	if len(raw) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(raw), MaxSize)
 	}
-	key := sha256.Sum256(raw)
+	key := memoKey{sha256.Sum256(raw), v.Root()}
 	if msg := m.get(key); msg != nil {
 		return msg, nil
 	}
@@ -105,12 +111,12 @@ func (m *Memo) authenticate(env *envelope.Envelope, raw []byte) (*Message, error
 	if c.RequestType != envelope.Call {
 		return nil, fmt.Errorf("%w: %s", ErrNotCall, c.RequestType)
 	}
-	id, err := env.VerifySignature()
+	id, err := env.VerifySignature(v)
 	if err != nil {
 		return nil, err
 	}
 	msg := &Message{ID: id, Sender: c.Sender, Canister: c.CanisterID, Method: c.MethodName, Arg: c.Arg,
-		ExpiryNs: c.IngressExpiry, Raw: raw, env: env}
+		ExpiryNs: c.IngressExpiry, Info: c.SenderInfo, Raw: raw, env: env}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.put(key, msg)
@@ -118,14 +124,14 @@ func (m *Memo) authenticate(env *envelope.Envelope, raw []byte) (*Message, error
 }
 
 // Check authenticates the calls of a block and checks that each may be executed at the block's time and that none comes twice.
-// The result depends on the arguments only. Signatures that are not remembered are checked on all processors.
-func (m *Memo) Check(raws [][]byte, blockNs uint64) ([]*Message, error) {
+// The result depends on the arguments (of v, on its root key) only. Signatures that are not remembered are checked on all processors.
+func (m *Memo) Check(raws [][]byte, blockNs uint64, v *certificate.Verifier) ([]*Message, error) {
 	msgs := make([]*Message, len(raws))
 	errs := make([]error, len(raws))
 	var next atomic.Int64
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < len(raws); i = int(next.Add(1)) - 1 {
-			if msgs[i], errs[i] = m.Authenticate(raws[i]); errs[i] == nil {
+			if msgs[i], errs[i] = m.Authenticate(raws[i], v); errs[i] == nil {
 				errs[i] = msgs[i].CheckTimes(blockNs)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"fusion/ic/certificate"
 	"fusion/ic/envelope"
 	"fusion/ic/principal"
 )
@@ -20,6 +21,8 @@ type Config struct {
 	MaxCount int
 	// Memo remembers signatures. The default is one of the pool's own.
 	Memo *Memo
+	// Verifier returns what checks signatures of canisters; nil as long as there is no root key. The default returns nil always.
+	Verifier func() *certificate.Verifier
 	// Now is the time against which expiry is checked on admission, ns since 1970. The default is the wall clock.
 	Now func() uint64
 	// Known reports whether the replicated state has a call's id in its ingress history. It is called without a lock held. The default
@@ -38,6 +41,9 @@ func (c *Config) ensureDefaults() {
 	}
 	if c.Memo == nil {
 		c.Memo = NewMemo(0)
+	}
+	if c.Verifier == nil {
+		c.Verifier = func() *certificate.Verifier { return nil }
 	}
 	if c.Now == nil {
 		c.Now = func() uint64 { return uint64(time.Now().UnixNano()) }
@@ -88,7 +94,7 @@ func New(cfg Config) *Pool {
 // Authenticate checks the signature and the times of a call that a user submits, without keeping it, so that it can be inspected
 // before; the Add that follows does not check the signature again. env may be nil or raw decoded.
 func (p *Pool) Authenticate(env *envelope.Envelope, raw []byte) (*Message, error) {
-	msg, err := p.cfg.Memo.authenticate(env, raw)
+	msg, err := p.cfg.Memo.authenticate(env, raw, p.cfg.Verifier())
 	if err != nil {
 		return nil, err
 	}

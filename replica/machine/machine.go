@@ -81,6 +81,7 @@ type subnet struct {
 	id         principal.Principal
 	rootKeyDER []byte
 	keyResult  *bls.Result
+	verifier   *certificate.Verifier // of the root key
 }
 
 type pending struct {
@@ -150,7 +151,11 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	key := g.PublicKey()
 	der := certificate.WrapKey(key)
 	m.board, m.group = nil, g
-	m.subnet = subnet{principal.SelfAuthenticating(der), der, r}
+	verifier, err := certificate.NewVerifier(der)
+	if err != nil {
+		return err
+	}
+	m.subnet = subnet{principal.SelfAuthenticating(der), der, r, verifier}
 	doc := m.cfg.Genesis
 	if m.btc, err = openBitcoin(doc, m.db, s); err != nil {
 		return err
@@ -230,7 +235,7 @@ func (m *Machine) Check(b driver.Block) error {
 			return bad(err)
 		}
 	}
-	if _, err := m.cfg.Memo.Check(by.ingress, b.TimeNs); err != nil {
+	if _, err := m.cfg.Memo.Check(by.ingress, b.TimeNs, m.verifier); err != nil {
 		return bad(err)
 	}
 	return nil
@@ -356,13 +361,13 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 
 // authentic returns the messages that hold up at a block's time. In a block that was voted for that is all of them.
 func (m *Machine) authentic(raws [][]byte, timeNs uint64, res *Result) []*ingress.Message {
-	if msgs, err := m.cfg.Memo.Check(raws, timeNs); err == nil {
+	if msgs, err := m.cfg.Memo.Check(raws, timeNs, m.verifier); err == nil {
 		return msgs
 	}
 	var out []*ingress.Message
 	seen := map[envelope.ID]bool{}
 	for _, raw := range raws {
-		msgs, err := m.cfg.Memo.Check([][]byte{raw}, timeNs)
+		msgs, err := m.cfg.Memo.Check([][]byte{raw}, timeNs, m.verifier)
 		if err != nil || seen[msgs[0].ID] {
 			res.Skipped++
 			continue

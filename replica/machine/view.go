@@ -5,6 +5,7 @@ import (
 
 	"fusion/btc/utxo"
 	"fusion/chainkey/bls"
+	"fusion/ic/certificate"
 	"fusion/ic/hashtree"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
@@ -26,6 +27,7 @@ type View struct {
 	Group      *bls.Group
 	Subnet     principal.Principal
 	RootKeyDER []byte
+	Verifier   *certificate.Verifier // of the root key, shared with the machine: it remembers pairings
 	Tree       *hashtree.Map
 	Root       [32]byte
 	Executor   *execution.Executor
@@ -75,7 +77,7 @@ func (m *Machine) publish() {
 	}
 	if m.group != nil {
 		mac := kv.PrefixReader(m.db.Reader(), prefixMachine)
-		v.Key, v.Group, v.Subnet, v.RootKeyDER = m.subnet.keyResult, m.group, m.subnet.id, m.subnet.rootKeyDER
+		v.Key, v.Group, v.Subnet, v.RootKeyDER, v.Verifier = m.subnet.keyResult, m.group, m.subnet.id, m.subnet.rootKeyDER, m.subnet.verifier
 		v.Tree, v.Root, v.Executor = m.tree, m.tree.Digest(), m.exec
 		v.Beacons = m.wantedBeacons(mac, head.Height)
 		if m.btc != nil {

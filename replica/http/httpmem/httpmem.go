@@ -40,6 +40,7 @@ type Subnet struct {
 
 	key    *blst.SecretKey
 	der    []byte
+	roots  *certificate.Verifier
 	node   *identity.Ed25519
 	ranges []certificate.Range
 	pool   *ingress.Pool
@@ -63,7 +64,11 @@ func New(seed byte, nowNs uint64) *Subnet {
 		changed: make(chan struct{}), owners: map[envelope.ID]replicahttp.Owner{}, canisters: map[principal.Principal]*Canister{},
 		ranges: []certificate.Range{{First: principal.FromUint64(0), Last: principal.FromUint64(1 << 20)}}}
 	s.der = certificate.WrapKey([certificate.KeySize]byte(new(blst.P2Affine).From(s.key).Compress()))
-	s.pool = ingress.New(ingress.Config{Now: s.NowNs, Known: func(id envelope.ID) bool { _, ok := s.Owner(id); return ok }})
+	var err error
+	if s.roots, err = certificate.NewVerifier(s.der); err != nil {
+		panic(fmt.Sprintf("httpmem: our own key: %v", err))
+	}
+	s.pool = ingress.New(ingress.Config{Now: s.NowNs, Verifier: s.Verifier, Known: func(id envelope.ID) bool { _, ok := s.Owner(id); return ok }})
 	sid := s.SubnetID().Bytes()
 	ranges := certificate.EncodeRanges(s.ranges)
 	for _, v := range []struct {
@@ -180,6 +185,9 @@ func (s *Subnet) RootKeyDER() []byte { return s.der }
 
 // SubnetID implements Backend.
 func (s *Subnet) SubnetID() principal.Principal { return principal.SelfAuthenticating(s.der) }
+
+// Verifier implements Backend.
+func (s *Subnet) Verifier() *certificate.Verifier { return s.roots }
 
 // CanisterRanges implements Backend.
 func (s *Subnet) CanisterRanges() []certificate.Range { return s.ranges }
