@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"fusion/ic/cbor"
+	"fusion/ic/hashtree"
 )
 
 // Errors returned by this package; test with errors.Is.
@@ -107,4 +110,21 @@ func byteSequence(s string) ([]byte, error) {
 		return nil, errors.New("not a byte sequence between colons")
 	}
 	return base64.StdEncoding.Strict().DecodeString(s[1 : len(s)-1])
+}
+
+// EncodeTree returns the CBOR of a tree as it stands in the header.
+func EncodeTree(tree hashtree.Node) []byte { return tree.AppendCBOR(cbor.AppendSelfDescribe(nil)) }
+
+// DecodeTree reads the header's tree.
+func (h *Header) DecodeTree() (hashtree.Node, error) {
+	r := cbor.NewReader(h.Tree)
+	r.SelfDescribe()
+	tree, err := hashtree.Read(r)
+	if err == nil {
+		err = r.End()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: tree: %w", ErrMalformed, err)
+	}
+	return tree, nil
 }

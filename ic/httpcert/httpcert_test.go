@@ -217,7 +217,12 @@ func (s *site) prove(url string, path []string) (*Header, hashtree.Node) {
 	for _, w := range MoreSpecific(Segments(p), path[1:len(path)-1]) {
 		paths = append(paths, hashtree.Path(slices.Concat([]string{LabelExpressions}, w, []string{Wildcard})...))
 	}
-	return &Header{Version: 2, Path: path}, s.tree.Witness(paths...)
+	h := &Header{Version: 2, Path: path, Tree: EncodeTree(s.tree.Witness(paths...))}
+	tree, err := h.DecodeTree()
+	if err != nil {
+		panic(err) // a tree of our own
+	}
+	return h, tree
 }
 
 func page(e Expression, body string) *Response {
@@ -369,6 +374,11 @@ func TestFindHeader(t *testing.T) {
 	good := HeaderField{"ic-certificate", (&Header{Version: 1}).String()}
 	if h, err := FindHeader(&Response{Headers: []HeaderField{good}}); err != nil || h.Version != 1 {
 		t.Error(err)
+	}
+	for _, bad := range []string{"", "\x80", "\x81\x00\x00", "\x82\x03\x41x\x00"} {
+		if _, err := (&Header{Tree: []byte(bad)}).DecodeTree(); !errors.Is(err, ErrMalformed) {
+			t.Errorf("tree %x: %v", bad, err)
+		}
 	}
 	if _, err := FindHeader(&Response{}); !errors.Is(err, ErrUncertified) {
 		t.Error(err)
