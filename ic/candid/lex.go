@@ -43,6 +43,8 @@ type lexer struct {
 	depth int
 	tok   token
 	err   error // the first error; the token is then tokEOF for ever
+	// argument is where each argument of a list starts.
+	argument []int
 }
 
 func newLexer(src string) (*lexer, error) {
@@ -59,10 +61,7 @@ func newLexer(src string) (*lexer, error) {
 
 func (l *lexer) failAt(pos int, sentinel error, format string, args ...any) {
 	if l.err == nil {
-		pos = min(pos, len(l.src))
-		line := 1 + strings.Count(l.src[:pos], "\n")
-		col := pos - strings.LastIndexByte(l.src[:pos], '\n')
-		l.err = fmt.Errorf("%w at %d:%d: %s", sentinel, line, col, fmt.Sprintf(format, args...))
+		l.err = newTextError(l.src, pos, sentinel, fmt.Sprintf(format, args...))
 	}
 	l.tok = token{kind: tokEOF, pos: l.pos}
 	l.pos = len(l.src)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 
 	"fusion/ic/principal"
 )
@@ -458,13 +459,71 @@ func appendDynamic(dst []byte, t *Type, v Value, depth int) ([]byte, error) {
 // Coerce brings a value, such as one parsed from text, to type t: numbers without annotation take the wanted width, records lose fields t does
 // not have and gain the null ones it does, anything fits reserved, and a value that is no opt fits opt. Unlike a decoder it refuses a value that does not
 // fit under an opt instead of reading it as null, since whoever wrote the value meant it.
-func Coerce(v Value, t *Type) (Value, error) { return coerce(v, t, 0) }
-
-func coerce(v Value, t *Type, depth int) (Value, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("%w: value nested deeper than %d", ErrLimit, maxDepth)
+func Coerce(v Value, t *Type) (Value, error) {
+	c, err := coercer{}.coerce(v, t, 0)
+	if err != nil {
+		return nil, err
 	}
-	wrong := func() error { return fmt.Errorf("%w: %s is not %s", ErrType, valueKind(v), describe(t)) }
+	return c, nil
+}
+
+// coercer implements Coerce. A strict one refuses fields that the type does not have: whoever wrote them meant them.
+type coercer struct{ strict bool }
+
+// coerceError is a value that does not fit its type, with the way to it, innermost step first.
+type coerceError struct {
+	kind   error
+	reason string
+	path   []step
+}
+
+// step leads from a value into an element, a field or the payload of a variant.
+type step struct {
+	elem  int    // where label is ""
+	id    uint32 // of a field or an alternative
+	label string
+}
+
+func (e *coerceError) Error() string {
+	if at := e.where(); at != "" {
+		return at + ": " + e.kind.Error() + ": " + e.reason
+	}
+	return e.kind.Error() + ": " + e.reason
+}
+
+func (e *coerceError) Unwrap() error { return e.kind }
+
+// where is the path as text, such as .to[3].owner, its middle left out where it is long.
+func (e *coerceError) where() string {
+	var b strings.Builder
+	for i := len(e.path) - 1; i >= 0; i-- {
+		if k := len(e.path) - 1 - i; k == maxPath/2 && i >= maxPath/2 {
+			b.WriteString("…")
+			i = maxPath / 2
+		}
+		if s := e.path[i]; s.label != "" {
+			b.WriteString("." + s.label)
+		} else {
+			fmt.Fprintf(&b, "[%d]", s.elem)
+		}
+	}
+	return b.String()
+}
+
+func (e *coerceError) in(s step) *coerceError {
+	e.path = append(e.path, s)
+	return e
+}
+
+func mismatch(format string, args ...any) *coerceError {
+	return &coerceError{kind: ErrType, reason: fmt.Sprintf(format, args...)}
+}
+
+func (co coercer) coerce(v Value, t *Type, depth int) (Value, *coerceError) {
+	if depth > maxDepth {
+		return nil, &coerceError{kind: ErrLimit, reason: fmt.Sprintf("value nested deeper than %d", maxDepth)}
+	}
+	wrong := func() *coerceError { return mismatch("%s is not %s", valueKind(v), describe(t)) }
 	switch t.Kind {
 	case KindReserved:
 		return Reserved{}, nil
@@ -477,10 +536,10 @@ func coerce(v Value, t *Type, depth int) (Value, error) {
 		case Null, Reserved:
 			return Null{}, nil
 		case Some:
-			c, err := coerce(x.Value, t.Elem, depth+1)
+			c, err := co.coerce(x.Value, t.Elem, depth+1)
 			return Some{c}, err
 		}
-		c, err := coerce(v, t.Elem, depth+1)
+		c, err := co.coerce(v, t.Elem, depth+1)
 		return Some{c}, err
 	case KindVec:
 		switch x := v.(type) {
@@ -490,9 +549,9 @@ func coerce(v Value, t *Type, depth int) (Value, error) {
 			}
 			vec := make(Vec, len(x))
 			for i, b := range x {
-				c, err := coerce(b, t.Elem, depth+1)
+				c, err := co.coerce(b, t.Elem, depth+1)
 				if err != nil {
-					return nil, fmt.Errorf("[%d]: %w", i, err)
+					return nil, err.in(step{elem: i})
 				}
 				vec[i] = c
 			}
@@ -501,9 +560,9 @@ func coerce(v Value, t *Type, depth int) (Value, error) {
 			blob := make(Blob, 0, len(x))
 			vec := make(Vec, 0, len(x))
 			for i, e := range x {
-				c, err := coerce(e, t.Elem, depth+1)
+				c, err := co.coerce(e, t.Elem, depth+1)
 				if err != nil {
-					return nil, fmt.Errorf("[%d]: %w", i, err)
+					return nil, err.in(step{elem: i})
 				}
 				if b, ok := c.(uint8); ok {
 					blob = append(blob, b)
@@ -525,21 +584,28 @@ func coerce(v Value, t *Type, depth int) (Value, error) {
 		i := 0
 		for k, f := range t.Fields {
 			for i < len(x) && x[i].ID < f.ID {
+				if co.strict {
+					return nil, unknownField(x[i], t)
+				}
 				i++
 			}
 			out[k] = FieldValue{f.ID, f.Name, nil}
-			var err error
+			var err *coerceError
 			switch {
 			case i < len(x) && x[i].ID == f.ID:
-				out[k].Value, err = coerce(x[i].Value, f.Type, depth+1)
+				out[k].Value, err = co.coerce(x[i].Value, f.Type, depth+1)
+				i++
 			case f.Type.mayBeAbsent():
 				out[k].Value = absentValue(f.Type)
 			default:
-				return nil, fmt.Errorf("%w: record lacks field %s", ErrType, f.Label())
+				return nil, mismatch("record lacks field %s", f.Label())
 			}
 			if err != nil {
-				return nil, fmt.Errorf(".%s: %w", f.Label(), err)
+				return nil, err.in(step{id: f.ID, label: f.Label()})
 			}
+		}
+		if co.strict && i < len(x) {
+			return nil, unknownField(x[i], t)
 		}
 		return out, nil
 	case KindVariant:
@@ -549,11 +615,14 @@ func coerce(v Value, t *Type, depth int) (Value, error) {
 		}
 		for _, f := range t.Fields {
 			if f.ID == x.ID {
-				c, err := coerce(x.Value, f.Type, depth+1)
-				return Case{f.ID, f.Name, c}, err
+				c, err := co.coerce(x.Value, f.Type, depth+1)
+				if err != nil {
+					return nil, err.in(step{id: f.ID, label: f.Label()})
+				}
+				return Case{f.ID, f.Name, c}, nil
 			}
 		}
-		return nil, fmt.Errorf("%w: variant has no alternative %s", ErrType, Field{ID: x.ID, Name: x.Name}.Label())
+		return nil, mismatch("variant has no alternative %s; it has %s", Field{ID: x.ID, Name: x.Name}.Label(), labels(t))
 	case KindBool:
 		if _, ok := v.(bool); ok {
 			return v, nil
@@ -599,9 +668,30 @@ func coerce(v Value, t *Type, depth int) (Value, error) {
 	return nil, wrong()
 }
 
+func unknownField(f FieldValue, t *Type) *coerceError {
+	l := Field{ID: f.ID, Name: f.Name}.Label()
+	return mismatch("record has no field %s; it has %s", l, labels(t)).in(step{id: f.ID, label: l})
+}
+
+// labels lists the first labels of a record or variant.
+func labels(t *Type) string {
+	const most = 16
+	var list []string
+	for _, f := range t.Fields[:min(len(t.Fields), most)] {
+		list = append(list, f.Label())
+	}
+	if len(t.Fields) > most {
+		list = append(list, "…")
+	}
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
 // coerceNumber gives a number the kind t. Int is what text without annotation parses to, so it fits wherever its value does; a number that already
 // has another fixed width does not.
-func coerceNumber(v Value, t *Type, wrong func() error) (Value, error) {
+func coerceNumber(v Value, t *Type, wrong func() *coerceError) (Value, *coerceError) {
 	var i Int
 	switch x := v.(type) {
 	case Int:
@@ -617,14 +707,14 @@ func coerceNumber(v Value, t *Type, wrong func() error) (Value, error) {
 		}
 		return nil, wrong()
 	}
-	outside := fmt.Errorf("%w: %s is out of range of %s", ErrType, i, t.Kind)
+	outside := func() *coerceError { return mismatch("%.40s is out of range of %s", i.String(), t.Kind) }
 	switch t.Kind {
 	case KindInt:
 		return i, nil
 	case KindNat:
 		n, ok := i.Nat()
 		if !ok {
-			return nil, outside
+			return nil, outside()
 		}
 		return n, nil
 	}
@@ -633,13 +723,13 @@ func coerceNumber(v Value, t *Type, wrong func() error) (Value, error) {
 		n, ok := i.Nat()
 		u, fits := n.Uint64()
 		if !ok || !fits || size < 64 && u>>size != 0 {
-			return nil, outside
+			return nil, outside()
 		}
 		return fixedValue(t.Kind, u), nil
 	}
 	s, fits := i.Int64()
 	if !fits || s>>(size-1) != 0 && s>>(size-1) != -1 {
-		return nil, outside
+		return nil, outside()
 	}
 	return fixedValue(t.Kind, uint64(s)), nil
 }
