@@ -72,7 +72,9 @@ func (l *lexer) arguments() (vs []Value, end int) {
 			closing = tokPunct
 		}
 	}
-	done := func() bool { return closing == tokEOF && l.tok.kind == tokEOF || closing == tokPunct && l.is(tokPunct, ")") }
+	done := func() bool {
+		return closing == tokEOF && l.tok.kind == tokEOF || closing == tokPunct && l.is(tokPunct, ")")
+	}
 	for !done() && l.err == nil {
 		l.argument = append(l.argument, l.tok.pos)
 		vs = append(vs, l.annotated())

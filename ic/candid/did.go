@@ -397,24 +397,33 @@ func (p *typeParser) serviceBody() *Type {
 
 // resolve finds what every name stands for and puts it in its place.
 func (p *typeParser) resolve() {
+	// Each name is followed once: a name that stands for a name that was followed is known with it.
 	for i, u := range p.uses {
 		t := u
-		for hops := 0; t != nil && t.Kind == kindName; hops++ {
-			if hops > len(p.defs) {
-				p.failAt(p.at[i], ErrSyntax, "type %s is defined by nothing but itself", u.Name)
+		var chain []string
+		for t != nil && t.Kind == kindName {
+			name := t.Name
+			if known := p.known[name]; known != nil {
+				t = known
+				break
+			}
+			if len(chain) > len(p.defs) {
+				p.failAt(p.at[i], ErrSyntax, "type %.60s is defined by nothing but itself", u.Name)
 				return
 			}
-			name := t.Name
+			chain = append(chain, name)
 			t = p.defs[name]
 			if t == nil && p.env != nil {
 				t = p.env.Type(name)
 			}
 			if t == nil {
-				p.failAt(p.at[i], ErrSyntax, "type %s is not defined", name)
+				p.failAt(p.at[i], ErrSyntax, "type %.60s is not defined", name)
 				return
 			}
 		}
-		p.known[u.Name] = t
+		for _, name := range chain {
+			p.known[name] = t
+		}
 	}
 	for _, t := range p.all {
 		if t.Elem != nil {

@@ -2,6 +2,7 @@ package candid
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -245,5 +246,25 @@ func TestRecursiveCallback(t *testing.T) {
 	vs, err := DecodeAs(b, []*Type{want.Type("P")})
 	if err != nil || FormatValues(vs) != `(record { next = opt func "rrkah-fqaaa-aaaaa-aaaaq-cai".next })` {
 		t.Errorf("%v, %v", FormatValues(vs), err)
+	}
+}
+
+// A chain of names is followed in linear time, whatever its order.
+func TestParseDIDLongChain(t *testing.T) {
+	var forward, backward strings.Builder
+	const n = 40_000
+	for i := range n {
+		fmt.Fprintf(&forward, "type T%d = T%d;\n", i, i+1)
+		fmt.Fprintf(&backward, "type T%d = T%d;\n", n-1-i, n-i)
+	}
+	end := fmt.Sprintf("type T%d = record { nat };\nservice : { f : (T0) -> () }", n)
+	for _, src := range []string{forward.String() + end, backward.String() + end} {
+		p, err := ParseDID(src) // following each name anew would take a minute
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k := p.Service.Method("f").Type.Func.Args[0].Type.Kind; k != KindRecord {
+			t.Errorf("T0 is %v", k)
+		}
 	}
 }
