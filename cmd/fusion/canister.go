@@ -34,152 +34,6 @@ is read from the canister, or from the file that --did names.`}
 	return o.remote(cmd)
 }
 
-func callCmd(o *options, kind string) *cobra.Command {
-	var didFile string
-	short := "make an update call: the subnet agrees on it and certifies the answer"
-	if kind == "query" {
-		short = "make a query call: one replica answers and signs"
-	}
-	cmd := &cobra.Command{Use: kind + " CANISTER METHOD [ARGUMENTS]", Short: short, Args: cobra.RangeArgs(2, 3),
-		RunE: o.with(func(ctx context.Context, c *client, w io.Writer, args []string) error {
-			id, err := c.parseCanister(args[0])
-			if err != nil {
-				return err
-			}
-			prog, err := c.program(ctx, id, didFile)
-			if err != nil {
-				return err
-			}
-			method, err := methodOf(prog, id, args[1])
-			if err != nil {
-				return err
-			}
-			text := "()"
-			if len(args) == 3 {
-				text = args[2]
-			}
-			var want []candid.Arg
-			if method != nil {
-				want = method.Args
-			}
-			arg, err := encodeArgs(text, want, method != nil)
-			if err != nil {
-				return fmt.Errorf("arguments of %s: %w", args[1], err)
-			}
-			do := c.update
-			if kind == "query" {
-				do = c.Query
-			}
-			reply, err := do(ctx, id, args[1], arg)
-			if err != nil {
-				return err
-			}
-			out, err := decodeReply(reply, method)
-			if err != nil {
-				return fmt.Errorf("reply of %s: %w", args[1], err)
-			}
-			fmt.Fprintln(w, out)
-			return nil
-		})}
-	cmd.Flags().StringVar(&didFile, "did", "", "interface file, where the canister does not carry its own")
-	return cmd
-}
-
-// program reads a canister's interface: from a file, or from the canister's public metadata. It is nil where there is none.
-func (c *client) program(ctx context.Context, id principal.Principal, file string) (*candid.Program, error) {
-	if file != "" {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("interface: %w", err)
-		}
-		prog, err := candid.ParseDID(string(src))
-		if err != nil {
-			return nil, fmt.Errorf("interface %s: %w", file, err)
-		}
-		return prog, nil
-	}
-	src, err := c.Read(ctx, id, []byte("canister"), id.Bytes(), []byte("metadata"), []byte("candid:service"))
-	if err != nil {
-		// Without an interface values go as they are written. If the canister is not there, the call will say so.
-		return nil, nil
-	}
-	prog, err := candid.ParseDID(string(src))
-	if err != nil {
-		return nil, hint(fmt.Errorf("the interface that canister %s carries: %w", id, err), "name a good one with --did")
-	}
-	return prog, nil
-}
-
-// methodOf finds a method in an interface; nil where there is no interface.
-func methodOf(prog *candid.Program, id principal.Principal, name string) (*candid.FuncType, error) {
-	if prog == nil || prog.Service == nil {
-		return nil, nil
-	}
-	if m := prog.Service.Method(name); m != nil {
-		return m.Type.Func, nil
-	}
-	var names []string
-	for _, m := range prog.Service.Methods {
-		names = append(names, m.Name)
-	}
-	return nil, hint(fmt.Errorf("canister %s has no such method: %s", id, name), "it has %s", strings.Join(names, ", "))
-}
-
-// encodeArgs reads Candid text as a message, at the wanted types if they are known.
-func encodeArgs(text string, want []candid.Arg, known bool) ([]byte, error) {
-	if !strings.HasPrefix(strings.TrimSpace(text), "(") {
-		text = "(" + text + ")"
-	}
-	values, err := candid.ParseValues(text)
-	if err != nil {
-		return nil, hint(err, "arguments are Candid text, such as '(record { amount = 10 }, \"text\")'")
-	}
-	var types []*candid.Type
-	if !known {
-		for _, v := range values {
-			t, err := typeOf(v)
-			if err != nil {
-				return nil, err
-			}
-			types = append(types, t)
-		}
-		return candid.Encode(types, values)
-	}
-	for _, a := range want {
-		types = append(types, a.Type)
-	}
-	given := len(values)
-	for len(values) < len(types) && optional(types[len(values)]) { // these may be left out at the end
-		values = append(values, candid.Null{})
-	}
-	if len(values) != len(types) {
-		return nil, hint(fmt.Errorf("%d given, %d wanted", given, len(types)), "they are %s", typeList(types))
-	}
-	b, err := candid.Encode(types, values)
-	if err != nil {
-		return nil, hint(err, "they are %s", typeList(types))
-	}
-	return b, nil
-}
-
-func optional(t *candid.Type) bool {
-	return t.Kind == candid.KindOpt || t.Kind == candid.KindNull || t.Kind == candid.KindReserved
-}
-
-// typeList shows the types of arguments, the start of them where they are long.
-func typeList(types []*candid.Type) string {
-	var list []string
-	for _, t := range types {
-		list = append(list, t.String())
-	}
-	lines := strings.Split("("+strings.Join(list, ", ")+")", "\n")
-	const most = 12
-	if len(lines) > most {
-		lines = append(lines[:most], "  …")
-	}
-	return strings.Join(lines, "\n")
-}
-
 // typeOf is the type that a value has by itself. Elements of a vec must agree.
 func typeOf(v candid.Value) (*candid.Type, error) {
 	switch v := v.(type) {
@@ -235,25 +89,6 @@ func typeOf(v candid.Value) (*candid.Type, error) {
 		return candid.Prim(k), nil
 	}
 	return nil, hint(fmt.Errorf("the type of %s is not known", candid.FormatValue(v)), "name the canister's interface with --did")
-}
-
-// decodeReply shows a reply, with the names of the interface where it is known. A reply that the interface does not allow is
-// shown as it is.
-func decodeReply(reply []byte, method *candid.FuncType) (string, error) {
-	if method != nil {
-		var types []*candid.Type
-		for _, r := range method.Results {
-			types = append(types, r.Type)
-		}
-		if values, err := candid.DecodeAs(reply, types); err == nil {
-			return candid.FormatValues(values), nil
-		}
-	}
-	values, _, err := candid.Decode(reply)
-	if err != nil {
-		return "", fmt.Errorf("%w (bytes: %x)", err, reply)
-	}
-	return candid.FormatValues(values), nil
 }
 
 func installCmd(o *options) *cobra.Command {
@@ -379,9 +214,9 @@ func readModule(file string) ([]byte, *candid.Program, error) {
 
 func encodeInit(text string, prog *candid.Program) ([]byte, error) {
 	if prog == nil || !prog.HasInit {
-		return encodeArgs(text, nil, false)
+		return encodeUntyped(text)
 	}
-	return encodeArgs(text, prog.Init, true)
+	return encodeTyped(text, prog.Init)
 }
 
 func canisterStatus(ctx context.Context, c *client, w io.Writer, args []string) error {

@@ -29,10 +29,19 @@ func run() int {
 // printError shows an error and the next step, a line each.
 func printError(w io.Writer, err error) {
 	text, next := explain(err)
-	fmt.Fprintf(w, "fusion: %s\n", text)
+	fmt.Fprintf(w, "fusion: %s\n", forTerminal(text))
 	if next != "" {
-		fmt.Fprintf(w, "hint: %s\n", next)
+		fmt.Fprintf(w, "hint: %s\n", forTerminal(next))
 	}
+}
+
+// forTerminal makes a message fit to be shown: parts of it may come from a canister or a replica.
+func forTerminal(text string) string {
+	const most = 8 << 10
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return printable(text)
 }
 
 const defaultDir = ".fusion"
@@ -71,7 +80,7 @@ func root() *cobra.Command {
 		}
 	}
 	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
-	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), identityCmd(o))
+	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), candidCmd(), identityCmd(o))
 	return cmd
 }
 
