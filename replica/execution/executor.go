@@ -22,6 +22,7 @@ type Executor struct {
 	order     []*canister                       // by id
 	pending   map[uint64]*pendingCall
 	history   history
+	layers    layers
 
 	// Of the round that runs.
 	store       kv.Store
@@ -105,9 +106,11 @@ func (x *Executor) get(r kv.Reader, key []byte) ([]byte, bool) {
 }
 
 func (x *Executor) stableLoader(c *canister, r kv.Reader) func(i uint64) *page {
+	chain := c.view.stableChain
+	get := func(key []byte) ([]byte, bool) { return x.get(r, key) }
 	return func(i uint64) *page {
-		b, ok := x.get(r, keyOf(keyStable, c.id, be64(i)...))
-		if !ok {
+		b, ok := layered(get, keyStable, chain, be64(i))
+		if !ok || len(b) == 0 { // an empty value is a page of zeroes on top of one that is not
 			return nil
 		}
 		if len(b) != pageSize {
@@ -144,9 +147,8 @@ func (x *Executor) load(c *canister, r kv.Reader) *code {
 			x.storeMu.Lock()
 			defer x.storeMu.Unlock()
 		}
-		prefix := keyOf(keyHeap, c.id)
-		kv.ScanPrefix(r, prefix, func(k, v []byte) bool {
-			err = put(binary.BigEndian.Uint32(k[len(prefix):]), v)
+		scanLayers(r, keyHeap, c.view.heapChain, func(at, v []byte) bool {
+			err = put(binary.BigEndian.Uint32(at), v)
 			return err == nil
 		})
 		return err
@@ -203,6 +205,7 @@ func (c *canister) snapshot(x *Executor) view {
 	v := view{settings: c.Settings, status: c.Status, cycles: c.Cycles, version: c.Version, certified: c.Certified, stablePages: c.StablePages,
 		heapPages: c.HeapPages, globals: len(c.Globals), moduleHash: c.ModuleHash, moduleSize: c.ModuleSize, chunks: len(c.Chunks),
 		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata, consumed: slices.Clone(c.Consumed),
+		heapChain: x.layers.chain(c.HeapLayer), stableChain: x.layers.chain(c.StableLayer),
 		frozen:     x.price.freezing(&c.Settings, memory),
 		burnPerDay: x.price.idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}
 	for _, s := range c.metadata {

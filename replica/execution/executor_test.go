@@ -181,9 +181,9 @@ func TestStableMemoryWrites(t *testing.T) {
 
 // TestStableCache reads and writes more pages than the cache holds, against a plain copy.
 func TestStableCache(t *testing.T) {
-	store, id := kv.NewMem(), principal.FromUint64(1)
+	store, layer := kv.NewMem(), uint64(1)
 	load := func(i uint64) *page {
-		b, ok := store.Get(keyOf(keyStable, id, be64(i)...))
+		b, ok := store.Get(layerKey(keyStable, layer, be64(i)...))
 		if !ok {
 			return nil
 		}
@@ -214,7 +214,7 @@ func TestStableCache(t *testing.T) {
 			tx.join()
 		}
 		s.put(batch)
-		s.flush(store, id)
+		s.flush(store, layer, false)
 	}
 	if n := len(s.pages); n > stableCacheLimit+len(s.flushed)+1 {
 		t.Errorf("%d pages are cached", n)

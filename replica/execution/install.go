@@ -231,15 +231,15 @@ func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sect
 	if err != nil {
 		panic(fmt.Sprintf("execution: commit of %s: %v", c.id, err))
 	}
-	c.wipeHeap = true
+	x.renew(&c.HeapLayer, keyHeap)
 	clear(c.heapDirty)
 	closing(i.next.image.Pages(func(index uint32, data []byte) error {
 		c.heapDirty[index] = append([]byte(nil), data...)
 		return nil
 	}))
 	c.HeapPages, c.Globals = uint64(size), globals
-	if e.stable.wiped {
-		c.wipeStable = true
+	if e.stable.wiped || c.StableLayer == 0 {
+		x.renew(&c.StableLayer, keyStable)
 	}
 	e.stable.commit()
 	c.StablePages = e.stable.size

@@ -217,7 +217,8 @@ func (x *Executor) storedChunks(_ *call, c *canister) ([]byte, *Reject) {
 }
 
 func (x *Executor) clearChunks(_ *call, c *canister) ([]byte, *Reject) {
-	c.Chunks, c.wipeChunks, c.dirty = nil, true, true
+	x.layers.drop(c.ChunkLayer)
+	c.Chunks, c.ChunkLayer, c.dirty = nil, 0, true
 	clear(c.newChunks)
 	return emptyCandid, nil
 }
@@ -596,6 +597,9 @@ func (x *Executor) delete(c *canister, caller principal.Principal) *Reject {
 	c.ModuleHash, c.view = nil, view{}
 	c.code.Swap(nil).unload()
 	c.mu.Unlock()
+	for _, layer := range []uint64{c.HeapLayer, c.StableLayer, c.ChunkLayer} {
+		x.layers.drop(layer)
+	}
 	x.deleted = append(x.deleted, c.id)
 	x.treeDirty[c.id] = struct{}{}
 	return nil
@@ -614,13 +618,16 @@ func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
 	}
 	c.mu.Lock()
 	c.code.Swap(nil).unload()
-	c.stable.wipe()
+	c.stable.reset()
+	x.layers.drop(c.HeapLayer)
+	x.layers.drop(c.StableLayer)
+	c.HeapLayer, c.StableLayer = 0, 0
 	c.ModuleHash, c.ModuleSize, c.HeapPages, c.Globals, c.StablePages, c.Certified, c.Timer, c.Hooks = nil, 0, 0, nil, 0, nil, 0, 0
 	c.watchMemory(x.cfg.MaxHeapBytes)
 	clear(c.heapDirty)
 	c.module, c.metadata = nil, nil
 	c.logs, c.dirtyLog = nil, true
-	c.dirty, c.dirtyModule, c.wipeHeap, c.wipeStable = true, true, true, true
+	c.dirty, c.dirtyModule = true, true
 	x.changed(c, m, senderVersion, change{Kind: changeUninstall})
 	c.view = c.snapshot(x)
 	c.mu.Unlock()
@@ -642,6 +649,9 @@ func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, 
 		}
 		c.Chunks = append(c.Chunks[:len(c.Chunks):len(c.Chunks)], hash[:])
 		sort.Slice(c.Chunks, func(i, j int) bool { return bytes.Compare(c.Chunks[i], c.Chunks[j]) < 0 })
+		if c.ChunkLayer == 0 {
+			c.ChunkLayer = x.layers.add(keyChunk, 0)
+		}
 		c.newChunks[string(hash[:])] = a.Chunk
 		c.dirty = true
 	}
@@ -678,7 +688,7 @@ func (x *Executor) installChunked(k *call, a *management.InstallChunkedCodeArgs)
 		}
 		chunk, ok := from.newChunks[string(h.Hash)]
 		if !ok {
-			if chunk, ok = x.get(x.store, keyOf(keyChunk, from.id, h.Hash...)); !ok {
+			if chunk, ok = layered(x.fromRound, keyChunk, x.layers.chain(from.ChunkLayer), h.Hash); !ok {
 				panic(fmt.Sprintf("execution: chunk %x of %s is listed and not stored", h.Hash, from.id))
 			}
 		}

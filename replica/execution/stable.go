@@ -3,7 +3,6 @@ package execution
 import (
 	"sync"
 
-	"fusion/ic/principal"
 	"fusion/internal/kv"
 )
 
@@ -25,8 +24,6 @@ type stableMemory struct {
 	dirty map[uint64]struct{}
 	// flushed are pages that the store of the round has and the committed one, from which queries read, perhaps not yet.
 	flushed map[uint64]struct{}
-	// wiped means that pages which are not in the cache are zero whatever the store still says, until the next round.
-	wiped bool
 }
 
 func newStable() stableMemory {
@@ -39,9 +36,7 @@ func (s *stableMemory) get(i uint64, load func(i uint64) *page) *page {
 	defer s.mu.Unlock()
 	p, ok := s.pages[i]
 	if !ok {
-		if !s.wiped {
-			p = load(i)
-		}
+		p = load(i)
 		if len(s.pages) > stableCacheLimit+len(s.dirty)+len(s.flushed) {
 			s.evict()
 		}
@@ -70,27 +65,24 @@ func (s *stableMemory) put(pages map[uint64]*page) {
 	}
 }
 
-func (s *stableMemory) wipe() {
+// reset forgets all pages: the memory lies in other layers from now on.
+func (s *stableMemory) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.pages)
 	clear(s.dirty)
 	clear(s.flushed)
-	s.wiped = true
 }
 
 // nextRound is called when everything flushed before is committed.
 func (s *stableMemory) nextRound() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.wiped {
-		s.wiped = false
-		clear(s.pages) // those that were found absent may be there again
-	}
 	clear(s.flushed)
 }
 
-func (s *stableMemory) flush(store kv.Store, id principal.Principal) int {
+// flush writes what has changed into a layer. In one that lies on others absent does not mean zero, and an empty value does.
+func (s *stableMemory) flush(store kv.Store, layer uint64, stacked bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.dirty)
@@ -98,10 +90,14 @@ func (s *stableMemory) flush(store kv.Store, id principal.Principal) int {
 		return 0
 	}
 	for _, i := range sortedKeys(s.dirty) {
-		if p := s.pages[i]; *p == zeroPage {
-			store.Delete(keyOf(keyStable, id, be64(i)...)) // absent means zero, so equal memories give equal stores
-		} else {
-			store.Set(keyOf(keyStable, id, be64(i)...), p[:])
+		key := layerKey(keyStable, layer, be64(i)...)
+		switch p := s.pages[i]; {
+		case *p != zeroPage:
+			store.Set(key, p[:])
+		case stacked:
+			store.Set(key, nil)
+		default:
+			store.Delete(key)
 		}
 		s.flushed[i] = struct{}{}
 	}
@@ -198,7 +194,7 @@ func (t *stableTx) join() {
 // commit publishes the writes into the base, which owns the pages afterwards. The batch is empty.
 func (t *stableTx) commit() {
 	if t.wiped {
-		t.base.wipe()
+		t.base.reset()
 	}
 	t.base.put(t.pages)
 	clear(t.pages)

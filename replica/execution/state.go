@@ -22,9 +22,9 @@ const (
 	keyGlobal   = 'g' // globalRecord
 	keyCanister = 'c' // id → record
 	keyModule   = 'm' // id → module as installed
-	keyHeap     = 'h' // id, 32-bit page → 4 KiB of heap
-	keyStable   = 's' // id, 64-bit page → 4 KiB of stable memory
-	keyChunk    = 'k' // id, hash → chunk of the chunk store
+	keyHeap     = 'h' // layer, 32-bit page → 4 KiB of heap; see layers.go
+	keyStable   = 's' // layer, 64-bit page → 4 KiB of stable memory, or nothing for zeroes
+	keyChunk    = 'k' // layer, hash → chunk of the chunk store
 	keyLog      = 'l' // id → log records
 	keyMessage  = 'q' // id, 64-bit sequence number → message waiting at the canister
 	keyPending  = 'p' // 64-bit id → open system call
@@ -50,6 +50,7 @@ type globalRecord struct {
 	NextCanister uint64 // next number to try for an id of our choice
 	NextCall     uint64 // next id of a system call
 	NextDone     uint64 // next number of a terminal ingress status
+	LastLayer    uint64
 	Cursor       []byte // the canister that runs first in the next round
 }
 
@@ -242,7 +243,10 @@ type record struct {
 	Hooks       uint8    // which optional entry points the module has
 	Chunks      [][]byte // hashes, in order
 	Consumed    []Cycles // by use, see consumed.go
-	LowMemory   uint8    // see watchMemory
+	HeapLayer   uint64   // the layers on top, which this canister alone writes; 0 for none yet
+	StableLayer uint64
+	ChunkLayer  uint64
+	LowMemory   uint8 // see watchMemory
 }
 
 type logRecord struct {
@@ -284,8 +288,6 @@ type canister struct {
 
 	// What flush has to write.
 	dirty, dirtyModule, dirtyLog bool
-	wipeHeap, wipeStable         bool
-	wipeChunks                   bool
 	heapDirty                    map[uint32][]byte
 	newChunks                    map[string][]byte
 	module                       []byte // the installed bytes, kept only until flush
@@ -332,6 +334,8 @@ type view struct {
 	logs        []logRecord
 	metadata    []section
 	consumed    []Cycles
+	heapChain   []uint64 // layers, see layers.go
+	stableChain []uint64
 }
 
 // code is an installed module in memory.
@@ -500,7 +504,7 @@ func (x *Executor) openState(store kv.Store) error {
 	} else {
 		x.global.NextCanister = x.cfg.FirstCanister
 	}
-	var err error
+	err := x.layers.open(store, &x.global.LastLayer)
 	fail := func(what string, cause error) bool {
 		err = fmt.Errorf("%w: %s: %w", ErrState, what, cause)
 		return false
@@ -526,6 +530,12 @@ func (x *Executor) openState(store kv.Store) error {
 			c.addCallback(cb)
 		}
 		c.Contexts, c.Callbacks = nil, nil
+		for _, layer := range []uint64{c.HeapLayer, c.StableLayer, c.ChunkLayer} {
+			if layer != 0 && x.layers.all[layer] == nil {
+				return fail("canister "+id.String(), fmt.Errorf("layer %d is not there", layer))
+			}
+			x.layers.hold(layer)
+		}
 		x.canisters[id] = c
 		return true
 	})
@@ -647,22 +657,13 @@ func (x *Executor) flush(store kv.Store, res *RoundResult) {
 	}
 	x.pendingNew = x.pendingNew[:0]
 	x.history.flush(store)
+	x.layers.sweep(store, sweepKeys)
+	x.layers.flush(store)
 	store.Set([]byte{keyGlobal}, codec.Marshal(&x.global))
 }
 
 func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) {
-	if c.wipeHeap {
-		deletePrefix(store, keyOf(keyHeap, c.id))
-	}
-	for _, i := range sortedKeys(c.heapDirty) {
-		store.Set(keyOf(keyHeap, c.id, be32(i)...), c.heapDirty[i])
-	}
-	res.HeapPages += len(c.heapDirty)
-	clear(c.heapDirty)
-	if c.wipeStable {
-		deletePrefix(store, keyOf(keyStable, c.id))
-	}
-	res.StablePages += c.stable.flush(store, c.id)
+	c.flushMemory(store, res)
 	if c.dirtyModule {
 		if c.hasCode() {
 			store.Set(keyOf(keyModule, c.id), c.module)
@@ -673,14 +674,6 @@ func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) 
 		}
 		c.module = nil
 	}
-	if c.wipeChunks {
-		deletePrefix(store, keyOf(keyChunk, c.id))
-		c.wipeChunks = false
-	}
-	for _, hash := range sortedKeys(c.newChunks) {
-		store.Set(keyOf(keyChunk, c.id, []byte(hash)...), c.newChunks[hash])
-	}
-	clear(c.newChunks)
 	if c.dirtyLog {
 		store.Set(keyOf(keyLog, c.id), codec.Marshal(c.logs))
 	}
@@ -704,7 +697,21 @@ func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) 
 	}
 	store.Set(keyOf(keyCanister, c.id), codec.Marshal(&c.record))
 	c.Contexts, c.Callbacks = c.Contexts[:0], c.Callbacks[:0]
-	c.dirty, c.dirtyModule, c.dirtyLog, c.wipeHeap, c.wipeStable = false, false, false, false, false
+	c.dirty, c.dirtyModule, c.dirtyLog = false, false, false
+}
+
+// flushMemory writes pages and chunks that have changed. The layers are there: what made the first page or chunk has made them.
+func (c *canister) flushMemory(store kv.Store, res *RoundResult) {
+	for _, i := range sortedKeys(c.heapDirty) {
+		store.Set(layerKey(keyHeap, c.HeapLayer, be32(i)...), c.heapDirty[i])
+	}
+	res.HeapPages += len(c.heapDirty)
+	clear(c.heapDirty)
+	res.StablePages += c.stable.flush(store, c.StableLayer, len(c.view.stableChain) > 1)
+	for _, hash := range sortedKeys(c.newChunks) {
+		store.Set(layerKey(keyChunk, c.ChunkLayer, []byte(hash)...), c.newChunks[hash])
+	}
+	clear(c.newChunks)
 }
 
 // forget removes everything the store holds of a canister.
@@ -712,9 +719,7 @@ func (x *Executor) forget(store kv.Store, id principal.Principal) {
 	for _, kind := range []byte{keyCanister, keyModule, keyMetadata, keyLog} {
 		store.Delete(keyOf(kind, id))
 	}
-	for _, kind := range []byte{keyHeap, keyStable, keyChunk, keyMessage} {
-		deletePrefix(store, keyOf(kind, id))
-	}
+	deletePrefix(store, keyOf(keyMessage, id))
 	store.Set(keyOf(keyDeleted, id), []byte{})
 }
 
