@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"slices"
 	"strings"
 
 	"fusion/internal/wasmbin"
@@ -15,6 +16,7 @@ const (
 
 // module builds a canister. Imports are added as they are used.
 type module struct {
+	wide    bool // 64-bit memory and pointers
 	imports map[string]uint32
 	m       wasmbin.Module
 	bodies  []wasmbin.Code
@@ -26,21 +28,36 @@ type module struct {
 }
 
 // newModule declares all of the System API as imports, so that function indices are known from the start.
-func newModule() *module {
-	m := &module{imports: map[string]uint32{}}
-	for i, f := range sysAPI {
+func newModule() *module { return newModuleOf(false) }
+
+// newModuleOf makes a module whose pointers have 64 bits if wide is set; the functions that exist for 32 bits only are missing from it. With
+// names it imports nothing else.
+func newModuleOf(wide bool, names ...string) *module {
+	m := &module{wide: wide, imports: map[string]uint32{}}
+	for _, f := range sysAPI {
+		if wide && narrowOnly[f.name] || len(names) > 0 && !slices.Contains(names, f.name) {
+			continue
+		}
 		params, result, _ := strings.Cut(f.sig, ":")
-		t := m.m.AddType(wasmbin.FuncType{Params: valTypes(params), Results: valTypes(result)})
+		t := m.m.AddType(wasmbin.FuncType{Params: valTypes(params, wide), Results: valTypes(result, wide)})
+		m.imports[f.name] = uint32(len(m.m.Imports))
 		m.m.Imports = append(m.m.Imports, wasmbin.Import{Module: "ic0", Name: f.name, Kind: wasmbin.KindFunc, Func: t})
-		m.imports[f.name] = uint32(i)
 	}
 	return m
 }
 
-func valTypes(letters string) []wasmbin.ValType {
+// ptr is a constant as wide as a pointer.
+func (m *module) ptr(n int) code_ {
+	if m.wide {
+		return i64(int64(n))
+	}
+	return i32(n)
+}
+
+func valTypes(letters string, wide bool) []wasmbin.ValType {
 	var out []wasmbin.ValType
 	for _, l := range letters {
-		if l == 'l' {
+		if l == 'l' || l == 'I' && wide {
 			out = append(out, wasmbin.I64)
 		} else {
 			out = append(out, wasmbin.I32)
@@ -97,7 +114,7 @@ func growMemory(pages int) code_ { return append(i32(pages), 0x40, 0) }
 func (m *module) blob(s string) code_ {
 	at := blobBase + len(m.blobs)
 	m.blobs = append(m.blobs, s...)
-	return cat(i32(at), i32(len(s)))
+	return cat(m.ptr(at), m.ptr(len(s)))
 }
 
 // host calls a function of the System API.
@@ -145,13 +162,13 @@ func (m *module) query(name string, body ...code_) *module {
 
 // callback defines a function of the table and returns its index as an argument.
 func (m *module) callback(body ...code_) code_ {
-	m.table = append(m.table, m.fn([]wasmbin.ValType{wasmbin.I32}, cat(body...)))
-	return i32(len(m.table) - 1)
+	m.table = append(m.table, m.fn(valTypes("I", m.wide), cat(body...)))
+	return m.ptr(len(m.table) - 1)
 }
 
 // call makes a call with the argument's bytes; extra stands between call_new and call_perform. The result is dropped.
 func (m *module) call(callee []byte, method string, onReply, onReject code_, extra ...code_) code_ {
-	return cat(m.host("call_new", m.blob(string(callee)), m.blob(method), onReply, i32(0), onReject, i32(0)), cat(extra...),
+	return cat(m.host("call_new", m.blob(string(callee)), m.blob(method), onReply, m.ptr(0), onReject, m.ptr(0)), cat(extra...),
 		drop(m.host("call_perform")))
 }
 
@@ -163,14 +180,14 @@ func (m *module) custom(name, content string) *module {
 func (m *module) bytes() []byte {
 	out := m.m
 	out.Funcs, out.Code, out.Exports, out.Customs = m.types, m.bodies, m.exports, m.customs
-	out.Memories = []wasmbin.Limits{{Min: 4}}
+	out.Memories = []wasmbin.Limits{{Min: 4, Is64: m.wide}}
 	n := uint64(len(m.table))
 	out.Tables = []wasmbin.Table{{Type: wasmbin.FuncRef, Limits: wasmbin.Limits{Min: n}}}
 	if n > 0 {
 		out.Elements = []wasmbin.Element{{Mode: wasmbin.Active, Offset: wasmbin.AppendOp(i32(0), wasmbin.OpEnd), Type: wasmbin.FuncRef, Funcs: m.table}}
 	}
 	if len(m.blobs) > 0 {
-		out.Data = []wasmbin.Data{{Mode: wasmbin.Active, Offset: wasmbin.AppendOp(i32(blobBase), wasmbin.OpEnd), Init: m.blobs}}
+		out.Data = []wasmbin.Data{{Mode: wasmbin.Active, Offset: wasmbin.AppendOp(m.ptr(blobBase), wasmbin.OpEnd), Init: m.blobs}}
 	}
 	return out.Encode()
 }

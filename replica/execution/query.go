@@ -69,9 +69,6 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 	if err := q.ctx.Err(); err != nil {
 		return rejected(errQueryTime, "The query of Canister %s was given up: %v", r.Canister, err)
 	}
-	if depth > maxQueryDepth {
-		return rejected(errQueryTooDeep, "The queries call each other more than %d levels deep", maxQueryDepth)
-	}
 	for _, id := range q.stack {
 		if id == r.Canister {
 			return rejected(errQueryLoop, "Canister %s is called by a query of its own", r.Canister)
@@ -135,6 +132,9 @@ func (q *queryTree) run(e *exec, entry entry, r QueryRequest, depth int) respons
 			}
 			return response{reject: rej}
 		}
+		if depth == maxQueryDepth {
+			return rejected(errQueryTooDeep, "The queries call each other more than %d levels deep", maxQueryDepth)
+		}
 		call := open[0]
 		open = open[1:]
 		if !call.cycles.IsZero() {
@@ -148,12 +148,19 @@ func (q *queryTree) run(e *exec, entry entry, r QueryRequest, depth int) respons
 			e.mode, e.arg, e.rejectCode, e.rejectMessage = modeCRt, nil, out.reject.Code, []byte(out.reject.Message)
 		}
 		e.certificate = nil
-		rej = q.step(e, fn.entry())
-		if rej != nil && call.cleanup != nil {
-			e.mode, e.canReply = modeCC, false
-			q.step(e, call.cleanup.entry())
-			e.canReply = true
+		if rej = q.step(e, fn.entry()); rej == nil {
+			continue
 		}
+		// A trap ends the query, unless a cleanup callback has put things in order: then the other calls go on.
+		if call.cleanup == nil {
+			return response{reject: rej}
+		}
+		e.mode, e.canReply = modeCC, false
+		if failed := q.step(e, call.cleanup.entry()); failed != nil {
+			rej.Message += "; its cleanup callback failed too: " + failed.Message
+			return response{reject: rej}
+		}
+		e.canReply = true
 	}
 }
 
