@@ -23,6 +23,14 @@ func random(id uint64) SystemResponse {
 
 func (w *world) canister(id principal.Principal) *canister { return w.x.canisters[id] }
 
+// spent is all that has left the balance of c for good.
+func (c *canister) spent() (sum Cycles) {
+	for _, n := range c.Consumed {
+		sum = sum.Add(n)
+	}
+	return sum
+}
+
 // peek reads a number of the committed heap.
 func (w *world) peek(id principal.Principal, at uint64) uint32 {
 	w.t.Helper()
@@ -314,10 +322,10 @@ func TestCallUnderConstruction(t *testing.T) {
 		if a, b := binary.LittleEndian.Uint64(got), binary.LittleEndian.Uint64(got[16:]); a != b+10 {
 			t.Errorf("the balance is %d, with 10 cycles attached %d", a, b)
 		}
-		burned, cycles := w.canister(id).Burned, w.canister(id).Cycles
+		burned, cycles := w.canister(id).spent(), w.canister(id).Cycles
 		w.mustUpdate(id, "forgotten", nil)
-		if c := w.canister(id); cycles.Sub(c.Cycles) != c.Burned.Sub(burned) {
-			t.Errorf("%s cycles are gone, %s were burned", cycles.Sub(c.Cycles), c.Burned.Sub(burned))
+		if c := w.canister(id); cycles.Sub(c.Cycles) != c.spent().Sub(burned) {
+			t.Errorf("%s cycles are gone, %s were burned", cycles.Sub(c.Cycles), c.spent().Sub(burned))
 		}
 		w.mustUpdate(id, "cleanup, timeout, cycles and data", nil)
 		w.wantReject("IC0502", id, "bad callback", nil)
@@ -722,7 +730,7 @@ func TestBoundedWait(t *testing.T) {
 		if rej != nil || reply[0] != SysUnknown || binary.LittleEndian.Uint64(reply[16:]) != 0 {
 			t.Errorf("reply %x, %v: want reject code 6 and no refund", reply, rej)
 		}
-		burned := w.canister(id).Burned
+		burned := w.canister(id).spent()
 		w.answer = []SystemResponse{random(open[0].ID)}
 		w.round()
 		got := w.mustQuery(other, "get", nil)
@@ -732,7 +740,7 @@ func TestBoundedWait(t *testing.T) {
 		if n := w.peek(id, 256); n != 1 {
 			t.Errorf("%d callbacks ran for one call", n)
 		}
-		if lost := w.canister(id).Burned.Sub(burned); lost != CyclesOf(700) {
+		if lost := w.canister(id).spent().Sub(burned); lost != CyclesOf(700) {
 			t.Errorf("%s cycles are lost with the late response, want 700", lost)
 		}
 		w.idle(id)
