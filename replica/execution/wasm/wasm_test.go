@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand"
 	"os"
 	"reflect"
@@ -531,6 +532,85 @@ func TestPointerWidths(t *testing.T) {
 		binary.LittleEndian.Uint64(s.reply) != 0x123456789abcdef0 || binary.LittleEndian.Uint64(s.reply[8:]) != 6 {
 		t.Fatalf("%x, %v", s.reply, err)
 	}
+}
+
+// TestMemory64 runs a canister with a 64-bit memory and table through a whole message: 64-bit host pointers, growth up
+// to the module's maximum and the caller's limit, callbacks, dirty pages, rollback.
+func TestMemory64(t *testing.T) {
+	both(t, func(t *testing.T, cfg Config) {
+		m := newBuilder(2)
+		m.Memories[0] = wb.Limits{Min: 2, Max: 8, HasMax: true, Is64: true}
+		m.imp("msg_arg_data_copy", i64s(3), nil)
+		m.imp("msg_reply_data_append", i64s(2), nil)
+		// The argument is (address, value, growth): grow, store, reply with the result of the growth.
+		m.fn("canister_update go", new(asm).i64(0).i64(0).i64(24).call(m, "msg_arg_data_copy").
+			i64(0).i64(0).mem(wb.OpI64Load, 16).op(wb.OpMemoryGrow).raw(0).mem(wb.OpI64Store, 32).
+			i64(32).i64(8).call(m, "msg_reply_data_append").
+			i64(0).mem(wb.OpI64Load, 0).i64(0).mem(wb.OpI64Load, 8).mem(wb.OpI64Store, 0).end())
+		cb := m.AddFunc(wb.FuncType{Params: i64s(1)}, wb.Code{Body: new(asm).idx(wb.OpLocalGet, 0).i64(8).call(m, "msg_reply_data_append").end()})
+		m.Tables = []wb.Table{{Type: wb.FuncRef, Limits: wb.Limits{Min: 2, Is64: true}}}
+		m.Elements = []wb.Element{{Type: wb.FuncRef, Offset: new(asm).i64(1).end(), Funcs: []uint32{cb}}}
+		m.Data = []wb.Data{{Offset: new(asm).i64(WasmPage).end(), Init: []byte("initial!")}}
+		inst, img := install(t, newEngine(t, cfg), m.Encode())
+		send := func(at, value, grow uint64) (int64, error) {
+			t.Helper()
+			s := &testState{}
+			for _, v := range []uint64{at, value, grow} {
+				s.arg = binary.LittleEndian.AppendUint64(s.arg, v)
+			}
+			inst.Ctx = s
+			_, err := inst.Run("canister_update go", 1e6)
+			if len(s.reply) != 8 {
+				t.Fatalf("reply %x, %v", s.reply, err)
+			}
+			return int64(binary.LittleEndian.Uint64(s.reply)), err
+		}
+		if was, err := send(5*WasmPage-8, 0x1122334455667788, 3); was != 2 || err != nil {
+			t.Fatal(was, err)
+		}
+		pages, size, _, err := inst.Commit()
+		if err != nil || size != 5 || len(pages) != 2 || pages[1].Index != 5*WasmPage/PageSize-1 {
+			t.Fatalf("%d pages, size %d, %v", len(pages), size, err)
+		}
+		for _, at := range []uint64{5*WasmPage - 7, 5 * WasmPage, 1<<32 + 8, 1 << 63, math.MaxUint64 - 7} {
+			if was, err := send(at, 1, 0); was != 5 || !isTrap(err, OutOfBounds) {
+				t.Fatalf("store at %#x: %v", at, err)
+			}
+			if err := inst.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, grow := range []uint64{4, 1 << 32, 1<<32 + 1, math.MaxUint64} {
+			if was, err := send(64, 1, grow); was != -1 || err != nil {
+				t.Fatalf("growing by %#x: %d, %v", grow, was, err)
+			}
+		}
+		inst.SetMemoryLimit(6)
+		if was, err := send(64, 1, 2); was != -1 || err != nil {
+			t.Fatal(was, err)
+		}
+		if was, err := send(64, 1, 1); was != 5 || err != nil || inst.WasmPages() != 6 {
+			t.Fatal(was, err)
+		}
+		if err := inst.Rollback(); err != nil || inst.WasmPages() != 5 {
+			t.Fatal(inst.WasmPages(), err)
+		}
+		s := &testState{}
+		inst.Ctx = s
+		if _, err := inst.RunTable(1, WasmPage, 1e6); err != nil || string(s.reply) != "initial!" {
+			t.Fatalf("callback: %q, %v", s.reply, err)
+		}
+		if _, err := inst.RunTable(1, 1<<32, 1e6); !isTrap(err, OutOfBounds) {
+			t.Fatal(err)
+		}
+		if err := inst.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		var b [8]byte
+		if !img.Read(b[:], 5*WasmPage-8) || binary.LittleEndian.Uint64(b[:]) != 0x1122334455667788 {
+			t.Fatalf("the image holds %x", b)
+		}
+	})
 }
 
 func TestCompile(t *testing.T) {

@@ -10,6 +10,9 @@
 //     them into the initial heap image);
 //   - export memory, every mutable global and the counters under private names. All exports of the result are written
 //     here, so nothing in a module can collide with them;
+//   - lower 64-bit memories and tables (memory64, table64) to 32-bit ones, which the engine has: addresses and indices
+//     saturate at 2^32-1, where nothing can be, so that the result traps exactly where the original would. The heap of
+//     such a canister is bounded by MaxPages, just below 4 GiB;
 //   - make every NaN that arithmetic produces the canonical one;
 //   - charge instructions once per basic block and check the counter at function entry and at loop heads;
 //   - bound the depth of calls by the sizes of their frames.
@@ -18,9 +21,9 @@
 //
 // This package checks the format, every index that its own additions could make valid (functions, globals, locals,
 // types, labels, tables, segments), and the limits. Whether the code is well typed is checked by the engine, which
-// validates the transformed module before compiling it. That is sound because everything inserted is stack-neutral and
-// uses only indices that the original module cannot name; the fuzz target holds both directions (the result compiles
-// exactly when the original does).
+// validates the transformed module before compiling it. That is sound because everything inserted is stack-neutral, or
+// has together with the lowered instruction the original's type, and uses only indices that the original module cannot
+// name; the fuzz target holds both directions (the result compiles exactly when the original does).
 //
 // # Metering
 //
@@ -32,7 +35,8 @@
 // with zero and call the host, which stops the message (or, later, pauses it). So a run that returns has used exactly
 // the sum of the weights of its instructions; a run that traps has paid for the rest of the segment it trapped in;
 // and a counter is overdrawn at most by one function body without loops. Bulk instructions additionally pay for each
-// byte or element, and memory.grow for each page, before they run.
+// byte or element, and memory.grow for each page, before they run; a growth by more than the most there can be fails and
+// pays for nothing. Lowered instructions cost what they cost in a 32-bit module.
 //
 // # Depth of calls
 //

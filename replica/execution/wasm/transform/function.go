@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 
 	"fusion/internal/wasmbin"
 )
@@ -40,18 +42,17 @@ type block struct {
 
 // analysis is what the first pass over a body finds.
 type analysis struct {
-	segments       []segment
-	exits          []exit
-	calls          bool
-	simd           bool
-	f32, f64, v128 bool // temporaries that NaN canonicalisation needs
-	blocks         int
-	values         int64 // slots that the function's values may take when all of them are spilled
+	segments []segment
+	exits    []exit
+	calls    bool
+	simd     bool
+	blocks   int
+	values   int64 // slots that the function's values may take when all of them are spilled
 }
 
 func (t *pass) functions() error {
 	t.chargeBytes = uint32(len(t.funcTypes)) + 1
-	t.chargeElems, t.chargePages = t.chargeBytes+1, t.chargeBytes+2
+	t.chargeElems, t.chargePages, t.chargeGrow = t.chargeBytes+1, t.chargeBytes+2, t.chargeBytes+3
 	var targets []uint32
 	for i := range t.m.Code {
 		c := &t.m.Code[i]
@@ -115,14 +116,6 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		a.values++
 		if err := t.indices(&in, locals, a); err != nil {
 			return nil, err
-		}
-		switch nanOf(in.Op) {
-		case nanF32:
-			a.f32 = true
-		case nanF64:
-			a.f64 = true
-		case nanF32x4, nanF64x2:
-			a.v128 = true
 		}
 		if in.Op>>8 == 0xfd {
 			a.simd = true
@@ -287,7 +280,10 @@ func (t *pass) appendCheck(b []byte, depth bool) []byte {
 	return append(b, byte(wasmbin.OpEnd))
 }
 
-const opI64Or wasmbin.Op = 0x84
+const (
+	opI64Or  wasmbin.Op = 0x84
+	opI32LeU wasmbin.Op = 0x4d
+)
 
 // appendAdd appends: global += delta.
 func appendAdd(b []byte, global uint32, delta int64) []byte {
@@ -313,22 +309,7 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
 		frame += slots(l.Type) * int64(l.Count)
 	}
 
-	next := uint32(len(ft.Params)) + uint32(c.NumLocals())
-	temp := func(need bool, v wasmbin.ValType) uint32 {
-		if !need {
-			return 0
-		}
-		c.Locals = append(c.Locals, wasmbin.LocalRun{Count: 1, Type: v})
-		next++
-		return next - 1
-	}
-	tmp := [...]uint32{
-		nanF32: temp(a.f32, wasmbin.F32), nanF64: temp(a.f64, wasmbin.F64),
-		nanF32x4: temp(a.v128, wasmbin.V128),
-		nanF64x2: 0,
-	}
-	tmp[nanF64x2] = tmp[nanF32x4]
-
+	temps := temporaries{code: c, next: uint32(len(ft.Params)) + uint32(c.NumLocals())}
 	out := make([]byte, 0, len(src)+len(a.segments)*14+64)
 	charge := func(s segment) {
 		if s.cost > 0 {
@@ -355,12 +336,21 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
 	r := wasmbin.NewReader(src)
 	var in wasmbin.Instr
 	copied, nesting := 0, uint32(0)
+	var operands []wideKind
+	lower, known := t.mem64 || slices.Contains(t.table64, true), false // known: the last instruction's result is narrow
 	flush := func(to int) { out, copied = append(out, src[copied:to]...), to }
 	for r.Next(&in) == nil {
 		for seg < len(a.segments) && a.segments[seg].pos == in.Start {
 			flush(in.Start)
 			charge(a.segments[seg])
 			seg++
+		}
+		if lower {
+			if operands = t.wideOperands(operands[:0], &in); len(operands) > 0 {
+				flush(in.Start)
+				out = appendNarrow(out, operands, known, &temps)
+			}
+			known = fits(&in)
 		}
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
@@ -408,16 +398,31 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
 		case wasmbin.OpMemoryFill, wasmbin.OpMemoryCopy, wasmbin.OpMemoryInit:
 			flush(in.Start)
 			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeBytes)
-		case wasmbin.OpTableFill, wasmbin.OpTableCopy, wasmbin.OpTableInit, wasmbin.OpTableGrow:
+		case wasmbin.OpTableFill, wasmbin.OpTableCopy, wasmbin.OpTableInit:
 			flush(in.Start)
 			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeElems)
+		case wasmbin.OpTableGrow:
+			flush(in.Start)
+			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeGrow)
 		case wasmbin.OpMemoryGrow:
 			flush(in.Start)
 			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargePages)
 		}
+		if lower {
+			if t.mem64 && in.Offset > math.MaxUint32 && (in.Imm == wasmbin.ImmMemArg || in.Imm == wasmbin.ImmMemArgLane) {
+				in.Offset = math.MaxUint32
+				flush(in.Start)
+				out = in.Append(out, nil)
+				copied = in.End
+			}
+			if op := t.wideResult(&in); op != 0 {
+				flush(in.End)
+				out = wasmbin.AppendOp(out, op)
+			}
+		}
 		if k := nanOf(in.Op); k != nanNone {
 			flush(in.End)
-			out = appendCanonical(out, k, tmp[k])
+			out = appendCanonical(out, k, temps.get(nanTypes[k], 0))
 		}
 	}
 	flush(len(src))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -224,6 +225,8 @@ type pass struct {
 	numGlobals  uint32   // globals of the original
 	numTypes    int      // types of the original
 	wide        bool     // an import has 64-bit pointers
+	mem64       bool     // the original has a 64-bit memory
+	table64     []bool   // which of the original's tables have 64-bit indices
 	unexported  []uint32 // functions that lose their export, new numbering
 	trap        uint32   // index of the trap import
 	meter       uint32   // global indices
@@ -232,6 +235,7 @@ type pass struct {
 	chargeBytes uint32 // helper functions
 	chargeElems uint32
 	chargePages uint32
+	chargeGrow  uint32
 	exportList  []wasmbin.Export
 }
 
@@ -292,6 +296,9 @@ func (t *pass) imports() error {
 		width, ok := matchSignature(sig, have)
 		if !ok {
 			return invalid("%s has type %s but needs %s", where, typeString(have), sig)
+		}
+		if width == wasmbin.I32 && len(t.m.Memories) > 0 && t.m.Memories[0].Is64 {
+			return invalid("%s has 32-bit pointers in a module with a 64-bit memory", where)
 		}
 		imp.Module = HostModule32
 		if width == wasmbin.I64 {
@@ -394,12 +401,13 @@ func (t *pass) memory() error {
 		return invalid("%d memories; only one is supported", len(t.m.Memories))
 	}
 	mem := &t.m.Memories[0]
+	limit := uint64(1 << 16)
 	if mem.Is64 {
-		return invalid("64-bit memory (memory64) is not supported yet; compile for wasm32")
+		limit = 1 << 48
 	}
-	max := uint64(65536)
+	max := limit
 	if mem.HasMax {
-		if mem.Max > max || mem.Max < mem.Min {
+		if mem.Max > limit || mem.Max < mem.Min {
 			return invalid("memory bounds %d to %d pages", mem.Min, mem.Max)
 		}
 		max = mem.Max
@@ -407,6 +415,7 @@ func (t *pass) memory() error {
 	if mem.Min > MaxPages {
 		return invalid("memory of %d pages exceeds %d", mem.Min, MaxPages)
 	}
+	t.mem64, mem.Is64 = mem.Is64, false
 	t.res.HasMemory, t.res.MemoryMin, t.res.MemoryMax = true, uint32(mem.Min), uint32(min(max, MaxPages))
 	mem.HasMax, mem.Max = true, 65536
 	return nil
@@ -419,9 +428,8 @@ func (t *pass) tables() error {
 	var total uint64
 	for i := range t.m.Tables {
 		l := &t.m.Tables[i].Limits
-		if l.Is64 {
-			return invalid("table %d has 64-bit indices (table64), which is not supported yet", i)
-		}
+		t.table64 = append(t.table64, l.Is64)
+		l.Is64 = false
 		if l.HasMax && l.Max < l.Min {
 			return invalid("table bounds %d to %d", l.Min, l.Max)
 		}
@@ -592,6 +600,14 @@ func (t *pass) exports() error {
 	return nil
 }
 
+// indexType is the type of addresses of a memory or indices of a table.
+func indexType(is64 bool) wasmbin.ValType {
+	if is64 {
+		return wasmbin.I64
+	}
+	return wasmbin.I32
+}
+
 func (t *pass) segments() error {
 	heap := uint64(t.res.MemoryMin) << 16
 	for i := range t.m.Data {
@@ -602,12 +618,12 @@ func (t *pass) segments() error {
 		if !t.res.HasMemory {
 			return invalid("data segment %d without a memory", i)
 		}
-		off, _, err := t.constant(d.Offset, wasmbin.I32, fmt.Sprintf("offset of data segment %d", i))
+		off, _, err := t.constant(d.Offset, indexType(t.mem64), fmt.Sprintf("offset of data segment %d", i))
 		if err != nil {
 			return err
 		}
-		if off+uint64(len(d.Init)) > heap {
-			return invalid("data segment %d ends at %d, beyond the initial memory of %d bytes", i, off+uint64(len(d.Init)), heap)
+		if n := uint64(len(d.Init)); off > heap || n > heap-off {
+			return invalid("data segment %d, %d bytes at %d, is beyond the initial memory of %d bytes", i, n, off, heap)
 		}
 		if len(d.Init) > 0 {
 			t.res.Segments = append(t.res.Segments, Segment{Offset: off, Init: d.Init})
@@ -640,12 +656,15 @@ func (t *pass) segments() error {
 		if int64(e.Table) >= int64(len(t.m.Tables)) {
 			return invalid("element segment %d names unknown table %d", i, e.Table)
 		}
-		off, _, err := t.constant(e.Offset, wasmbin.I32, fmt.Sprintf("offset of element segment %d", i))
+		off, _, err := t.constant(e.Offset, indexType(t.table64[e.Table]), fmt.Sprintf("offset of element segment %d", i))
 		if err != nil {
 			return err
 		}
-		if min := t.m.Tables[e.Table].Limits.Min; off+uint64(n) > min {
-			return invalid("element segment %d ends at %d, beyond the table's %d elements", i, off+uint64(n), min)
+		if size := t.m.Tables[e.Table].Limits.Min; off > size || uint64(n) > size-off {
+			return invalid("element segment %d, %d items at %d, is beyond the table's %d elements", i, n, off, size)
+		}
+		if t.table64[e.Table] {
+			e.Offset = append(wasmbin.AppendI32(nil, int32(off)), byte(wasmbin.OpEnd))
 		}
 	}
 	return nil
@@ -672,8 +691,11 @@ func (t *pass) finish() error {
 
 	empty := m.AddType(wasmbin.FuncType{})
 	m.Imports = append(m.Imports, wasmbin.Import{Module: TrapModule, Name: TrapName, Kind: wasmbin.KindFunc, Func: empty})
-	for _, per := range []int64{PerByte, PerElement, PerPage} {
-		m.AddFunc(wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32}, Results: []wasmbin.ValType{wasmbin.I32}}, t.helper(per))
+	for _, h := range []struct {
+		per int64
+		max uint32
+	}{{PerByte, math.MaxUint32}, {PerElement, math.MaxUint32}, {PerPage, MaxPages}, {PerElement, uint32(t.lim.TableElements)}} {
+		m.AddFunc(wasmbin.FuncType{Params: []wasmbin.ValType{wasmbin.I32}, Results: []wasmbin.ValType{wasmbin.I32}}, t.helper(h.per, h.max))
 	}
 	t.callbacks()
 	t.vectorGlobals()
@@ -706,13 +728,19 @@ func (t *pass) callbacks() {
 	}
 }
 
-// helper is the function that charges local 0 × per and returns local 0.
-func (t *pass) helper(per int64) wasmbin.Code {
+// helper is the function that charges local 0 × per and returns local 0. What is above max costs nothing: it is the
+// growth of a memory or a table that fails at once.
+func (t *pass) helper(per int64, max uint32) wasmbin.Code {
 	b := wasmbin.AppendIndex(nil, wasmbin.OpGlobalGet, t.meter)
 	b = wasmbin.AppendIndex(b, wasmbin.OpLocalGet, 0)
 	b = wasmbin.AppendOp(b, wasmbin.OpI64ExtendI32U)
 	if per != 1 {
 		b = wasmbin.AppendOp(wasmbin.AppendI64(b, per), wasmbin.OpI64Mul)
+	}
+	if max != math.MaxUint32 {
+		b = wasmbin.AppendIndex(wasmbin.AppendI64(b, 0), wasmbin.OpLocalGet, 0)
+		b = wasmbin.AppendOp(wasmbin.AppendI32(b, int32(max)), opI32LeU)
+		b = wasmbin.AppendOp(b, wasmbin.OpSelect)
 	}
 	b = wasmbin.AppendOp(b, wasmbin.OpI64Sub)
 	b = wasmbin.AppendIndex(b, wasmbin.OpGlobalSet, t.meter)

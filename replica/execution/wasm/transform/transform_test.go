@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -661,7 +662,14 @@ func TestRefusals(t *testing.T) {
 		"import type":      {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: "ic0", Name: "time"}} }), "needs () -> (i64)"},
 		"imported memory":  {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: "ic0", Name: "m", Kind: wb.KindMemory}} }), "only functions"},
 		"trap import":      {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: TrapModule, Name: TrapName}} }), `only module "ic0"`},
-		"memory64":         {with(func(m *wb.Module) { m.Memories[0].Is64 = true }), "memory64"},
+		"huge memory64":    {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Min: MaxPages + 1, Is64: true} }), "exceeds 65535"},
+		"memory64 maximum": {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Max: 1<<48 + 1, HasMax: true, Is64: true} }), "memory bounds"},
+		"memory32 maximum": {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Max: 1<<16 + 1, HasMax: true} }), "memory bounds"},
+		"narrow import": {with(func(m *wb.Module) {
+			m.Memories[0].Is64 = true
+			m.Types = append(m.Types, wb.FuncType{Params: []wb.ValType{wb.I32, wb.I32}})
+			m.Imports = []wb.Import{{Module: "ic0", Name: "debug_print", Func: 1}}
+		}), "32-bit pointers in a module with a 64-bit memory"},
 		"two memories":     {with(func(m *wb.Module) { m.Memories = append(m.Memories, wb.Limits{}) }), "2 memories"},
 		"huge memory":      {with(func(m *wb.Module) { m.Memories[0].Min = 65537 }), "exceeds 65535"},
 		"huge table":       {with(func(m *wb.Module) { m.Tables = []wb.Table{{Type: wb.FuncRef, Limits: wb.Limits{Min: 1 << 30}}} }), "exceed the limit"},
@@ -778,6 +786,12 @@ func FuzzTransform(f *testing.F) {
 		again, err := Transform(b, Options{Host: testHost})
 		if err != nil || !bytes.Equal(res.Wasm, again.Wasm) {
 			t.Fatalf("not deterministic: %v", err)
+		}
+		if m, err := wb.Parse(res.Source); err != nil {
+			t.Fatal(err)
+		} else if slices.ContainsFunc(m.Memories, func(l wb.Limits) bool { return l.Is64 }) ||
+			slices.ContainsFunc(m.Tables, func(t wb.Table) bool { return t.Limits.Is64 }) {
+			return // the engine cannot compile the original
 		}
 		orig, errOrig := r.CompileModule(ctx, res.Source)
 		if errOrig == nil {

@@ -93,6 +93,9 @@ const (
 	nanF64x2
 )
 
+// nanTypes are the types of the results.
+var nanTypes = [...]wasmbin.ValType{nanF32: wasmbin.F32, nanF64: wasmbin.F64, nanF32x4: wasmbin.V128, nanF64x2: wasmbin.V128}
+
 // nanOf returns how the result of an instruction is made canonical. The list is that of the core specification,
 // "nondeterministic NaN" (section 4.3.3): arithmetic, rounding, square root, min, max, promotion and demotion.
 func nanOf(op wasmbin.Op) nanKind {
