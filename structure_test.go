@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"replica":  {"adapters", "btc", "eth", "chainkey", "ic", "internal"},
 	"testnets": {"replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
 	"cmd":      {"testnets", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
+	"examples": {"cdk", "ic", "internal"},
 	"tools":    {},
 	".":        {},
 }
