@@ -28,13 +28,23 @@ type Executor struct {
 	store       kv.Store
 	keys        []EcdsaKey
 	used        uint64 // of the round's budget
+	longLeft    uint64 // what of it is left for jobs that stood still
+	turnStart   uint64 // used when the exclusive turn began
+	exclusive   *worker
 	result      *RoundResult
 	ready       []*canister
+	head        int // of ready
+	active      []*canister
+	turns       []turn
+	done        chan *turn
+	idle        []*worker
+	spare       []*exec
+	workers     sync.WaitGroup
+	roundMu     sync.Mutex // guards store when several workers read
 	scheduling  bool
 	pendingNew  []*pendingCall
 	pendingDone []uint64
 	deleted     []principal.Principal
-	exec        exec
 	eager       bool // commit each message at once: the oracle that tests compare batches with
 
 	treeDirty map[principal.Principal]struct{}
@@ -108,18 +118,20 @@ func (x *Executor) get(r kv.Reader, key []byte) ([]byte, bool) {
 func (x *Executor) stableLoader(c *canister, r kv.Reader) func(i uint64) *page {
 	chain := c.view.stableChain
 	get := func(key []byte) ([]byte, bool) { return x.get(r, key) }
-	return func(i uint64) *page {
-		b, ok := layered(get, keyStable, chain, be64(i))
-		if !ok || len(b) == 0 { // an empty value is a page of zeroes on top of one that is not
-			return nil
-		}
-		if len(b) != pageSize {
-			panic(fmt.Sprintf("execution: stable memory page %d of %s has %d bytes", i, c.id, len(b)))
-		}
-		p := new(page)
-		copy(p[:], b)
-		return p
+	return func(i uint64) *page { return stablePage(get, c, chain, i) }
+}
+
+func stablePage(get func(key []byte) ([]byte, bool), c *canister, chain []uint64, i uint64) *page {
+	b, ok := layered(get, keyStable, chain, be64(i))
+	if !ok || len(b) == 0 { // an empty value is a page of zeroes on top of one that is not
+		return nil
 	}
+	if len(b) != pageSize {
+		panic(fmt.Sprintf("execution: stable memory page %d of %s has %d bytes", i, c.id, len(b)))
+	}
+	p := new(page)
+	copy(p[:], b)
+	return p
 }
 
 // load returns the canister's code, bringing it from the store when it is not in memory. The caller is Round, or a query that
@@ -182,8 +194,15 @@ func closing(err error) {
 	}
 }
 
-// Close releases the instances and heap images. No query may run any more.
+// Close releases the instances and heap images, and lets go of messages that stand still: the next executor begins them again. No query
+// may run any more.
 func (x *Executor) Close() {
+	for _, c := range x.order {
+		if c.run != nil && c.run.worker != nil {
+			close(c.run.worker.work)
+		}
+	}
+	x.workers.Wait()
 	for _, c := range x.order {
 		c.mu.Lock()
 		c.code.Swap(nil).unload()

@@ -48,7 +48,8 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w := &world{t: t, store: kv.NewMem(), now: 1_700_000_000 * second}
-	w.cfg = Config{Engine: testEngine(), Subnet: principal.SelfAuthenticating([]byte("subnet")), RootKey: []byte("root key"), Local: true, FirstCanister: 16}
+	w.cfg = Config{Engine: testEngine(), Subnet: principal.SelfAuthenticating([]byte("subnet")), RootKey: []byte("root key"), Local: true, FirstCanister: 16,
+		MessageInstructions: 5_000_000_000, InstallInstructions: 20_000_000_000} // endless loops would take long to reach the default limits
 	for _, f := range change {
 		f(&w.cfg)
 	}

@@ -172,12 +172,11 @@ func (x *Executor) induct(m *Ingress) {
 	}
 	if c != nil && c.kind == wasmCanister && c.Status == running {
 		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg)))
-		if frozen := x.price.freezing(&c.Settings, c.memory()); c.Cycles.Sub(frozen).Cmp(cost) < 0 {
+		if frozen := x.price.freezing(&c.Settings, c.memory()); c.Cycles.Sub(c.Debt).Sub(frozen).Cmp(cost) < 0 {
 			x.respond(from, response{reject: reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", m.Canister)}, Cycles{})
 			return
 		}
-		c.Cycles = c.Cycles.Sub(cost)
-		c.consume(forIngress, cost)
+		c.debit(forIngress, cost)
 	}
 	if c != nil && c.kind == managementCanister {
 		x.payInduction(m)
@@ -193,9 +192,8 @@ func (x *Executor) payInduction(m *Ingress) {
 		return
 	}
 	if c := x.canisters[id]; c != nil && c.kind == wasmCanister {
-		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))).Min(c.Cycles)
-		c.Cycles = c.Cycles.Sub(cost)
-		c.consume(forIngress, cost)
+		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))).Min(c.Cycles.Sub(c.Debt))
+		c.debit(forIngress, cost)
 	}
 }
 

@@ -76,7 +76,7 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 	if rej != nil {
 		return rej
 	}
-	i := &installation{x: x, c: c, e: &x.exec, left: limit}
+	i := &installation{x: x, c: c, e: x.exclusive.exec, left: limit}
 	rej = i.run(mode, upgrade, next, keep, m, arg)
 	charge := x.price.execution(limit - i.left)
 	x.result.InstructionsUsed += limit - i.left
@@ -112,7 +112,7 @@ func (i *installation) run(mode uint8, upgrade management.UpgradeOptions, next *
 	x.begin(e, c, modeG, nil)
 	e.callerBytes = m.Caller
 	if mode == modeUpgrade {
-		i.old = x.load(c, x.store)
+		i.old = x.load(c, roundReader{x})
 		skip := upgrade.SkipPreUpgrade != nil && *upgrade.SkipPreUpgrade
 		if keep || !skip {
 			i.instantiate(i.old)
@@ -168,6 +168,7 @@ func (i *installation) step(k *code, m mode, name string) *Reject {
 	}
 	e := i.e
 	e.mode, e.inst, k.inst.Ctx = m, k.inst, e
+	k.inst.Refill = nil
 	e.heapBefore = i.c.HeapPages * wasmPage
 	used, err := k.inst.Run(name, i.left)
 	i.x.result.Messages++

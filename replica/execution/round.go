@@ -1,14 +1,6 @@
 package execution
 
-import (
-	"sort"
-
-	"fusion/ic/principal"
-	"fusion/internal/kv"
-)
-
-// sliceInstructions is what a canister may use of a round's budget before the others that have work get their turn.
-const sliceInstructions = 500_000_000
+import "fusion/internal/kv"
 
 // Round executes a block: the responses of system calls, the users' messages, timers and heartbeats, and the calls between
 // canisters until the budget is used up. It writes all changes to store, which the caller commits before the next Round.
@@ -53,90 +45,6 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	return res
 }
 
-// schedule runs what waits until the budget is used up. Canisters take turns, starting where the last round stopped.
-func (x *Executor) schedule() {
-	first := sort.Search(len(x.order), func(i int) bool {
-		return x.order[i].id.Compare(principalBytes(x.global.Cursor).principal()) >= 0
-	})
-	rotated := append(append([]*canister(nil), x.order[first:]...), x.order[:first]...)
-	x.ready = x.ready[:0]
-	x.scheduling = true
-	if m := x.canisters[principal.Management]; m.hasWork() {
-		x.wake(m) // cheap, and others wait for what it does
-	}
-	for _, c := range rotated {
-		if c.kind == wasmCanister && c.Status == running && c.hasCode() {
-			c.heartbeatDue = c.Hooks&hookHeartbeat != 0
-			c.timerDue = c.Hooks&hookTimer != 0 && c.Timer != 0 && c.Timer <= x.global.TimeNs
-		}
-		if c.hasWork() {
-			x.wake(c)
-		}
-	}
-	head := 0
-	for ; head < len(x.ready) && x.used < x.cfg.RoundInstructions; head++ {
-		c := x.ready[head]
-		c.queued = false
-		start := x.used
-		for c.hasWork() && x.used < x.cfg.RoundInstructions && x.used-start < sliceInstructions {
-			x.runNext(c)
-		}
-		if c.hasWork() {
-			x.wake(c)
-		}
-	}
-	x.global.Cursor = nil
-	if head < len(x.ready) {
-		x.global.Cursor = x.ready[head].id.Bytes()
-	}
-	x.scheduling = false
-	clear(x.ready)
-	x.ready = x.ready[:0]
-	for _, c := range x.order {
-		c.queued, c.heartbeatDue, c.timerDue, c.unaffordable = false, false, false, false
-	}
-}
-
-// wake puts a canister that has work into the ready list, if it is not there.
-func (x *Executor) wake(c *canister) {
-	if x.scheduling && !c.queued {
-		c.queued = true
-		x.ready = append(x.ready, c)
-	}
-}
-
-// runNext executes one task or message of c: tasks first, then responses, then requests.
-func (x *Executor) runNext(c *canister) {
-	switch {
-	case c.lowMemoryDue(): // before all but responses
-		c.dirty = true
-		if c.unaffordable = !x.runTask(c, "canister_on_low_wasm_memory"); !c.unaffordable {
-			c.LowMemory = memoryLowDone
-			c.watchMemory(x.cfg.MaxHeapBytes)
-		}
-	case c.heartbeatDue:
-		c.heartbeatDue = false
-		x.runTask(c, "canister_heartbeat")
-	case c.timerDue:
-		c.timerDue = false
-		c.Timer, c.dirty = 0, true
-		x.runTask(c, "canister_global_timer")
-	case c.responses.len() > 0:
-		x.runResponse(c, c.dequeue(&c.responses))
-	default:
-		m := c.dequeue(&c.requests)
-		switch c.kind {
-		case nativeCanister:
-			x.runNative(c, m)
-		case managementCanister:
-			x.runManagement(m)
-		default:
-			x.runRequest(c, m)
-		}
-	}
-	x.finishStopping(c)
-}
-
 // runNative executes a call of a canister that is implemented in Go.
 func (x *Executor) runNative(c *canister, m *message) {
 	x.used += messageOverhead
@@ -174,8 +82,10 @@ func (x *Executor) expire() {
 	}
 }
 
+func (x *Executor) finishStopping(c *canister) { finishStopping(c, x) }
+
 // finishStopping stops a canister that was asked to and has nothing open any more.
-func (x *Executor) finishStopping(c *canister) {
+func finishStopping(c *canister, to responder) {
 	if c.Status != stopping || len(c.contexts) > 0 || c.responses.len()+c.requests.len() > 0 {
 		return
 	}
@@ -183,7 +93,7 @@ func (x *Executor) finishStopping(c *canister) {
 	c.Version++
 	c.dirty = true
 	for _, s := range c.Stops {
-		x.respond(s.Origin, response{data: emptyCandid}, s.Cycles)
+		to.respond(s.Origin, response{data: emptyCandid}, s.Cycles)
 	}
 	c.Stops = nil
 }

@@ -30,6 +30,7 @@ const (
 	keyPending  = 'p' // 64-bit id → open system call
 	keyIngress  = 'i' // request id → ingress status
 	keyMetadata = 'n' // id → sections of the installed module
+	keyPaused   = 'r' // id → the job that stands still
 	keyDeleted  = 'd' // id → empty: the id of a deleted canister is never given again
 )
 
@@ -51,7 +52,6 @@ type globalRecord struct {
 	NextCall     uint64 // next id of a system call
 	NextDone     uint64 // next number of a terminal ingress status
 	LastLayer    uint64
-	Cursor       []byte // the canister that runs first in the next round
 }
 
 type status uint8
@@ -247,6 +247,9 @@ type record struct {
 	StableLayer uint64
 	ChunkLayer  uint64
 	LowMemory   uint8 // see watchMemory
+	Priority    int64    // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
+	Slices      uint64   // instructions that the paused job was given so far
+	Debt        Cycles   // to be taken when the paused job ends
 }
 
 type logRecord struct {
@@ -279,6 +282,8 @@ type canister struct {
 	responses, requests fifo
 	ingressWaiting      int
 	queued              bool // is in the ready list
+	active              bool // had work in this round
+	usedRound           uint64
 	heartbeatDue        bool
 	timerDue            bool
 	unaffordable        bool // canister_on_low_wasm_memory could not be paid in this round
@@ -295,7 +300,12 @@ type canister struct {
 
 	stable stableMemory
 
-	batch       []replay         // see batch.go
+	run       *pausedRun // see long.go
+	runStored bool
+	load      func(i uint64) *page
+
+	batch       []replay // see batch.go
+	batchUsed   uint64
 	batchStable map[uint64]*page // what the batch wrote
 	careful     bool             // a message of this round has trapped: batches of one from here on
 
@@ -353,7 +363,7 @@ func newCanister(id principal.Principal, k kind) *canister {
 func (c *canister) hasCode() bool { return len(c.ModuleHash) != 0 }
 
 func (c *canister) hasWork() bool {
-	return c.heartbeatDue || c.timerDue || c.lowMemoryDue() || c.responses.len()+c.requests.len() > 0
+	return c.run != nil || c.heartbeatDue || c.timerDue || c.lowMemoryDue() || c.responses.len()+c.requests.len() > 0
 }
 
 func (c *canister) isController(p principal.Principal) bool {
@@ -581,6 +591,18 @@ func (x *Executor) openState(store kv.Store) error {
 		}
 		return true
 	})
+	scan(keyPaused, func(k, v []byte) bool {
+		id, _, e := splitID(k)
+		c := x.canisters[id]
+		if e != nil || c == nil {
+			return fail("paused job", fmt.Errorf("key %x of no canister", k))
+		}
+		c.run, c.runStored = &pausedRun{stored: true}, true
+		if e := codec.Unmarshal(v, c.run); e != nil {
+			return fail("paused job of "+id.String(), e)
+		}
+		return true
+	})
 	scan(keyPending, func(k, v []byte) bool {
 		p := &pendingCall{stored: true}
 		if len(k) != 8 {
@@ -674,6 +696,13 @@ func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) 
 		}
 		c.module = nil
 	}
+	if c.run != nil && !c.run.stored {
+		store.Set(keyOf(keyPaused, c.id), codec.Marshal(c.run))
+		c.run.stored, c.runStored = true, true
+	} else if c.run == nil && c.runStored {
+		store.Delete(keyOf(keyPaused, c.id))
+		c.runStored = false
+	}
 	if c.dirtyLog {
 		store.Set(keyOf(keyLog, c.id), codec.Marshal(c.logs))
 	}
@@ -716,7 +745,7 @@ func (c *canister) flushMemory(store kv.Store, res *RoundResult) {
 
 // forget removes everything the store holds of a canister.
 func (x *Executor) forget(store kv.Store, id principal.Principal) {
-	for _, kind := range []byte{keyCanister, keyModule, keyMetadata, keyLog} {
+	for _, kind := range []byte{keyCanister, keyModule, keyMetadata, keyLog, keyPaused} {
 		store.Delete(keyOf(kind, id))
 	}
 	deletePrefix(store, keyOf(keyMessage, id))

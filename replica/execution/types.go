@@ -3,6 +3,7 @@ package execution
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"fusion/ic/principal"
 	"fusion/internal/kv"
@@ -224,11 +225,15 @@ type Config struct {
 	Ranges [][2]principal.Principal
 	// RoundInstructions is the budget of a round. The default is 2 G.
 	RoundInstructions uint64
-	// MessageInstructions bounds one update message, task or callback. The default is 5 G.
+	// SliceInstructions is the least that a message gets before it has to stand still until its canister's next turn. The default is 50 M.
+	SliceInstructions uint64
+	// Threads is the number of canisters that run at the same time (local). The default is the number of processors. Results do not depend on it.
+	Threads int
+	// MessageInstructions bounds one update message, task or callback. The default is 40 G.
 	MessageInstructions uint64
 	// QueryInstructions bounds a query with everything it calls. The default is 5 G.
 	QueryInstructions uint64
-	// InstallInstructions bounds each of the steps of an installation. The default is 20 G.
+	// InstallInstructions bounds the steps of an installation together. The default is 300 G.
 	InstallInstructions uint64
 	// InspectInstructions bounds canister_inspect_message. The default is 200 M.
 	InspectInstructions uint64
@@ -279,11 +284,15 @@ func (c *Config) setDefaults(store kv.Store) {
 		}
 	}
 	set(&c.RoundInstructions, 2_000_000_000)
-	set(&c.MessageInstructions, 5_000_000_000)
+	set(&c.SliceInstructions, 50_000_000)
+	set(&c.MessageInstructions, 40_000_000_000)
 	set(&c.QueryInstructions, 5_000_000_000)
-	set(&c.InstallInstructions, 20_000_000_000)
+	set(&c.InstallInstructions, 300_000_000_000)
 	set(&c.InspectInstructions, 200_000_000)
 	set(&c.MaxHeapBytes, 1<<30)
+	if c.Threads <= 0 {
+		c.Threads = runtime.GOMAXPROCS(0)
+	}
 	if c.MaxCanisters == 0 {
 		c.MaxCanisters = 100_000
 	}
