@@ -28,6 +28,7 @@ type Executor struct {
 	store       kv.Store
 	keys        []EcdsaKey
 	used        uint64 // of the round's budget
+	paused      int    // jobs that stand still
 	longLeft    uint64 // what of it is left for jobs that stood still
 	turnStart   uint64 // used when the exclusive turn began
 	exclusive   *worker

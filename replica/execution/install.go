@@ -20,6 +20,16 @@ const (
 // an upgrade does with the heap, and only they may keep it.
 const persistenceSection = "enhanced-orthogonal-persistence"
 
+// installJob is what install_code asks for.
+type installJob struct {
+	_             struct{} `cbor:",toarray"`
+	Mode          uint8
+	SkipPre       bool
+	Keep          bool // the heap
+	Module, Arg   []byte
+	SenderVersion *uint64
+}
+
 // install carries out install_code: either everything happens or nothing does.
 func (x *Executor) install(m *message, c *canister, how management.InstallMode, module, arg []byte, senderVersion *uint64) *Reject {
 	mode, upgrade := modeInstall, management.UpgradeOptions{}
@@ -32,6 +42,9 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 	case how.Reinstall != nil:
 		mode = modeReinstall
 	}
+	do := &installJob{Mode: mode, Module: module, Arg: arg, SenderVersion: senderVersion,
+		SkipPre: upgrade.SkipPreUpgrade != nil && *upgrade.SkipPreUpgrade,
+		Keep:    upgrade.WasmMemoryPersistence != nil && upgrade.WasmMemoryPersistence.Keep != nil}
 	switch {
 	case mode == modeInstall && c.hasCode():
 		return reject(errNonEmpty, "Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.", c.id)
@@ -41,33 +54,21 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 		return reject(errInvalidWasm, "A module of %d bytes, at most %d are allowed", len(module), maxWasmSize)
 	}
 	x.used += uint64(len(module)) * compilePerByte
-	next, err := x.cfg.Engine.Compile(module)
-	if errors.Is(err, wasm.ErrInvalid) {
-		return reject(errInvalidWasm, "Error from Canister %s: Canister's Wasm module is not valid: %v", c.id, err)
+	next, rej := x.compile(c, module)
+	if rej != nil {
+		return rej
 	}
-	if err != nil {
-		panic(fmt.Sprintf("execution: compiling for %s: %v", c.id, err))
-	}
-	release := true // the module, unless the installation succeeds
-	defer func() {
-		if release {
-			closing(next.Close())
-		}
-	}()
+	defer func() { closing(next.Close()) }() // an installation that succeeds has its own
 	if err := checkExports(next.Exports()); err != nil {
 		return reject(errInvalidWasm, "Error from Canister %s: Canister's Wasm module is not valid: %v", c.id, err)
 	}
-	sections := metadataOf(next.CustomSections())
-	_, persistent := findSection(sections, persistenceSection)
-	keep := false
 	if mode == modeUpgrade {
+		_, persistent := findSection(metadataOf(next.CustomSections()), persistenceSection)
 		_, wasPersistent := findSection(c.metadata, persistenceSection)
-		choice := upgrade.WasmMemoryPersistence
-		keep = choice != nil && choice.Keep != nil
-		if keep && !persistent {
+		if do.Keep && !persistent {
 			return reject(errContractViolation, "Canister %s: the upgrade option `wasm_memory_persistence: opt keep` needs a module with enhanced orthogonal persistence", c.id)
 		}
-		if choice == nil && wasPersistent {
+		if upgrade.WasmMemoryPersistence == nil && wasPersistent {
 			return reject(errContractViolation, "Canister %s: its module with enhanced orthogonal persistence needs the upgrade option `wasm_memory_persistence`", c.id)
 		}
 	}
@@ -76,48 +77,80 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 	if rej != nil {
 		return rej
 	}
-	i := &installation{x: x, c: c, e: x.exclusive.exec, left: limit}
-	rej = i.run(mode, upgrade, next, keep, m, arg)
-	charge := x.price.execution(limit - i.left)
-	x.result.InstructionsUsed += limit - i.left
-	x.used += limit - i.left
+	return x.runInstall(c, job{Mode: modeI, Message: m, Limit: limit, Prepaid: prepaid, Install: do}, nil)
+}
+
+func (x *Executor) compile(c *canister, module []byte) (*wasm.Module, *Reject) {
+	m, err := x.cfg.Engine.Compile(module)
+	if errors.Is(err, wasm.ErrInvalid) {
+		return nil, reject(errInvalidWasm, "Error from Canister %s: Canister's Wasm module is not valid: %v", c.id, err)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("execution: compiling for %s: %v", c.id, err))
+	}
+	return m, nil
+}
+
+// runInstall runs the entry points of an installation that may be carried out, over as many turns as they take. in is what the first one
+// saw, if it began before a restart.
+func (x *Executor) runInstall(c *canister, j job, in *inputs) *Reject {
+	next, rej := x.compile(c, j.Install.Module)
+	if rej != nil {
+		panic("execution: a module that was valid is not: " + rej.Message)
+	}
+	release := true // the module, unless the installation succeeds
+	defer func() {
+		if release {
+			closing(next.Close())
+		}
+	}()
+	w := x.exclusive
+	i := &installation{x: x, c: c, w: w, e: w.exec}
+	defer c.endRun()
+	x.begin(i.e, c, modeG, nil)
+	if in != nil {
+		in.restore(i.e)
+	}
+	w.job, w.inputs = j, inputsOf(i.e)
+	w.open(c)
+	rej = i.run(j.Install, next, j.Message)
+	charge := x.price.execution(i.spent)
 	c.dirty = true
 	c.consume(forInstructions, charge)
+	for _, text := range i.e.prints {
+		c.log(i.e.timeNs, text)
+	}
 	if rej != nil {
-		c.Cycles = c.Cycles.Add(prepaid.Sub(charge))
-		for _, text := range i.e.prints {
-			c.log(x.global.TimeNs, text)
-		}
-		c.log(x.global.TimeNs, []byte("[TRAP]: "+rej.Message))
+		c.credit(j.Prepaid.Sub(charge))
+		c.log(i.e.timeNs, []byte("[TRAP]: "+rej.Message))
 		i.drop()
 		return rej
 	}
 	release = false
-	i.commit(mode, next, module, sections, prepaid.Sub(charge), m, senderVersion)
+	i.commit(j.Install, next, j.Prepaid.Sub(charge), j.Message)
 	return nil
 }
 
 // installation is an install_code at work.
 type installation struct {
-	x    *Executor
-	c    *canister
-	e    *exec
-	old  *code // its instance holds uncommitted changes
-	next *code
-	left uint64 // instructions
+	x     *Executor
+	c     *canister
+	w     *worker
+	e     *exec
+	old   *code // its instance holds uncommitted changes
+	next  *code
+	spent uint64 // instructions
 }
 
-func (i *installation) run(mode uint8, upgrade management.UpgradeOptions, next *wasm.Module, keep bool, m *message, arg []byte) *Reject {
+func (i *installation) run(do *installJob, next *wasm.Module, m *message) *Reject {
 	x, c, e := i.x, i.c, i.e
-	x.begin(e, c, modeG, nil)
 	e.callerBytes = m.Caller
-	if mode == modeUpgrade {
+	if do.Mode == modeUpgrade {
 		i.old = x.load(c, roundReader{x})
-		skip := upgrade.SkipPreUpgrade != nil && *upgrade.SkipPreUpgrade
-		if keep || !skip {
+		if do.Keep || !do.SkipPre {
 			i.instantiate(i.old)
 		}
-		if !skip {
+		if !do.SkipPre {
 			if rej := i.step(i.old, modeG, "canister_pre_upgrade"); rej != nil {
 				return rej
 			}
@@ -126,12 +159,12 @@ func (i *installation) run(mode uint8, upgrade management.UpgradeOptions, next *
 		e.stable.wiped, e.stable.size, e.certified = true, 0, nil
 	}
 	e.timer = 0
-	e.version = c.Version + 1
+	e.version++
 	image, err := next.NewImage()
 	if err != nil {
 		panic(fmt.Sprintf("execution: image of %s: %v", c.id, err))
 	}
-	if keep {
+	if do.Keep {
 		globals := image.Globals()
 		closing(image.Close())
 		least, most := next.MemoryPages()
@@ -148,10 +181,10 @@ func (i *installation) run(mode uint8, upgrade management.UpgradeOptions, next *
 		}
 	}
 	name := "canister_init"
-	if mode == modeUpgrade {
+	if do.Mode == modeUpgrade {
 		name = "canister_post_upgrade"
 	}
-	e.arg = arg
+	e.arg = do.Arg
 	return i.step(i.next, modeI, name)
 }
 
@@ -168,15 +201,19 @@ func (i *installation) step(k *code, m mode, name string) *Reject {
 	}
 	e := i.e
 	e.mode, e.inst, k.inst.Ctx = m, k.inst, e
-	k.inst.Refill = nil
 	e.heapBefore = i.c.HeapPages * wasmPage
-	used, err := k.inst.Run(name, i.left)
+	k.inst.Refill = i.w.refillFn
+	used, err := k.inst.Run(name, i.w.grant.given-i.spent)
+	k.inst.Refill = nil
+	if i.w.abandoned {
+		i.drop()
+		panic(errAbandoned)
+	}
+	i.spent += used
+	i.w.use(i.spent)
 	i.x.result.Messages++
 	if err != nil {
 		i.x.result.Traps++
-	}
-	i.left -= min(used, i.left)
-	if err != nil {
 		return i.x.rejectOf(e, err)
 	}
 	if m == modeI {
@@ -221,11 +258,8 @@ func (i *installation) drop() {
 	i.e.calls, i.e.response = nil, nil
 }
 
-func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sections []section, refund Cycles, m *message, senderVersion *uint64) {
+func (i *installation) commit(do *installJob, next *wasm.Module, refund Cycles, m *message) {
 	x, c, e := i.x, i.c, i.e
-	for _, text := range e.prints {
-		c.log(x.global.TimeNs, text)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, size, globals, err := i.next.inst.Commit()
@@ -245,11 +279,12 @@ func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sect
 	e.stable.commit()
 	c.StablePages = e.stable.size
 	c.Certified, c.Timer = e.certified, e.timer
-	c.Cycles = e.balance.Add(refund)
+	c.Cycles = c.Cycles.Sub(i.w.inputs.Balance).Add(e.balance)
+	c.credit(refund)
 	c.consume(forBurning, e.burned)
 	hash := next.Hash()
-	c.ModuleHash, c.ModuleSize, c.InstalledNs = hash[:], uint64(len(module)), x.global.TimeNs
-	c.module, c.metadata, c.dirtyModule = module, sections, true
+	c.ModuleHash, c.ModuleSize, c.InstalledNs = hash[:], uint64(len(do.Module)), x.global.TimeNs
+	c.module, c.metadata, c.dirtyModule = do.Module, metadataOf(next.CustomSections()), true
 	c.Hooks = 0
 	for name, hook := range map[string]uint8{"canister_heartbeat": hookHeartbeat, "canister_global_timer": hookTimer,
 		"canister_on_low_wasm_memory": hookLowMemory} {
@@ -258,7 +293,7 @@ func (i *installation) commit(mode uint8, next *wasm.Module, module []byte, sect
 		}
 	}
 	c.watchMemory(x.cfg.MaxHeapBytes)
-	x.changed(c, m, senderVersion, change{Kind: changeDeployment, Mode: mode, Hash: hash[:]})
+	x.changed(c, m, do.SenderVersion, change{Kind: changeDeployment, Mode: do.Mode, Hash: hash[:]})
 	c.code.Swap(i.next).unload()
 	c.view = c.snapshot(x)
 	x.treeDirty[c.id] = struct{}{}

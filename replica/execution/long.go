@@ -1,5 +1,10 @@
 package execution
 
+import (
+	"fusion/ic/principal"
+	"fusion/replica/management"
+)
+
 // A message may take MessageInstructions, many times what a round has. It is executed in slices: in Refill it stands still until its
 // canister's next turn. Heap and stable memory as committed, and what queries see, are those from before it; requests, callbacks and
 // tasks of the canister wait, and so do management calls that would change it (see quiet).
@@ -98,6 +103,9 @@ func (w *worker) pause(c *canister) bool {
 	if c.run == nil || c.run.Job.Mode != w.job.Mode {
 		c.run = &pausedRun{Job: w.job, Inputs: w.inputs, worker: w}
 	}
+	if w.job.Install != nil && w.job.Message.Origin.Kind == originIngress {
+		w.x.processingIngress(w.job.Message.Origin)
+	}
 	w.t.paused = true
 	w.t.done <- w.t
 	t, ok := <-w.work
@@ -109,8 +117,59 @@ func (w *worker) pause(c *canister) bool {
 	return true
 }
 
+// endRun is called when a job has ended that may have stood still.
+func (c *canister) endRun() {
+	if c.run != nil {
+		c.run, c.Slices, c.dirty = nil, 0, true
+	}
+}
+
+// quiet lists the management methods that change what a job that stands still has seen or will write: they wait for its end.
+var quiet = map[string]bool{"update_settings": true, "install_code": true, "install_chunked_code": true, "uninstall_code": true, "delete_canister": true,
+	"take_canister_snapshot": true, "load_canister_snapshot": true, "delete_canister_snapshot": true, "upload_canister_snapshot_metadata": true,
+	"upload_canister_snapshot_data": true, "upload_chunk": true, "clear_chunk_store": true}
+
+// mustWait reports whether a management call is about a canister whose job stands still. Installations also wait for each other: at most
+// one stands still, since it keeps two modules in memory.
+func (x *Executor) mustWait(m *message) bool {
+	if x.paused == 0 || !quiet[m.Method] {
+		return false
+	}
+	if m.Method == "install_code" || m.Method == "install_chunked_code" {
+		for _, c := range x.order {
+			if c.run != nil && c.run.Job.Install != nil {
+				return true
+			}
+		}
+	}
+	id, _, err := management.EffectiveCanister(m.Method, m.Data, false)
+	c := x.canisters[id]
+	return err == nil && c != nil && c.run != nil
+}
+
+// unpark lets the management canister look again at the calls that waited, in their order.
+func (x *Executor) unpark() {
+	m := x.canisters[principal.Management]
+	if len(m.parked) == 0 {
+		return
+	}
+	m.requests.unshift(m.parked)
+	m.parked = nil
+	x.wake(m)
+}
+
 // again gives a turn to the job that stood still when the executor was closed.
 func (w *worker) again(c *canister) {
 	run := c.run
-	w.execute(c, run.Job, &run.Inputs)
+	if run.Job.Install == nil {
+		w.execute(c, run.Job, &run.Inputs)
+		return
+	}
+	m := run.Job.Message
+	rej := w.x.runInstall(c, run.Job, &run.Inputs)
+	out := response{data: emptyCandid}
+	if rej != nil {
+		out = response{reject: rej}
+	}
+	w.x.respond(m.Origin, out, m.Cycles)
 }

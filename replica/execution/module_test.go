@@ -191,3 +191,10 @@ func (m *module) bytes() []byte {
 	}
 	return out.Encode()
 }
+
+// spin counts down from a thousand times n.
+func spin(n code_) code_ {
+	return cat(store32(i32(240), wasmMul(n, 1000)),
+		[]byte{0x03, 0x40}, store32(i32(240), add32(load32(i32(240)), i32(-10))),
+		load32(i32(240)), i32(0), []byte{0x4a}, []byte{0x0d, 0}, []byte{0x0b}) // i32.gt_s, br_if 0, end
+}

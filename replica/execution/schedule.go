@@ -90,7 +90,9 @@ func (x *Executor) wake(c *canister) {
 }
 
 // alone says that a turn of c touches other canisters.
-func (c *canister) alone() bool { return c.kind != wasmCanister }
+func (c *canister) alone() bool {
+	return c.kind != wasmCanister || c.run != nil && c.run.Job.Install != nil
+}
 
 // nextWave takes the canisters of the next wave from the ready list and gives each its share of what is left of the round.
 func (x *Executor) nextWave() []turn {
@@ -125,7 +127,7 @@ func (x *Executor) nextWave() []turn {
 		t.limit = min(max(left/(computeUnits*n)*weight, 1), turnInstructions)
 		if t.c.run != nil {
 			t.limit = min(max(left/(computeUnits*n)*weight, 1), x.longLeft)
-			t.long = true
+			t.long, t.began = true, true
 			x.longLeft -= t.limit
 		}
 	}

@@ -246,10 +246,10 @@ type record struct {
 	HeapLayer   uint64   // the layers on top, which this canister alone writes; 0 for none yet
 	StableLayer uint64
 	ChunkLayer  uint64
-	LowMemory   uint8 // see watchMemory
-	Priority    int64    // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
-	Slices      uint64   // instructions that the paused job was given so far
-	Debt        Cycles   // to be taken when the paused job ends
+	LowMemory   uint8  // see watchMemory
+	Priority    int64  // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
+	Slices      uint64 // instructions that the paused job was given so far
+	Debt        Cycles // to be taken when the paused job ends
 }
 
 type logRecord struct {
@@ -280,6 +280,7 @@ type canister struct {
 	bestEffort int                         // open callbacks with a deadline
 
 	responses, requests fifo
+	parked              []*message // requests that wait for a job to end; see mustWait
 	ingressWaiting      int
 	queued              bool // is in the ready list
 	active              bool // had work in this round
@@ -421,6 +422,12 @@ func (c *canister) enqueue(m *message) {
 
 func (c *canister) dequeue(q *fifo) *message {
 	m := q.pop()
+	c.took(m)
+	return m
+}
+
+// took forgets a message that was taken from its queue.
+func (c *canister) took(m *message) {
 	if m.stored {
 		c.consumed = append(c.consumed, m.seq)
 	}
@@ -428,7 +435,6 @@ func (c *canister) dequeue(q *fifo) *message {
 		c.ingressWaiting--
 	}
 	c.dirty = true
-	return m
 }
 
 func (c *canister) addCallback(cb *callback) {
@@ -488,6 +494,15 @@ func (q *fifo) pop() *message {
 	}
 	q.bytes -= uint64(len(m.Data) + len(m.Method))
 	return m
+}
+
+// unshift puts messages in front of all others.
+func (q *fifo) unshift(list []*message) {
+	q.items = append(append([]*message(nil), list...), q.items[q.head:]...)
+	q.head = 0
+	for _, m := range list {
+		q.bytes += uint64(len(m.Data) + len(m.Method))
+	}
 }
 
 // pendingCall is a system call that waits for its answer.
@@ -601,6 +616,7 @@ func (x *Executor) openState(store kv.Store) error {
 		if e := codec.Unmarshal(v, c.run); e != nil {
 			return fail("paused job of "+id.String(), e)
 		}
+		x.paused++
 		return true
 	})
 	scan(keyPending, func(k, v []byte) bool {
@@ -661,7 +677,10 @@ func (x *Executor) flush(store kv.Store, res *RoundResult) {
 		if c.dirty {
 			x.flushCanister(store, c, res)
 		}
-		res.Backlog += c.requests.len() + c.responses.len()
+		res.Backlog += c.requests.len() + c.responses.len() + len(c.parked)
+		if c.run != nil {
+			res.Backlog++
+		}
 	}
 	for _, id := range x.deleted {
 		x.forget(store, id)
@@ -710,8 +729,8 @@ func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) 
 		store.Delete(keyOf(keyMessage, c.id, be64(seq)...))
 	}
 	c.consumed = c.consumed[:0]
-	for _, q := range [...]*fifo{&c.responses, &c.requests} {
-		for _, m := range q.items[q.head:] {
+	for _, waiting := range [...][]*message{c.responses.items[c.responses.head:], c.requests.items[c.requests.head:], c.parked} {
+		for _, m := range waiting {
 			if !m.stored {
 				store.Set(keyOf(keyMessage, c.id, be64(m.seq)...), codec.Marshal(m))
 				m.stored = true

@@ -27,7 +27,7 @@ type turn struct {
 	traps        int
 	out          []effect
 	tree         bool // what the tree shows has changed
-	long         bool // it goes on with a job that stood still
+	long, began  bool // it goes on with a job that stood still
 	paused       bool // the worker waits for the canister's next turn
 	failure      any  // the worker panicked
 	worker       *worker
@@ -70,6 +70,12 @@ func (x *Executor) apply(t *turn) {
 	x.result.InstructionsUsed += t.instructions
 	x.result.Messages += t.messages
 	x.result.Traps += t.traps
+	if t.began && t.c.run == nil {
+		x.paused--
+		x.unpark()
+	} else if !t.began && t.paused {
+		x.paused++
+	}
 	if t.tree {
 		x.treeDirty[t.c.id] = struct{}{}
 	}
@@ -136,10 +142,13 @@ func (w *worker) run() {
 		return
 	}
 	for w.t == t && c.hasWork() {
-		if c.kind == wasmCanister && t.left() == 0 || c.kind != wasmCanister && (x.used >= x.cfg.RoundInstructions || x.used-x.turnStart >= turnInstructions) {
+		if t.left() == 0 {
 			return
 		}
 		w.runNext(c)
+		if c.alone() { // what it does is counted by the executor
+			w.t.used, x.used = w.t.used+x.used-x.turnStart, x.turnStart
+		}
 	}
 }
 
@@ -161,16 +170,17 @@ func (w *worker) runNext(c *canister) {
 		w.runTask(c, "canister_global_timer")
 	case c.responses.len() > 0:
 		w.runResponse(c, c.dequeue(&c.responses))
-	default:
-		m := c.dequeue(&c.requests)
-		switch c.kind {
-		case nativeCanister:
-			x.runNative(c, m)
-		case managementCanister:
+	case c.kind == managementCanister:
+		if m := c.requests.pop(); x.mustWait(m) {
+			c.parked = append(c.parked, m)
+		} else {
+			c.took(m)
 			x.runManagement(m)
-		default:
-			w.runRequest(c, m)
 		}
+	case c.kind == nativeCanister:
+		x.runNative(c, c.dequeue(&c.requests))
+	default:
+		w.runRequest(c, c.dequeue(&c.requests))
 	}
 	finishStopping(c, w)
 }
@@ -193,6 +203,7 @@ type job struct {
 	Limit   uint64   // of instructions
 	Prepaid Cycles
 	Failed  *Reject // of a cleanup: how the callback failed
+	Install *installJob
 }
 
 func (j *job) entry() entry {
@@ -332,9 +343,7 @@ func (w *worker) execute(c *canister, j job, in *inputs) {
 		rej = &failed
 	}
 	w.settle(e, ctx, rej)
-	if c.run != nil {
-		c.run, c.Slices = nil, 0
-	}
+	c.endRun()
 }
 
 // begin prepares e for a job.
