@@ -16,9 +16,9 @@ type Canister struct {
 	sys     System
 	methods []*method // by name
 
-	init, preUpgrade, postUpgrade, heartbeat func()
-	inspect                                  func(*Inspection)
-	initArgs                                 []candid.Arg
+	init, preUpgrade, postUpgrade, heartbeat, lowMemory func()
+	inspect                                             func(*Inspection)
+	initArgs                                            []candid.Arg
 
 	current *Msg // the message or call context that is being executed
 	calls   map[uint32]*Call
@@ -30,7 +30,7 @@ type Canister struct {
 
 type method struct {
 	name   string
-	query  bool
+	kind   candid.FuncMode // Update, Query or CompositeQuery
 	hidden bool
 	args   []*candid.Type
 	res    []*candid.Type
@@ -73,6 +73,10 @@ func (c *Canister) OnPreUpgrade(fn func()) { c.preUpgrade = fn }
 // OnHeartbeat registers what runs every block. Prefer timers.
 func (c *Canister) OnHeartbeat(fn func()) { c.heartbeat = fn }
 
+// OnLowMemory registers what runs once when the room for the heap falls below the threshold in the canister's settings
+// (wasm_memory_threshold), before memory is gone.
+func (c *Canister) OnLowMemory(fn func()) { c.lowMemory = fn }
+
 // OnInspect registers the filter of ingress messages: a message that is not accepted is refused by the replica that received
 // it, at no cost. It is a filter against waste, not a security check: calls from canisters pass it by.
 func (c *Canister) OnInspect(fn func(*Inspection)) { c.inspect = fn }
@@ -82,7 +86,7 @@ func (c *Canister) RawUpdate(name string, fn func(*Msg)) { c.add(&method{name: n
 
 // RawQuery registers a query method that reads and writes bytes.
 func (c *Canister) RawQuery(name string, fn func(*Msg)) {
-	c.add(&method{name: name, query: true, run: fn})
+	c.add(&method{name: name, kind: candid.Query, run: fn})
 }
 
 // Arg is the raw argument of the running hook or method.
@@ -102,6 +106,9 @@ func (c *Canister) SetCertifiedData(data []byte) { c.sys.SetCertifiedData(data) 
 
 // DataCertificate is the certificate of the certified data; only non-replicated queries have one.
 func (c *Canister) DataCertificate() ([]byte, bool) { return c.sys.DataCertificate() }
+
+// Version counts the canister's changes of code and settings, and on the Internet Computer its messages too.
+func (c *Canister) Version() uint64 { return c.sys.Version() }
 
 // IsController reports whether p may change the canister.
 func (c *Canister) IsController(p principal.Principal) bool { return c.sys.IsController(p) }
@@ -154,6 +161,7 @@ const (
 	EntryReply
 	EntryReject
 	EntryCleanup
+	EntryLowMemory
 )
 
 // Run executes one entry. Runtimes call it; a trap unwinds by whatever System.Trap does.
@@ -185,6 +193,8 @@ func (c *Canister) Run(e Entry, n uint32) {
 		m := c.methods[n]
 		c.current = &Msg{c: c, method: m.name}
 		m.run(c.current)
+	case EntryLowMemory:
+		call(c.lowMemory)
 	case EntryReply, EntryReject, EntryCleanup:
 		c.callback(e, n)
 	default:
@@ -254,11 +264,11 @@ func (m *Msg) own(what string) {
 	}
 }
 
-// Lookup finds the index of a method for EntryMethod.
-func (c *Canister) Lookup(name string) (index uint32, query, ok bool) {
+// Lookup finds the index and kind of a method for EntryMethod.
+func (c *Canister) Lookup(name string) (index uint32, kind candid.FuncMode, ok bool) {
 	i, ok := c.search(name)
 	if !ok {
-		return 0, false, false
+		return 0, 0, false
 	}
-	return uint32(i), c.methods[i].query, true
+	return uint32(i), c.methods[i].kind, true
 }

@@ -293,3 +293,54 @@ func TestCycles(t *testing.T) {
 		t.Fatal(a)
 	}
 }
+
+// A composite query asks other canisters' queries, sees their rejects, and changes nothing.
+func TestCompositeQuery(t *testing.T) {
+	w := newWorld(t, 1)
+	three := principal.FromUint64(3)
+	asker := func(c *cdk.Canister) {
+		cdk.CompositeQuery(c, "ask", func(m *cdk.Msg, ids []principal.Principal, out *cdk.Reply[string]) {
+			c.Stable().Grow(1)
+			var got []string
+			for _, id := range ids {
+				cdk.Then(c.Call(id, "get"), func(n uint64, err error) {
+					if err != nil {
+						got = append(got, err.Error())
+					} else {
+						got = append(got, fmt.Sprint(n))
+					}
+					if len(got) == len(ids) {
+						out.Send(fmt.Sprintf("%v for %v", got, m.Caller() == alice))
+					}
+				})
+			}
+		})
+		cdk.CompositeQuery(c, "fall", func(_ *cdk.Msg, id principal.Principal, _ *cdk.Reply[string]) {
+			c.Call(id, "get").Then(func([]byte) { c.Trap("in the callback") }, nil)
+		})
+		cdk.CompositeQuery(c, "self", func(_ *cdk.Msg, _ cdk.None, out *cdk.Reply[string]) {
+			cdk.Then(c.Call(c.Self(), "size"), func(_ uint64, err error) { out.Reject("%v", err) })
+		})
+		cdk.Query(c, "size", func(*cdk.Msg, cdk.None) uint64 { return c.Stable().Size() })
+	}
+	if err := w.Install(three, asker, nil); err != nil {
+		t.Fatal(err)
+	}
+	want, err := native.Query[uint64](w, alice, one, "get")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := native.Query[string](w, alice, three, "ask", []principal.Principal{one, principal.FromUint64(99)})
+	if err != nil || got != fmt.Sprintf("[%d DESTINATION_INVALID: canister %v not found] for true", want, principal.FromUint64(99)) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if size, err := native.Query[uint64](w, alice, three, "size"); err != nil || size != 0 {
+		t.Errorf("%d pages of stable memory after a query (%v)", size, err)
+	}
+	_, err = native.Query[string](w, alice, three, "fall", one)
+	rejected(t, err, cdk.CanisterError, "in the callback")
+	_, err = native.Query[string](w, alice, three, "self")
+	rejected(t, err, cdk.CanisterReject, "already part of this composite query")
+	_, err = native.Update[string](w, alice, three, "ask", []principal.Principal{one})
+	rejected(t, err, cdk.DestinationInvalid, "no such method")
+}

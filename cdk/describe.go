@@ -14,16 +14,22 @@ type Description struct {
 	PreUpgrade bool `json:"pre_upgrade"`
 	Heartbeat  bool `json:"heartbeat"`
 	Inspect    bool `json:"inspect"`
+	LowMemory  bool `json:"low_memory"`
 	// Checksum binds a module to its description: a module refuses to start with exports made for another list.
 	Checksum uint32 `json:"checksum"`
 	// Candid is the .did text of the service with its init arguments.
 	Candid string `json:"candid"`
+	// InitArgs are the types of the init arguments as Candid text, after the definitions of what they name.
+	InitArgs string `json:"init_args"`
+	// Build says, as JSON, what the module was built from and with. The builder fills it in.
+	Build string `json:"build,omitempty"`
 }
 
 // MethodInfo is one exported method.
 type MethodInfo struct {
-	Name  string `json:"name"`
-	Query bool   `json:"query"`
+	Name      string `json:"name"`
+	Query     bool   `json:"query,omitempty"`
+	Composite bool   `json:"composite,omitempty"` // a composite query
 }
 
 // Describe describes the canister that setup builds, without running it.
@@ -32,14 +38,15 @@ func Describe(setup func(*Canister)) Description {
 	d := c.Entries()
 	service, init := c.ServiceType()
 	d.Candid = candid.RenderService(service, init)
+	d.InitArgs = candid.RenderArgs(init)
 	return d
 }
 
 // Entries lists the entries without the Candid text; it works on a running canister too.
 func (c *Canister) Entries() Description {
-	d := Description{PreUpgrade: c.preUpgrade != nil, Heartbeat: c.heartbeat != nil, Inspect: c.inspect != nil}
+	d := Description{PreUpgrade: c.preUpgrade != nil, Heartbeat: c.heartbeat != nil, Inspect: c.inspect != nil, LowMemory: c.lowMemory != nil}
 	for _, m := range c.methods {
-		d.Methods = append(d.Methods, MethodInfo{m.name, m.query})
+		d.Methods = append(d.Methods, MethodInfo{m.name, m.kind == candid.Query, m.kind == candid.CompositeQuery})
 	}
 	d.Checksum = checksum(d)
 	return d
@@ -50,13 +57,16 @@ func checksum(d Description) uint32 {
 	for _, m := range d.Methods {
 		var n [5]byte
 		binary.BigEndian.PutUint32(n[:], uint32(len(m.Name)))
-		if m.Query {
+		switch {
+		case m.Query:
 			n[4] = 1
+		case m.Composite:
+			n[4] = 2
 		}
 		h.Write(n[:])
 		h.Write([]byte(m.Name))
 	}
-	for _, b := range []bool{d.PreUpgrade, d.Heartbeat, d.Inspect} {
+	for _, b := range []bool{d.PreUpgrade, d.Heartbeat, d.Inspect, d.LowMemory} {
 		if b {
 			h.Write([]byte{1})
 		} else {
@@ -79,10 +89,7 @@ func (c *Canister) ServiceType() (service *candid.Type, initArgs []candid.Arg) {
 		if !m.typed {
 			continue
 		}
-		f := &candid.FuncType{Args: arguments(m.args), Results: arguments(m.res)}
-		if m.query {
-			f.Mode = candid.Query
-		}
+		f := &candid.FuncType{Args: arguments(m.args), Results: arguments(m.res), Mode: m.kind}
 		service.Methods = append(service.Methods, candid.Method{Name: m.name, Type: &candid.Type{Kind: candid.KindFunc, Func: f}})
 	}
 	return service, c.initArgs

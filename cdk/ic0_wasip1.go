@@ -137,6 +137,9 @@ func icCounter(kind int32) int64
 //go:noescape
 func icIsController(src unsafe.Pointer, size int32) int32
 
+//go:wasmimport ic0 canister_version
+func icVersion() int64
+
 //go:wasmimport ic0 in_replicated_execution
 func icInReplicated() int32
 
@@ -276,6 +279,7 @@ func (ic0) DataCertificate() ([]byte, bool) {
 }
 
 func (ic0) Time() uint64                          { return uint64(icTime()) }
+func (ic0) Version() uint64                       { return uint64(icVersion()) }
 func (ic0) SetGlobalTimer(at uint64)              { icTimerSet(int64(at)) }
 func (ic0) PerformanceCounter(kind uint32) uint64 { return uint64(icCounter(int32(kind))) }
 func (ic0) InReplicated() bool                    { return icInReplicated() != 0 }

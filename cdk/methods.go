@@ -104,14 +104,14 @@ func reply[R any](m *Msg, r R) {
 
 // Query registers a query method: A is its argument (None, one Candid value, Args2, Args3) and R its result.
 func Query[A, R any](c *Canister, name string, fn func(*Msg, A) R) {
-	addTyped[A, R](c, name, true, func(m *Msg) {
+	addTyped[A, R](c, name, candid.Query, func(m *Msg) {
 		reply(m, fn(m, argument[A](c, name)))
 	})
 }
 
 // Update registers an update method that answers before it returns.
 func Update[A, R any](c *Canister, name string, fn func(*Msg, A) R) {
-	addTyped[A, R](c, name, false, func(m *Msg) {
+	addTyped[A, R](c, name, candid.Update, func(m *Msg) {
 		reply(m, fn(m, argument[A](c, name)))
 	})
 }
@@ -119,7 +119,15 @@ func Update[A, R any](c *Canister, name string, fn func(*Msg, A) R) {
 // UpdateAsync registers an update method that answers by out, at once or from a callback of a call it made. A handler whose
 // callbacks have all run without an answer makes the system reject the call.
 func UpdateAsync[A, R any](c *Canister, name string, fn func(m *Msg, arg A, out *Reply[R])) {
-	addTyped[A, R](c, name, false, func(m *Msg) {
+	addTyped[A, R](c, name, candid.Update, func(m *Msg) {
+		fn(m, argument[A](c, name), &Reply[R]{m})
+	})
+}
+
+// CompositeQuery registers a query that may call queries of other canisters on the subnet, and answers by out, at once or from a callback.
+// Only users can call it, and one replica answers alone, so the answer is not certified. Changes of the state are dropped.
+func CompositeQuery[A, R any](c *Canister, name string, fn func(m *Msg, arg A, out *Reply[R])) {
+	addTyped[A, R](c, name, candid.CompositeQuery, func(m *Msg) {
 		fn(m, argument[A](c, name), &Reply[R]{m})
 	})
 }
@@ -127,8 +135,8 @@ func UpdateAsync[A, R any](c *Canister, name string, fn func(m *Msg, arg A, out 
 // maxBuffer is the largest reply buffer that is kept for the next reply.
 const maxBuffer = 1 << 16
 
-func addTyped[A, R any](c *Canister, name string, query bool, run func(*Msg)) {
-	m := &method{name: name, query: query, run: run}
+func addTyped[A, R any](c *Canister, name string, kind candid.FuncMode, run func(*Msg)) {
+	m := &method{name: name, kind: kind, run: run}
 	if c.sys == nil { // only a description needs the types; building them costs time at every start
 		m.args, m.res, m.typed = typesOf[A](), typesOf[R](), true
 	}

@@ -9,7 +9,7 @@
 //   - exports canister_init, canister_post_upgrade, canister_global_timer, the other hooks and the methods of the Description, each a
 //     few instructions around the program's fusion_dispatch. Init and post-upgrade start the Go runtime first: they are the first
 //     entry after every install and upgrade, and unlike a start function they may ask for the time;
-//   - drops the name section and other custom sections and adds candid:service and candid:args as public metadata.
+//   - drops the name section and other custom sections and adds candid:service, candid:args and, from Build, fusion:build as public metadata.
 //
 // The output depends on the input alone.
 package link

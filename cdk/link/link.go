@@ -173,7 +173,10 @@ func (l *linker) link(d cdk.Description) error {
 		n := uint32(len(m.Data))
 		m.DataCount = &n
 	}
-	m.Customs = []wasmbin.Custom{metadata("candid:service", d.Candid)}
+	m.Customs = []wasmbin.Custom{metadata("candid:service", d.Candid), metadata("candid:args", d.InitArgs)}
+	if d.Build != "" {
+		m.Customs = append(m.Customs, metadata("fusion:build", d.Build))
+	}
 	return nil
 }
 
@@ -241,13 +244,19 @@ func (l *linker) exports(d cdk.Description) {
 	if d.Heartbeat {
 		enter("canister_heartbeat", cdk.EntryHeartbeat, 0, false)
 	}
+	if d.LowMemory {
+		enter("canister_on_low_wasm_memory", cdk.EntryLowMemory, 0, false)
+	}
 	if d.Inspect {
 		enter("canister_inspect_message", cdk.EntryInspect, 0, false)
 	}
 	for i, method := range d.Methods {
 		kind := "canister_update "
-		if method.Query {
+		switch {
+		case method.Query:
 			kind = "canister_query "
+		case method.Composite:
+			kind = "canister_composite_query "
 		}
 		enter(kind+method.Name, cdk.EntryMethod, uint32(i), false)
 	}

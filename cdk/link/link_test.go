@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -81,19 +83,31 @@ func TestModule(t *testing.T) {
 		names = append(names, e.Name)
 	}
 	want := []string{"memory", "canister_init", "canister_post_upgrade", "canister_global_timer", "canister_pre_upgrade",
-		"canister_heartbeat", "canister_inspect_message", "canister_update <fusion internal> timer", "canister_update add",
-		"canister_update ask", "canister_update deadlock", "canister_update exit", "canister_query get text",
+		"canister_heartbeat", "canister_on_low_wasm_memory", "canister_inspect_message", "canister_update <fusion internal> timer", "canister_update add",
+		"canister_update ask", "canister_composite_query both", "canister_update deadlock", "canister_update exit", "canister_query get text",
 		"canister_update goroutines", "canister_query now", "canister_update panic", "canister_update print",
 		"canister_update secret", "canister_update sleep", "canister_update timer", "canister_query whoami"}
 	if !slices.Equal(names, want) {
 		t.Errorf("exports\n%q, want\n%q", names, want)
 	}
-	if len(m.Customs) != 1 || m.Customs[0].Name != "icp:public candid:service" {
-		t.Errorf("custom sections %+v", m.Customs)
+	sections := map[string]string{}
+	for _, c := range m.Customs {
+		sections[c.Name] = string(c.Data)
 	}
-	service, err := candid.ParseDID(string(m.Customs[0].Data))
-	if err != nil || service.Service.Method("get text") == nil {
-		t.Errorf("interface %q: %v", m.Customs[0].Data, err)
+	service, err := candid.ParseDID(sections["icp:public candid:service"])
+	if err != nil || service.Service.Method("get text") == nil || service.Service.Method("both").Type.Func.Mode != candid.CompositeQuery {
+		t.Errorf("interface %q: %v", sections, err)
+	}
+	if args := sections["icp:public candid:args"]; args != "(text)" {
+		t.Errorf("init arguments %q", args)
+	}
+	var info struct {
+		Go, Package string
+		Modules     []struct{ Path string }
+	}
+	if err := json.Unmarshal([]byte(sections["icp:public fusion:build"]), &info); err != nil || info.Go != runtime.Version() ||
+		info.Package != "fusion/cdk/link/testdata/kitchen" || len(info.Modules) != 1 || info.Modules[0].Path != "fusion" || len(sections) != 3 {
+		t.Errorf("build %+v, %v; sections %q", info, err, sections)
 	}
 	if out := m.Encode(); !bytes.Equal(out, c.Wasm) {
 		t.Error("the module is not in its shortest encoding")
@@ -269,6 +283,26 @@ func TestBuildIsReproducible(t *testing.T) {
 	}
 	if !bytes.Equal(a, b) {
 		t.Fatal("two builds differ")
+	}
+}
+
+func TestBuildSaysWhatIsWrong(t *testing.T) {
+	for pkg, want := range map[string]string{
+		"fusion/cdk/stable":  "is package stable",
+		"./testdata/nokit":   "does not import fusion/cdk",
+		"./testdata/nomain":  "does not describe itself",
+		"./testdata/socket":  `imports "net": a canister has no sockets`,
+		"./testdata/nowhere": "directory not found",
+		"fusion/cdk/...":     "more than one package",
+		"fmt":                "standard library",
+	} {
+		if _, err := link.Build(t.Context(), "", pkg); !errors.Is(err, link.ErrPackage) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", pkg, err, want)
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	if _, err := link.Build(t.Context(), "", "./testdata/kitchen"); !errors.Is(err, link.ErrToolchain) {
+		t.Errorf("without a toolchain: %v", err)
 	}
 }
 

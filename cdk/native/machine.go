@@ -6,6 +6,7 @@ import (
 
 	"fusion/cdk"
 	"fusion/cdk/stable"
+	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
 
@@ -17,6 +18,7 @@ type machine struct {
 	setup       func(*cdk.Canister)
 	rebuild     bool
 	controllers []principal.Principal
+	version     uint64 // installs and upgrades
 
 	memory    journal
 	certified []byte
@@ -118,8 +120,10 @@ func (m *machine) upgrade(setup func(*cdk.Canister), arg []byte) error {
 	}
 	m.timer = 0 // an upgrade disarms
 	m.c, m.setup = cdk.New(m, setup), setup
+	m.version++
 	if err := m.hook(cdk.EntryPostUpgrade, arg); err != nil {
 		m.c, m.setup, m.timer = old, oldSetup, timer
+		m.version--
 		m.memory.heap = *before
 		return err
 	}
@@ -147,8 +151,8 @@ func (m *machine) inspect(caller principal.Principal, method string, arg []byte)
 }
 
 func (m *machine) method(ctx *callContext, name string, arg []byte) {
-	i, _, ok := m.c.Lookup(name)
-	if !ok {
+	i, kind, ok := m.c.Lookup(name)
+	if !ok || kind == candid.CompositeQuery {
 		m.w.answer(m.id, ctx, Answer{Err: noMethod(m.id, name)})
 		return
 	}
@@ -161,9 +165,13 @@ func (m *machine) method(ctx *callContext, name string, arg []byte) {
 	m.finish(ctx)
 }
 
-func (m *machine) query(caller principal.Principal, name string, arg []byte) Answer {
-	i, query, ok := m.c.Lookup(name)
-	if !ok || !query {
+// query runs a query on behalf of the composite queries in path, innermost last.
+func (m *machine) query(caller principal.Principal, name string, arg []byte, path ...*machine) Answer {
+	i, kind, ok := m.c.Lookup(name)
+	if ok && kind == candid.CompositeQuery {
+		return m.compositeQuery(caller, i, arg, path)
+	}
+	if !ok || kind != candid.Query {
 		return Answer{Err: noMethod(m.id, name)}
 	}
 	ctx := &callContext{caller: caller}
@@ -183,6 +191,63 @@ func (m *machine) query(caller principal.Principal, name string, arg []byte) Ans
 		return Answer{Err: &cdk.RejectError{Code: cdk.CanisterError, Message: fmt.Sprintf("canister %v did not reply to the call", m.id)}}
 	}
 	return *a
+}
+
+// compositeQuery runs a query and the queries it calls, one after the other. A canister is on a path of queries at most once.
+func (m *machine) compositeQuery(caller principal.Principal, index uint32, arg []byte, path []*machine) Answer {
+	before, certified, timer := m.memory.heap.Clone(), m.certified, m.timer
+	defer func() { m.memory.heap, m.certified, m.timer = *before, certified, timer }()
+	ctx := &callContext{caller: caller}
+	frozen := func(caller principal.Principal, arg []byte) {
+		m.enter(ctx, caller, arg)
+		m.replicated = false
+	}
+	frozen(caller, arg)
+	text, ok := m.run(cdk.EntryMethod, index)
+	path = append(path, m)
+	var waiting []*message
+	for {
+		waiting = append(waiting, m.calls...)
+		if ok && m.answer != nil {
+			ctx.answer, m.answer = m.answer, nil
+		}
+		m.calls = nil
+		if len(waiting) == 0 {
+			break
+		}
+		call := waiting[0]
+		waiting = waiting[1:]
+		var a Answer
+		switch to := m.w.canisters[call.to]; {
+		case to == nil:
+			a.Err = &cdk.RejectError{Code: cdk.DestinationInvalid, Message: fmt.Sprintf("canister %v not found", call.to)}
+		case slices.Contains(path, to):
+			a.Err = &cdk.RejectError{Code: cdk.CanisterError, Message: fmt.Sprintf("canister %v is already part of this composite query", call.to)}
+		default:
+			a = to.query(m.id, call.method, call.arg, path...)
+		}
+		e := cdk.EntryReply
+		if a.Err != nil {
+			e = cdk.EntryReject
+		}
+		frozen(caller, a.Data)
+		m.reject = a.Err
+		if text, ok = m.run(e, call.call.env); !ok {
+			frozen(caller, nil)
+			m.mayCall = false
+			if text, ok := m.run(cdk.EntryCleanup, call.call.env); !ok {
+				m.Print("trap in cleanup: " + text)
+			}
+			m.calls = nil
+		}
+	}
+	switch {
+	case ctx.answer != nil:
+		return *ctx.answer
+	case !ok:
+		return Answer{Err: &cdk.RejectError{Code: cdk.CanisterError, Message: "canister trapped: " + text}}
+	}
+	return Answer{Err: &cdk.RejectError{Code: cdk.CanisterError, Message: fmt.Sprintf("canister %v did not reply to the call", m.id)}}
 }
 
 func noMethod(id principal.Principal, name string) *cdk.RejectError {
@@ -308,6 +373,7 @@ func (m *machine) Time() uint64                            { return m.w.now }
 func (m *machine) SetGlobalTimer(at uint64)                { m.timer = at }
 func (m *machine) PerformanceCounter(uint32) uint64        { return 0 }
 func (m *machine) IsController(p principal.Principal) bool { return slices.Contains(m.controllers, p) }
+func (m *machine) Version() uint64                         { return m.version }
 func (m *machine) InReplicated() bool                      { return m.replicated }
 func (m *machine) Print(text string)                       { m.w.logs = append(m.w.logs, m.id.String()+": "+text) }
 func (m *machine) Trap(text string)                        { panic(&cdk.TrapError{Message: text}) }

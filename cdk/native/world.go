@@ -353,7 +353,7 @@ func (w *World) UpdateRaw(from, to principal.Principal, method string, arg []byt
 	return nil, fmt.Errorf("%s: %w", method, ErrUnending)
 }
 
-// QueryRaw makes a query call, which changes nothing.
+// QueryRaw makes a query call, which changes nothing. A composite query reaches canisters of this world, not handlers.
 func (w *World) QueryRaw(from, to principal.Principal, method string, arg []byte) ([]byte, error) {
 	m := w.canisters[to]
 	if m == nil {

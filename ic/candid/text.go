@@ -598,6 +598,14 @@ func RenderService(service *Type, init []Arg) string {
 	return prog.String()
 }
 
+// RenderArgs returns a list of types as text, after definitions of every named type they use.
+func RenderArgs(args []Arg) string {
+	prog := &Program{}
+	c := namer{prog: prog, copies: map[*Type]*Type{}, taken: map[string]int{}}
+	args = c.args(args)
+	return prog.String() + (&typePrinter{named: true, open: map[*Type]bool{}}).args(args)
+}
+
 // namer copies a graph of types, giving distinct types distinct names.
 type namer struct {
 	prog   *Program

@@ -34,6 +34,8 @@ func kitchen(c *cdk.Canister) {
 	cdk.PostUpgrade(c, func(*string) { open() })
 	c.OnPreUpgrade(func() { c.Print("bye") })
 	c.OnHeartbeat(func() { heap += 1000 })
+	c.OnLowMemory(func() { heap += 1_000_000 })
+	cdk.CompositeQuery(c, "both", func(_ *cdk.Msg, _ cdk.None, out *cdk.Reply[string]) { out.Send("both") })
 	c.OnInspect(func(i *cdk.Inspection) {
 		if i.Method() == "add" {
 			i.Accept()

@@ -1,0 +1,4 @@
+// Nokit is a program that has nothing to do with canisters.
+package main
+
+func main() {}
