@@ -44,6 +44,7 @@ func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
 		}
 	}
 	a.signing.propose(b)
+	a.outcall.propose(b, p.Height)
 	if lag := time.Since(time.Unix(0, int64(p.TimeNs))); lag > maxLag {
 		a.log.Info("proposing no time-dependent items: block time lags", "height", p.Height, "lag", lag)
 		return b.Items()
@@ -127,9 +128,10 @@ func (r *Replica) reconcile(v *machine.View) {
 			return
 		}
 	}
-	// What costs others' time waits until this replica has caught up: open ceremonies of old blocks are over.
+	// What costs others' time waits until this replica has caught up: open ceremonies and outcalls of old blocks are over.
 	if time.Since(time.Unix(0, int64(v.TimeNs))) < maxLag {
 		r.signing.reconcile(v)
+		r.outcall.reconcile(v)
 	}
 	if r.bitcoin != nil {
 		r.bitcoin.reconcile(v)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"fusion/adapters/https"
 )
 
 // Config is what one replica needs to know beside the genesis document: where it keeps its data, where it listens and where the
@@ -37,8 +39,28 @@ type Config struct {
 	ProposeWait Duration `toml:"propose_wait"`
 	// SealKeysWith names a file with an age identity that seals the key store; required unless the network's class is local.
 	SealKeysWith string `toml:"seal_keys_with"`
+	// Outcalls is what canisters may reach from this machine.
+	Outcalls Outcalls `toml:"outcalls"`
 	// LogLevel is debug, info, warn or error; the default is info.
 	LogLevel string `toml:"log_level"`
+}
+
+// Outcalls are this replica's settings of HTTPS outcalls. By default they reach the public internet only, and servers that the
+// system's certificate authorities vouch for.
+type Outcalls struct {
+	// Allow names what may be reached beside the public internet: ranges ("10.1.0.0/16"), addresses, or hosts by name.
+	Allow []string `toml:"allow"`
+	// Roots are PEM files with certificate authorities that are trusted beside the system's.
+	Roots []string `toml:"roots"`
+	// Parallel bounds the requests that are made at once; the default is 128.
+	Parallel int `toml:"parallel"`
+
+	// What follows is for networks of class local.
+
+	// AllowHTTP lets requests go without TLS.
+	AllowHTTP bool `toml:"allow_http"`
+	// Hosts sends connections for a host to another address, host:port, whatever DNS says and wherever that is.
+	Hosts map[string]string `toml:"hosts"`
 }
 
 // Peer is where another replica listens.
@@ -113,6 +135,12 @@ func (c *Config) Validate(n int) error {
 		if _, _, err := net.SplitHostPort(a); err != nil {
 			return bad("%s is %q, want host:port", name, a)
 		}
+	}
+	if _, err := https.ParseRules(c.Outcalls.Allow); err != nil {
+		return bad("outcalls.allow: %v", err)
+	}
+	if c.Outcalls.Parallel < 0 {
+		return bad("outcalls.parallel must not be negative")
 	}
 	if c.CommitWait < 0 || c.ProposeWait < 0 {
 		return bad("commit_wait and propose_wait must not be negative")

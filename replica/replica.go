@@ -67,6 +67,7 @@ type Replica struct {
 	dkg     *dkg
 	ingest  *batcher
 	signing *signer
+	outcall *outcaller
 	bitcoin *bitcoinFeed // nil where the subnet follows no chain
 	metrics *metrics
 	last    executed    // by the consensus goroutine alone
@@ -142,6 +143,9 @@ func (r *Replica) identify() error {
 	if doc.Class != genesis.Local && r.cfg.SealKeysWith == "" {
 		return fmt.Errorf("%w: seal_keys_with is required on a %s network: name a file with an age identity outside %s", ErrConfig, doc.Class, r.cfg.Dir)
 	}
+	if doc.Class != genesis.Local && (r.cfg.Outcalls.AllowHTTP || len(r.cfg.Outcalls.Hosts) > 0) {
+		return fmt.Errorf("%w: outcalls.allow_http and outcalls.hosts are for local networks, this one is %s", ErrConfig, doc.Class)
+	}
 	r.log = r.log.With("node", r.self)
 	r.metrics = newMetrics(r.self)
 	return nil
@@ -207,6 +211,10 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return err
 	}
 	r.opened(r.signing.close)
+	if r.outcall, err = newOutcaller(r); err != nil {
+		return err
+	}
+	r.opened(r.outcall.close)
 	if r.doc.Bitcoin != nil {
 		if r.bitcoin, err = newBitcoinFeed(r); err != nil {
 			return err

@@ -30,7 +30,8 @@ type Status struct {
 	CatchingUp bool      `json:"catching_up"`
 	Connected  []int     `json:"connected"`
 	Keys       []Key     `json:"keys,omitempty"`
-	Signing    []string  `json:"signing,omitempty"` // open ceremonies, a sentence each
+	Signing    []string  `json:"signing,omitempty"`  // open ceremonies, a sentence each
+	Outcalls   []string  `json:"outcalls,omitempty"` // open HTTPS outcalls, a sentence each
 	Bitcoin    *Bitcoin  `json:"bitcoin,omitempty"`
 	PoolCalls  int       `json:"pool_calls"`
 }
@@ -88,6 +89,7 @@ func (r *Replica) Status() Status {
 	if v.Group != nil {
 		s.Subnet, s.RootKey = v.Subnet.String(), fmt.Sprintf("%x", v.RootKeyDER)
 		s.Keys, s.Signing = r.signing.status(v)
+		s.Outcalls = r.outcall.driver.Status()
 		if v.Bitcoin != nil {
 			i := v.Bitcoin.Info
 			s.Bitcoin = &Bitcoin{Network: i.Network.String(), Tip: i.TipHeight, TipHash: i.Tip.String(), Anchor: i.AnchorHeight, Headers: i.BestHeader, Synced: i.Synced}
@@ -146,6 +148,9 @@ type metrics struct {
 	backlog      prometheus.Gauge
 	ceremonies   *prometheus.HistogramVec
 	shareMissing prometheus.Counter
+	outcalls     *prometheus.HistogramVec
+	outcallsOpen prometheus.Gauge
+	outcallsBad  prometheus.Counter
 }
 
 func newMetrics(node int) *metrics {
@@ -179,7 +184,11 @@ func newMetrics(node int) *metrics {
 	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
 	m.ceremonies = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ceremony_seconds", ConstLabels: labels,
 		Help: "This replica's part in threshold-key ceremonies.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 12)}, []string{"kind", "outcome"})
-	m.registry.MustRegister(m.ceremonies)
+	m.outcallsOpen = gauge("outcalls_open", "HTTPS outcalls that wait for their answer.")
+	m.outcallsBad = counter("outcall_messages_refused_total", "Messages of other replicas about outcalls that were wrong.")
+	m.outcalls = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "outcall_seconds", ConstLabels: labels,
+		Help: "This replica's part in outcalls: request, response and transform.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)}, []string{"outcome"})
+	m.registry.MustRegister(m.ceremonies, m.outcalls)
 	return m
 }
 
@@ -192,6 +201,14 @@ func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error
 		outcome = "failed"
 	}
 	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcome).Observe(took.Seconds())
+}
+
+func (m *metrics) outcall(rejectCode int, took time.Duration) {
+	outcome := "replied"
+	if rejectCode != 0 {
+		outcome = "rejected"
+	}
+	m.outcalls.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
 func (m *metrics) block(v *machine.View, e *executed) {

@@ -21,6 +21,7 @@ import (
 	"fusion/replica/execution/wasm"
 	"fusion/replica/genesis"
 	"fusion/replica/ingress"
+	"fusion/replica/outcalls"
 	"fusion/replica/payload"
 	"fusion/replica/signing"
 	"fusion/replica/state"
@@ -33,6 +34,7 @@ var ErrInvalid = errors.New("invalid block")
 const (
 	prefixDKG       = "dkg/"
 	prefixSigning   = "sig/"
+	prefixOutcalls  = "out/"
 	prefixBitcoin   = "btc/"
 	prefixExecution = "exe/"
 	prefixMachine   = "mac/"
@@ -68,6 +70,7 @@ type Machine struct {
 	subnet
 	exec *execution.Executor
 	sign *signing.Machine
+	out  *outcalls.Machine
 	btc  *bitcoin
 	tree *hashtree.Map
 
@@ -163,6 +166,9 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc)); err != nil {
 		return err
 	}
+	if m.out, err = outcalls.NewMachine(outcalls.FromGenesis(doc)); err != nil {
+		return err
+	}
 	natives := map[principal.Principal]execution.Native{}
 	if m.btc != nil {
 		natives[m.btc.id] = m.btc
@@ -227,6 +233,9 @@ func (m *Machine) Check(b driver.Block) error {
 			return bad(err)
 		}
 	}
+	if err := m.CheckOutcalls(by.outcalls); err != nil {
+		return bad(err)
+	}
 	if len(by.bitcoin) > 0 {
 		if m.btc == nil {
 			return bad(errors.New("it carries Bitcoin blocks, the subnet follows no Bitcoin chain"))
@@ -243,8 +252,8 @@ func (m *Machine) Check(b driver.Block) error {
 
 // parts are a block's bodies by kind.
 type parts struct {
-	beacons, dkg, bitcoin, ingress [][]byte
-	signing                        []payload.Item // those of package signing, in the order of the block
+	beacons, dkg, outcalls, bitcoin, ingress [][]byte
+	signing                                  []payload.Item // those of package signing, in the order of the block
 }
 
 func split(items []payload.Item) (p parts) {
@@ -256,6 +265,8 @@ func split(items []payload.Item) (p parts) {
 			p.signing = append(p.signing, it)
 		case payload.DKG:
 			p.dkg = append(p.dkg, it.Body)
+		case payload.Outcall:
+			p.outcalls = append(p.outcalls, it.Body)
 		case payload.Bitcoin:
 			p.bitcoin = append(p.bitcoin, it.Body)
 		case payload.Ingress:
@@ -344,6 +355,8 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	answers := m.answerRefused(mac)
 	answers = append(answers, m.stepSigning(sig, mac, b.Height, &by)...)
 	answers = append(answers, m.answerRandom(mac)...)
+	out := kv.Prefix(blk, prefixOutcalls)
+	answers = append(answers, m.stepOutcalls(out, by.outcalls, res)...)
 	if m.btc != nil {
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
 	}
@@ -354,7 +367,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 		res.Ingress = append(res.Ingress, msg.ID)
 	}
 	res.RoundResult = m.exec.Round(kv.Prefix(blk, prefixExecution), round)
-	m.takeSystemCalls(sig, mac, b.Height, res.SystemCalls)
+	m.takeSystemCalls(sig, out, mac, b.Height, res.SystemCalls)
 	m.dropBeacons(mac, b.Height)
 	m.tree = m.exec.Tree(m.tree)
 }

@@ -47,11 +47,13 @@ func (m *Machine) activeKeys(sig kv.Reader) (out []execution.EcdsaKey) {
 }
 
 // takeSystemCalls registers what only the subnet can answer. A request that is refused is answered in the next round.
-func (m *Machine) takeSystemCalls(sig, mac kv.Store, height uint64, calls []execution.SystemCall) {
+func (m *Machine) takeSystemCalls(sig, out, mac kv.Store, height uint64, calls []execution.SystemCall) {
 	for _, c := range calls {
 		switch c.Kind {
 		case execution.Outcall:
-			mac.Set(refusedKey(c.ID), append([]byte{execution.SysFatal}, "this subnet makes no HTTPS outcalls"...))
+			if err := m.openOutcall(out, c); err != nil {
+				mac.Set(refusedKey(c.ID), append([]byte{execution.SysTransient}, err.Error()...))
+			}
 		case execution.RawRand:
 			mac.Set(randKey(c.ID), binary.BigEndian.AppendUint64(nil, height+1))
 		case execution.Sign:

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"fusion/internal/codec"
 )
@@ -26,7 +28,7 @@ const MaxMessage = 1024
 // Rejection is an answer that rejects. Its message must be the same at every replica that met the same failure.
 func Rejection(code int, format string, args ...any) Answer {
 	m := fmt.Sprintf(format, args...)
-	return Answer{RejectCode: code, RejectMessage: m[:min(len(m), MaxMessage)]}
+	return Answer{RejectCode: code, RejectMessage: strings.ToValidUTF8(m[:min(len(m), MaxMessage)], "")}
 }
 
 // answerOverhead is what encoding and a rejection's message add to a reply.
@@ -39,6 +41,8 @@ func (a *Answer) check(maxReply uint64) error {
 		return fmt.Errorf("reject code %d", a.RejectCode)
 	case len(a.RejectMessage) > MaxMessage:
 		return fmt.Errorf("a message of %d bytes, at most %d are allowed", len(a.RejectMessage), MaxMessage)
+	case !utf8.ValidString(a.RejectMessage):
+		return errors.New("a message that is not text")
 	case a.RejectCode == 0 && a.RejectMessage != "" || a.RejectCode != 0 && len(a.Reply) > 0:
 		return errors.New("a reply and a rejection in one")
 	case uint64(len(a.Reply)) > maxReply:

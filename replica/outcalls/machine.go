@@ -12,6 +12,7 @@ import (
 
 	"fusion/internal/codec"
 	"fusion/internal/kv"
+	"fusion/replica/genesis"
 )
 
 // MaxReply is the most that a request may allow its reply, in bytes: 2,000,000 for the content (interface specification, http_request) and some
@@ -43,6 +44,15 @@ type Config struct {
 	MaxOpen, MaxPerCanister uint32
 	// MaxBytes bounds the bytes that the answers to all open requests may have. The default is 256 MiB.
 	MaxBytes uint64
+}
+
+// FromGenesis reads the configuration out of a genesis document.
+func FromGenesis(doc *genesis.Doc) Config {
+	c := Config{Genesis: doc.Hash()}
+	for _, n := range doc.Nodes {
+		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
+	}
+	return c
 }
 
 // EnsureDefaults fills fields that are zero.

@@ -23,12 +23,13 @@ const (
 	KeyVote                     // a member's vote to activate a threshold key
 	Complaint                   // a member's complaint about another in a ceremony
 	Signature                   // a finished threshold signature
+	Outcall                     // what the world outside answered, or that the replicas do not agree on it
 	Bitcoin                     // Bitcoin headers and blocks
 	Ingress                     // a user's signed call
 	kinds
 )
 
-var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "bitcoin", "ingress"}
+var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "outcall", "bitcoin", "ingress"}
 
 func (k Kind) String() string {
 	if k == 0 || k >= kinds {
@@ -43,7 +44,8 @@ type Quota struct {
 	Count int
 }
 
-// Quotas of a block. The largest Bitcoin block (4,000,000 weight units, BIP 141) with its headers fits whole. Ingress is
+// Quotas of a block. The largest Bitcoin block (4,000,000 weight units, BIP 141) with its headers fits whole, and so does the largest answer
+// to an outcall (2,000,000 bytes with the signatures of many nodes), though not both at once. Ingress is
 // soft-limited to 1 MiB (DESIGN: larger blocks overrun the proposer's time on slow disks), or one message of up to 2 MiB.
 var Quotas = [kinds]Quota{
 	Beacon:      {Bytes: 16 << 10, Count: 64},
@@ -52,6 +54,7 @@ var Quotas = [kinds]Quota{
 	KeyVote:     {Bytes: 32 << 10, Count: 128},
 	Complaint:   {Bytes: 64 << 10, Count: 128},
 	Signature:   {Bytes: 64 << 10, Count: 256},
+	Outcall:     {Bytes: 2<<20 + 128<<10, Count: 256},
 	Bitcoin:     {Bytes: 4_000_000 + 64<<10, Count: 1},
 	Ingress:     {Bytes: 1 << 20, Count: 4_000},
 }
