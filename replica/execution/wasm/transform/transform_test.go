@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	wb "fusion/internal/wasmbin"
+	"fusion/internal/wasmbin/wasmgen"
 )
 
 var testHost = map[string]Signature{
@@ -91,7 +91,10 @@ func trapOf(err error) string {
 func runTransformed(t testing.TB, r wazero.Runtime, res *Result, export string, limit int64) (used int64, trap string, m api.Module) {
 	t.Helper()
 	ctx := context.Background()
-	m, err := r.InstantiateWithConfig(ctx, res.Wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	grown := experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(func(uint64, uint64) experimental.LinearMemory {
+		return &bounded{max: uint64(res.MemoryMax) << 16}
+	}))
+	m, err := r.InstantiateWithConfig(grown, res.Wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -231,227 +234,100 @@ func naive(t testing.TB, m *wb.Module, limit int64) []byte {
 	return m.Encode()
 }
 
-// generator makes random well-typed programs over i32, with some f64 whose NaNs are visible only through comparisons.
-type generator struct {
-	*rand.Rand
-	funcs, locals int
+// bounded is a memory that grows to the module's maximum and no further, as the host's does.
+type bounded struct {
+	b   []byte
+	max uint64
 }
 
-func (g *generator) expr(a *asm, depth int) {
-	if depth <= 0 {
-		switch g.Intn(3) {
-		case 0:
-			a.i32(int32(g.Uint32()) >> g.Intn(32))
-		default:
-			a.idx(wb.OpLocalGet, uint32(g.Intn(g.locals)))
-		}
-		return
+func (m *bounded) Free() {}
+func (m *bounded) Reallocate(size uint64) []byte {
+	if size > m.max {
+		return nil
 	}
-	switch g.Intn(13) {
-	case 0, 1, 2, 3: // integer arithmetic, including division that may trap
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		a.op(wb.Op(0x6a + g.Intn(0x79-0x6a)))
-	case 4:
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		a.op(wb.Op(0x46 + g.Intn(10)))
-	case 5:
-		g.expr(a, depth-1)
-		a.i32(0xffff).op(wb.OpI32And).mem(wb.OpI32Load, uint64(g.Intn(8)))
-	case 6: // doubles: compare the result of arithmetic
-		g.expr(a, depth-1)
-		a.op(0xb7)
-		g.expr(a, depth-1)
-		a.op(0xb8, wb.Op(0xa0+g.Intn(6)))
-		g.expr(a, depth-1)
-		a.op(0xb7, wb.Op(0x61+g.Intn(6)))
-	case 7:
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		a.op(wb.OpSelect)
-	case 8: // if with a result
-		g.expr(a, depth-1)
-		a.block(wb.OpIf, wb.BlockResult(wb.I32))
-		g.expr(a, depth-1)
-		a.op(wb.OpElse)
-		g.expr(a, depth-1)
-		a.op(wb.OpEnd)
-	case 9: // a branch that carries a value
-		a.block(wb.OpBlock, wb.BlockResult(wb.I32))
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		a.idx(wb.OpBrIf, 0)
-		if g.Intn(3) == 0 {
-			a.idx(wb.OpBr, 0)
-		}
-		a.op(wb.OpEnd)
-	case 10:
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		a.idx(wb.OpCall, uint32(1+g.Intn(g.funcs)))
-	case 11:
-		g.expr(a, depth-1)
-		g.expr(a, depth-1)
-		a.i32(int32(g.Intn(g.funcs+1))).raw(byte(wb.OpCallIndirect), 1, 0)
-	case 12:
-		g.expr(a, depth-1)
-		a.i32(3).op(wb.OpI32And, wb.OpMemoryGrow).raw(0)
-	}
+	m.b = append(m.b, make([]byte, size-uint64(len(m.b)))...)
+	return m.b
 }
 
-func (g *generator) stmt(a *asm, depth, labels int) {
-	switch g.Intn(10) {
-	case 0, 1, 2:
-		g.expr(a, 2)
-		a.idx(wb.OpLocalSet, uint32(g.Intn(g.locals)))
-	case 3:
-		g.expr(a, 2)
-		a.i32(0xffff).op(wb.OpI32And)
-		g.expr(a, 2)
-		a.mem(wb.OpI32Store, uint64(g.Intn(8)))
-	case 4:
-		if depth > 0 {
-			op := wb.OpBlock
-			if g.Intn(2) == 0 {
-				op = wb.OpLoop
-			}
-			a.block(op, wb.BlockEmpty)
-			g.stmts(a, depth-1, labels+1)
-			a.op(wb.OpEnd)
-		}
-	case 5:
-		if depth > 0 {
-			g.expr(a, 2)
-			a.block(wb.OpIf, wb.BlockEmpty)
-			g.stmts(a, depth-1, labels+1)
-			if g.Intn(2) == 0 {
-				a.op(wb.OpElse)
-				g.stmts(a, depth-1, labels+1)
-			}
-			a.op(wb.OpEnd)
-		}
-	case 6:
-		if labels > 0 {
-			g.expr(a, 2)
-			a.idx(wb.OpBrIf, uint32(g.Intn(labels)))
-		}
-	case 7:
-		if labels > 1 && g.Intn(3) == 0 {
-			g.expr(a, 1)
-			a.raw(byte(wb.OpBrTable), 2, byte(g.Intn(labels)), byte(g.Intn(labels)), byte(g.Intn(labels)))
-		}
-	case 8: // bulk memory
-		for range 2 {
-			g.expr(a, 1)
-			a.i32(0x7fff).op(wb.OpI32And)
-		}
-		a.i32(int32(g.Intn(200))).op([]wb.Op{wb.OpMemoryFill, wb.OpMemoryCopy}[g.Intn(2)])
-		if a.b[len(a.b)-1] == 10 {
-			a.raw(0, 0)
-		} else {
-			a.raw(0)
-		}
-	case 9:
-		switch g.Intn(8) {
-		case 0:
-			g.expr(a, 1)
-			a.op(wb.OpReturn)
-		case 1:
-			g.expr(a, 1)
-			g.expr(a, 1)
-			a.idx(wb.OpReturnCall, uint32(1+g.Intn(g.funcs)))
-		case 2:
-			a.op(wb.OpNop)
-		}
-	}
+// outcome is what a program did.
+type outcome struct {
+	trap   string
+	used   int64
+	memory []byte
 }
 
-func (g *generator) stmts(a *asm, depth, labels int) {
-	for range 1 + g.Intn(4) {
-		g.stmt(a, depth, labels)
-	}
-}
-
-// program returns a module whose function 0 calls function 1 with fixed arguments and stores the result.
-func (g *generator) program() *wb.Module {
-	g.funcs, g.locals = 1+g.Intn(4), 5
-	two := []wb.ValType{wb.I32, wb.I32}
-	m := module(new(asm).i32(0).i32(g.Int31()).i32(g.Int31n(8)).idx(wb.OpCall, 1).mem(wb.OpI32Store, 4).end())
-	m.Types = append(m.Types, wb.FuncType{Params: two, Results: two[:1]})
-	m.Memories[0] = wb.Limits{Min: 2}
-	elems := []uint32{0}
-	for i := range g.funcs {
-		a := new(asm)
-		g.stmts(a, 3, 0)
-		g.expr(a, 2)
-		m.Funcs = append(m.Funcs, 1)
-		m.Code = append(m.Code, wb.Code{Locals: []wb.LocalRun{{Count: 3, Type: wb.I32}}, Body: a.end()})
-		elems = append(elems, uint32(i+1))
-	}
-	m.Tables = []wb.Table{{Type: wb.FuncRef, Limits: wb.Limits{Min: uint64(len(elems))}}}
-	m.Elements = []wb.Element{{Type: wb.FuncRef, Offset: new(asm).i32(0).end(), Funcs: elems}}
-	m.Data = []wb.Data{{Offset: new(asm).i32(100).end(), Init: []byte("some initial data")}}
-	return m
-}
-
-// TestDifferential runs random programs as they are, charged instruction by instruction, and transformed: memory,
-// traps and counts must agree.
-func TestDifferential(t *testing.T) {
+// runNaive runs a program as it is, charged instruction by instruction.
+func runNaive(t testing.TB, r wazero.Runtime, m *wb.Module, limit int64) outcome {
 	ctx := context.Background()
+	inst, err := r.InstantiateWithConfig(ctx, naive(t, m, limit), wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inst.Close(ctx)
+	_, err = inst.ExportedFunction(wasmgen.Run).Call(ctx)
+	mem, _ := inst.ExportedMemory("memory").Read(0, inst.ExportedMemory("memory").Size())
+	return outcome{trapOf(err), limit - int64(inst.ExportedGlobal(ExportMeter).Get()), bytes.Clone(mem)}
+}
+
+func runOurs(t testing.TB, r wazero.Runtime, m *wb.Module, limit int64) outcome {
+	used, trap, inst := runTransformed(t, r, mustTransform(t, m), wasmgen.Run, limit)
+	defer inst.Close(context.Background())
+	mem, _ := inst.ExportedMemory(ExportMemory).Read(0, inst.ExportedMemory(ExportMemory).Size())
+	return outcome{trap, used, bytes.Clone(mem)}
+}
+
+// compare tells how two runs of the same program differ, or "". The first may be charged later and stop deeper.
+func (want outcome) compare(got outcome) string {
+	switch {
+	case want.trap == "stack overflow":
+		// The engine's own limit: ours must come first.
+		if got.trap != "out of stack" && got.trap != "out of instructions" {
+			return fmt.Sprintf("%q, but natively the stack overflows", got.trap)
+		}
+	case got.trap == "out of stack" && want.trap == "out of instructions":
+		// Deep recursion: the reference has no bound before the engine's.
+	case got.trap == "out of instructions" && want.trap != "":
+		// A trapping segment is charged as a whole, so the limit may be met first.
+	case got.trap != want.trap:
+		return fmt.Sprintf("trap %q, want %q", got.trap, want.trap)
+	case got.trap == "" && got.used != want.used:
+		return fmt.Sprintf("used %d, want %d", got.used, want.used)
+	case got.trap != "out of instructions" && !bytes.Equal(got.memory, want.memory):
+		for i := range min(len(want.memory), len(got.memory)) {
+			if want.memory[i] != got.memory[i] {
+				return fmt.Sprintf("trap %q, %d and %d bytes of memory differ at %#x: % x, want % x", got.trap, len(got.memory), len(want.memory), i, got.memory[i:min(i+8, len(got.memory))], want.memory[i:min(i+8, len(want.memory))])
+			}
+		}
+		return fmt.Sprintf("memory of %d bytes, want %d", len(got.memory), len(want.memory))
+	}
+	return ""
+}
+
+// TestDifferential runs random programs as they are, charged instruction by instruction, and transformed, with memory and
+// table of 32 and of 64 bits: memory, traps and counts must agree.
+func TestDifferential(t *testing.T) {
 	r := newRuntime(t)
 	const limit = 200_000
 	outcomes := map[string]int{}
 	var total int64
-	for seed := range int64(250) {
-		g := &generator{Rand: rand.New(rand.NewSource(seed))}
-		src := g.program().Encode()
-		res, err := Transform(src, Options{Host: testHost})
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
+	for seed := range int64(150) {
+		o := wasmgen.Options{SIMD: seed%3 != 0, Canonical: true}
+		want := runNaive(t, r, wasmgen.Program(seed, o), limit)
+		got := runOurs(t, r, wasmgen.Program(seed, o), limit)
+		if diff := want.compare(got); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
 		}
-		parsed, err := wb.Parse(src)
-		if err != nil {
-			t.Fatal(err)
+		o.Memory64, o.Table64 = seed%4 != 1, seed%4 != 2
+		wide := runOurs(t, r, wasmgen.Program(seed, o), limit)
+		if wide.trap != got.trap || wide.used != got.used || !bytes.Equal(wide.memory, got.memory) {
+			t.Fatalf("seed %d, 64 bits: trap %q after %d, but %q after %d in 32 bits", seed, wide.trap, wide.used, got.trap, got.used)
 		}
-		parsed.Exports = append(parsed.Exports, wb.Export{Name: ExportMemory, Kind: wb.KindMemory})
-		ref, err := r.InstantiateWithConfig(ctx, naive(t, parsed, limit), wazero.NewModuleConfig().WithName(""))
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
+		if outcomes[got.trap]++; got.trap == "" {
+			total += got.used
 		}
-		_, err = ref.ExportedFunction("canister_update run").Call(ctx)
-		wantTrap, wantUsed := trapOf(err), limit-int64(ref.ExportedGlobal(ExportMeter).Get())
-
-		used, trap, got := runTransformed(t, r, res, "canister_update run", limit)
-		outcomes[trap]++
-		switch {
-		case wantTrap == "stack overflow":
-			// The engine's own limit: ours must come first.
-			if trap != "out of stack" && trap != "out of instructions" {
-				t.Fatalf("seed %d: %q, but natively the stack overflows", seed, trap)
-			}
-		case trap == "out of stack" && wantTrap == "out of instructions":
-			// Deep recursion: the reference has no bound before the engine's.
-		case trap == "out of instructions" && wantTrap != "":
-			// A trapping segment is charged as a whole, so the limit may be met first.
-		case trap != wantTrap:
-			t.Fatalf("seed %d: trap %q, want %q", seed, trap, wantTrap)
-		case trap == "" && used != wantUsed:
-			t.Fatalf("seed %d: used %d, want %d", seed, used, wantUsed)
-		case trap == "":
-			total += used
-			a, _ := ref.ExportedMemory(ExportMemory).Read(0, ref.ExportedMemory(ExportMemory).Size())
-			b, _ := got.ExportedMemory(ExportMemory).Read(0, got.ExportedMemory(ExportMemory).Size())
-			if !bytes.Equal(a, b) {
-				t.Fatalf("seed %d: memory differs", seed)
-			}
-		}
-		ref.Close(ctx)
-		got.Close(ctx)
 	}
 	t.Logf("outcomes %v, %d instructions in programs that returned", outcomes, total)
-	if outcomes[""] < 40 || outcomes["out of instructions"] == 0 || outcomes["integer divide by zero"] == 0 {
+	if outcomes[""] < 50 || len(outcomes) < 5 {
 		t.Fatalf("the programs are too tame: %v", outcomes)
 	}
 }
@@ -769,8 +645,7 @@ func TestGzip(t *testing.T) {
 // output for the same input.
 func FuzzTransform(f *testing.F) {
 	for seed := range int64(8) {
-		g := &generator{Rand: rand.New(rand.NewSource(seed))}
-		f.Add(g.program().Encode())
+		f.Add(wasmgen.Program(seed, wasmgen.Options{SIMD: seed&1 != 0, Memory64: seed&2 != 0, Table64: seed&4 != 0}).Encode())
 	}
 	f.Add(module(new(asm).end()).Encode())
 	ctx := context.Background()
@@ -808,10 +683,9 @@ func FuzzTransform(f *testing.F) {
 }
 
 func BenchmarkTransform(b *testing.B) {
-	g := &generator{Rand: rand.New(rand.NewSource(1))}
-	m := g.program()
-	for len(m.Code) < 5000 {
-		for i := range g.funcs {
+	m := wasmgen.Program(1, wasmgen.Options{})
+	for n := len(m.Code) - 2; len(m.Code) < 5000; {
+		for i := range n {
 			m.Funcs, m.Code = append(m.Funcs, 1), append(m.Code, m.Code[1+i])
 		}
 	}
