@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"adapters": {"btc", "eth", "ic", "internal"},
 	"replica":  {"adapters", "btc", "eth", "chainkey", "ic", "internal"},
 	"testnets": {"replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
-	"cmd":      {"testnets", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
+	"cmd":      {"examples", "testnets", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
 	"examples": {"cdk", "ic", "internal"},
 	"tools":    {},
 	".":        {},

@@ -72,7 +72,7 @@ func root() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hint(err, "%s --help lists the flags", c.CommandPath())
 	})
-	cmd.AddGroup(&cobra.Group{ID: "net", Title: "Networks:"}, &cobra.Group{ID: "use", Title: "Using one:"})
+	cmd.AddGroup(&cobra.Group{ID: "net", Title: "Networks:"}, &cobra.Group{ID: "use", Title: "Using one:"}, &cobra.Group{ID: "make", Title: "Writing canisters:"})
 	add := func(group string, list ...*cobra.Command) {
 		for _, c := range list {
 			c.GroupID = group
@@ -80,7 +80,8 @@ func root() *cobra.Command {
 		}
 	}
 	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
-	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), candidCmd(), identityCmd(o))
+	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), identityCmd(o))
+	add("make", newCmd(), buildCmd(), candidCmd())
 	return cmd
 }
 
