@@ -234,6 +234,14 @@ func (m *Msg) Caller() principal.Principal {
 	return m.caller
 }
 
+// CallerInfo is what a canister, the signer, vouches for about the user who sent the call; ok is false when there is nothing of the
+// kind. Whether to believe the signer is for this canister to decide.
+func (m *Msg) CallerInfo() (data []byte, signer principal.Principal, ok bool) {
+	m.own("caller information")
+	data, signer = m.c.sys.CallerInfo()
+	return data, signer, !signer.IsManagement()
+}
+
 // Reply answers the call with bytes.
 func (m *Msg) Reply(data []byte) {
 	m.own("reply")

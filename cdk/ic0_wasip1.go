@@ -24,6 +24,20 @@ func icCallerSize() int32
 //go:noescape
 func icCallerCopy(dst unsafe.Pointer, offset, size int32)
 
+//go:wasmimport ic0 msg_caller_info_data_size
+func icInfoSize() int32
+
+//go:wasmimport ic0 msg_caller_info_data_copy
+//go:noescape
+func icInfoCopy(dst unsafe.Pointer, off, n int32)
+
+//go:wasmimport ic0 msg_caller_info_signer_size
+func icInfoSignerSize() int32
+
+//go:wasmimport ic0 msg_caller_info_signer_copy
+//go:noescape
+func icInfoSignerCopy(dst unsafe.Pointer, off, n int32)
+
 //go:wasmimport ic0 msg_reject_code
 func icRejectCode() int32
 
@@ -227,9 +241,18 @@ func cyclesOf(read func(dst unsafe.Pointer)) Cycles {
 
 func (ic0) Arg() []byte                 { return bytesOf(icArgSize(), icArgCopy) }
 func (ic0) Caller() principal.Principal { return principalOf(icCallerSize(), icCallerCopy) }
-func (ic0) Self() principal.Principal   { return principalOf(icSelfSize(), icSelfCopy) }
-func (ic0) RejectCode() RejectCode      { return RejectCode(icRejectCode()) }
-func (ic0) RejectMessage() string       { return string(bytesOf(icRejectSize(), icRejectCopy)) }
+
+func (ic0) CallerInfo() ([]byte, principal.Principal) {
+	signer := icInfoSignerSize()
+	if signer == 0 {
+		return nil, principal.Management
+	}
+	return bytesOf(icInfoSize(), icInfoCopy), principalOf(signer, icInfoSignerCopy)
+}
+
+func (ic0) Self() principal.Principal { return principalOf(icSelfSize(), icSelfCopy) }
+func (ic0) RejectCode() RejectCode    { return RejectCode(icRejectCode()) }
+func (ic0) RejectMessage() string     { return string(bytesOf(icRejectSize(), icRejectCopy)) }
 
 func (ic0) Reply(data []byte) {
 	icReplyAppend(ptr(data), int32(len(data)))

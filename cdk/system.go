@@ -18,6 +18,9 @@ type System interface {
 	Arg() []byte
 	// Caller is the principal that sent the running call; inside callbacks, that of the call they belong to.
 	Caller() principal.Principal
+	// CallerInfo is what a canister, the signer, vouches for about the user who sent the running call; without such information
+	// the signer is the management canister, which never signs.
+	CallerInfo() (data []byte, signer principal.Principal)
 	// Self is the canister's own id.
 	Self() principal.Principal
 	// RejectCode and RejectMessage describe the reject inside a reject callback.

@@ -15,6 +15,7 @@ import (
 	"fusion/replica/execution"
 	"fusion/replica/http"
 	"fusion/replica/ingress"
+	"fusion/replica/machine"
 )
 
 // backend is the replica as the public interface sees it.
@@ -83,7 +84,7 @@ func (b *backend) Submit(ctx context.Context, env *envelope.Envelope, raw []byte
 		return envelope.ID{}, err
 	}
 	if rej := x.InspectMessage(ctx, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister, Method: msg.Method,
-		Arg: msg.Arg, ExpiryNs: msg.ExpiryNs}); rej != nil {
+		Arg: msg.Arg, ExpiryNs: msg.ExpiryNs, Info: machine.CallerInfo(msg.Info)}); rej != nil {
 		return envelope.ID{}, wireReject(rej)
 	}
 	switch id, err := b.pool.AddDecoded(env, raw); {
@@ -130,7 +131,7 @@ func (b *backend) Query(ctx context.Context, c *envelope.Content) ([]byte, error
 	if v.Executor == nil {
 		return nil, fmt.Errorf("%w: the subnet's key is not generated yet", http.ErrUnavailable)
 	}
-	req := execution.QueryRequest{Sender: c.Sender, Canister: c.CanisterID, Method: c.MethodName, Arg: c.Arg}
+	req := execution.QueryRequest{Sender: c.Sender, Canister: c.CanisterID, Method: c.MethodName, Arg: c.Arg, Info: machine.CallerInfo(c.SenderInfo)}
 	req.Certificate = b.states.dataCertificate(c.CanisterID)
 	res := v.Executor.Query(ctx, req)
 	if res.Reject != nil {

@@ -29,10 +29,12 @@ type Host struct {
 	Controller principal.Principal
 	Stable     stable.Heap
 	Certified  []byte
-	Timer      uint64
-	Log        []string
-	Calls      []*Call // made by the last message that succeeded
-	Writes     int     // stable writes of the last message
+	// CallerInfo is what CallerInfoSigner, the bytes of a principal, vouches for about callers.
+	CallerInfo, CallerInfoSigner []byte
+	Timer                        uint64
+	Log                          []string
+	Calls                        []*Call // made by the last message that succeeded
+	Writes                       int     // stable writes of the last message
 
 	caller     principal.Principal
 	arg        []byte
@@ -243,6 +245,8 @@ func (h *Host) imports() error {
 	}
 	blob("msg_arg_data", func() []byte { return h.arg })
 	blob("msg_caller", func() []byte { return h.caller.Bytes() })
+	blob("msg_caller_info_data", func() []byte { return h.CallerInfo })
+	blob("msg_caller_info_signer", func() []byte { return h.CallerInfoSigner })
 	blob("canister_self", func() []byte { return h.Self.Bytes() })
 	blob("msg_method_name", func() []byte { return []byte(h.method) })
 	blob("data_certificate", func() []byte { return append([]byte("certificate of "), h.Certified...) })

@@ -297,6 +297,9 @@ func (m *machine) Arg() []byte                 { return slices.Clone(m.arg) }
 func (m *machine) Caller() principal.Principal { return m.caller }
 func (m *machine) Self() principal.Principal   { return m.id }
 
+// CallerInfo is nothing: callers here are named, not authenticated.
+func (m *machine) CallerInfo() ([]byte, principal.Principal) { return nil, principal.Management }
+
 func (m *machine) RejectCode() cdk.RejectCode {
 	if m.reject == nil {
 		return 0

@@ -363,13 +363,21 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig)}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
 		round.Ingress = append(round.Ingress, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister,
-			Method: msg.Method, Arg: msg.Arg, ExpiryNs: msg.ExpiryNs})
+			Method: msg.Method, Arg: msg.Arg, ExpiryNs: msg.ExpiryNs, Info: CallerInfo(msg.Info)})
 		res.Ingress = append(res.Ingress, msg.ID)
 	}
 	res.RoundResult = m.exec.Round(kv.Prefix(blk, prefixExecution), round)
 	m.takeSystemCalls(sig, out, mac, b.Height, res.SystemCalls)
 	m.dropBeacons(mac, b.Height)
 	m.tree = m.exec.Tree(m.tree)
+}
+
+// CallerInfo is what the executor passes on of a request's sender_info.
+func CallerInfo(i *envelope.SenderInfo) execution.CallerInfo {
+	if i == nil {
+		return execution.CallerInfo{}
+	}
+	return execution.CallerInfo{Data: i.Info, Signer: i.Signer.Bytes()}
 }
 
 // authentic returns the messages that hold up at a block's time. In a block that was voted for that is all of them.
