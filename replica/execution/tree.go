@@ -2,6 +2,7 @@ package execution
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sort"
 
 	"fusion/ic/hashtree"
@@ -52,9 +53,13 @@ func (x *Executor) canisterTree(c *canister) *hashtree.Map {
 		m = m.Insert(labels, value)
 	}
 	put(encodePrincipals(c.Settings.Controllers), "controllers")
+	if c.CreatedNs != 0 { // not so for canisters that are there from the start
+		put(binary.AppendUvarint(nil, c.CreatedNs), "canister_creation_timestamp")
+	}
 	if !c.hasCode() {
 		return m
 	}
+	put(binary.AppendUvarint(nil, c.InstalledNs), "last_install_timestamp")
 	put(c.ModuleHash, "module_hash")
 	put(c.Certified, "certified_data")
 	for _, s := range c.metadata {
