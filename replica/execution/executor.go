@@ -23,6 +23,7 @@ type Executor struct {
 	pending   map[uint64]*pendingCall
 	history   history
 	layers    layers
+	postponed []*message // calls of the management canister to try again in the next block
 
 	// Of the round that runs.
 	store       kv.Store
@@ -224,7 +225,7 @@ func (c *canister) snapshot(x *Executor) view {
 	memory := c.memory()
 	v := view{settings: c.Settings, status: c.Status, cycles: c.Cycles, version: c.Version, certified: c.Certified, stablePages: c.StablePages,
 		heapPages: c.HeapPages, globals: len(c.Globals), moduleHash: c.ModuleHash, moduleSize: c.ModuleSize, chunks: len(c.Chunks),
-		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata, consumed: slices.Clone(c.Consumed),
+		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata, consumed: slices.Clone(c.Consumed), snapshots: c.SnapshotBytes,
 		heapChain: x.layers.chain(c.HeapLayer), stableChain: x.layers.chain(c.StableLayer),
 		frozen:     x.price.freezing(&c.Settings, memory),
 		burnPerDay: x.price.idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}

@@ -282,21 +282,26 @@ func (i *installation) commit(do *installJob, next *wasm.Module, refund Cycles, 
 	c.Cycles = c.Cycles.Sub(i.w.inputs.Balance).Add(e.balance)
 	c.credit(refund)
 	c.consume(forBurning, e.burned)
-	hash := next.Hash()
-	c.ModuleHash, c.ModuleSize, c.InstalledNs = hash[:], uint64(len(do.Module)), x.global.TimeNs
-	c.module, c.metadata, c.dirtyModule = do.Module, metadataOf(next.CustomSections()), true
-	c.Hooks = 0
-	for name, hook := range map[string]uint8{"canister_heartbeat": hookHeartbeat, "canister_global_timer": hookTimer,
-		"canister_on_low_wasm_memory": hookLowMemory} {
-		if next.HasExport(name) {
-			c.Hooks |= hook
-		}
-	}
+	c.setModule(next, do.Module, x.global.TimeNs)
 	c.watchMemory(x.cfg.MaxHeapBytes)
-	x.changed(c, m, do.SenderVersion, change{Kind: changeDeployment, Mode: do.Mode, Hash: hash[:]})
+	x.changed(c, m, do.SenderVersion, change{Kind: changeDeployment, Mode: do.Mode, Hash: c.ModuleHash})
 	c.code.Swap(i.next).unload()
 	c.view = c.snapshot(x)
 	x.treeDirty[c.id] = struct{}{}
+}
+
+// setModule makes m, whose bytes are module, the installed one.
+func (c *canister) setModule(m *wasm.Module, module []byte, now uint64) {
+	hash := m.Hash()
+	c.ModuleHash, c.ModuleSize, c.InstalledNs = hash[:], uint64(len(module)), now
+	c.module, c.metadata, c.dirtyModule = module, metadataOf(m.CustomSections()), true
+	c.Hooks = 0
+	for name, hook := range map[string]uint8{"canister_heartbeat": hookHeartbeat, "canister_global_timer": hookTimer,
+		"canister_on_low_wasm_memory": hookLowMemory} {
+		if m.HasExport(name) {
+			c.Hooks |= hook
+		}
+	}
 }
 
 func findSection(list []section, name string) (section, bool) {

@@ -12,7 +12,7 @@ import (
 // TestLayers forks, writes and drops memories at random and compares each with a plain copy, also when read while a block with merges
 // is being committed, and after restarts. In the end nothing is left.
 func TestLayers(t *testing.T) {
-	for seed := range int64(20) {
+	for seed := range int64(8) {
 		rng := rand.New(rand.NewSource(seed))
 		store := kv.NewMem()
 		var last uint64

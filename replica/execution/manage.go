@@ -37,6 +37,7 @@ type call struct {
 	caller  principal.Principal
 	refund  Cycles // of what is attached, with a reply; a rejection gives everything back
 	pending bool   // somebody else answers later
+	later   bool   // it is tried again in the next block
 }
 
 // handler carries out a method: it answers with a reply or a rejection, unless it makes the call pending.
@@ -78,6 +79,14 @@ var handlers = map[string]handler{
 	"upload_chunk":                            with((*Executor).uploadChunk),
 	"stored_chunks":                           onCanister(true, (*Executor).storedChunks),
 	"clear_chunk_store":                       onCanister(true, (*Executor).clearChunks),
+	"take_canister_snapshot":                  with((*Executor).takeSnapshot),
+	"load_canister_snapshot":                  with((*Executor).loadSnapshot),
+	"list_canister_snapshots":                 with((*Executor).listSnapshots),
+	"delete_canister_snapshot":                with((*Executor).deleteSnapshot),
+	"read_canister_snapshot_metadata":         with((*Executor).readSnapshotMetadata),
+	"read_canister_snapshot_data":             with((*Executor).readSnapshotData),
+	"upload_canister_snapshot_metadata":       with((*Executor).uploadSnapshotMetadata),
+	"upload_canister_snapshot_data":           with((*Executor).uploadSnapshotData),
 	"start_canister":                          onCanister(false, (*Executor).startCanister),
 	"stop_canister":                           onCanister(false, (*Executor).stopCanister),
 	"delete_canister":                         onCanister(false, (*Executor).deleteCanister),
@@ -98,6 +107,10 @@ func (x *Executor) runManagement(m *message) {
 	x.result.Messages++
 	k := &call{message: m, caller: m.Caller.principal(), refund: m.Cycles}
 	reply, rej := x.manage(k)
+	if k.later {
+		x.postponed = append(x.postponed, m)
+		return
+	}
 	if k.pending {
 		return
 	}
@@ -600,6 +613,11 @@ func (x *Executor) delete(c *canister, caller principal.Principal) *Reject {
 	for _, layer := range []uint64{c.HeapLayer, c.StableLayer, c.ChunkLayer} {
 		x.layers.drop(layer)
 	}
+	for _, s := range c.snapshots {
+		for _, layer := range s.layers() {
+			x.layers.drop(layer)
+		}
+	}
 	x.deleted = append(x.deleted, c.id)
 	x.treeDirty[c.id] = struct{}{}
 	return nil
@@ -621,7 +639,9 @@ func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
 	c.stable.reset()
 	x.layers.drop(c.HeapLayer)
 	x.layers.drop(c.StableLayer)
-	c.HeapLayer, c.StableLayer = 0, 0
+	x.layers.drop(c.ChunkLayer)
+	c.HeapLayer, c.StableLayer, c.ChunkLayer, c.Chunks = 0, 0, 0, nil
+	clear(c.newChunks)
 	c.ModuleHash, c.ModuleSize, c.HeapPages, c.Globals, c.StablePages, c.Certified, c.Timer, c.Hooks = nil, 0, 0, nil, 0, nil, 0, 0
 	c.watchMemory(x.cfg.MaxHeapBytes)
 	clear(c.heapDirty)
@@ -643,12 +663,11 @@ func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, 
 		return nil, reject(errInvalidPayload, "A chunk of %d bytes, at most %d are allowed", len(a.Chunk), maxChunk)
 	}
 	hash := sha256.Sum256(a.Chunk)
-	if x.chunkIndex(c, hash[:]) < 0 {
+	if chunkIndex(c.Chunks, hash[:]) < 0 {
 		if len(c.Chunks) >= maxChunks {
 			return nil, reject(errInvalidPayload, "The chunk store of canister %s has %d chunks, the most it takes", c.id, len(c.Chunks))
 		}
-		c.Chunks = append(c.Chunks[:len(c.Chunks):len(c.Chunks)], hash[:])
-		sort.Slice(c.Chunks, func(i, j int) bool { return bytes.Compare(c.Chunks[i], c.Chunks[j]) < 0 })
+		c.Chunks = insertChunk(c.Chunks, hash[:])
 		if c.ChunkLayer == 0 {
 			c.ChunkLayer = x.layers.add(keyChunk, 0)
 		}
@@ -656,15 +675,6 @@ func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, 
 		c.dirty = true
 	}
 	return candid.MustMarshal(management.ChunkHash{Hash: hash[:]}), nil
-}
-
-func (x *Executor) chunkIndex(c *canister, hash []byte) int {
-	for i, h := range c.Chunks {
-		if bytes.Equal(h, hash) {
-			return i
-		}
-	}
-	return -1
 }
 
 func (x *Executor) installChunked(k *call, a *management.InstallChunkedCodeArgs) ([]byte, *Reject) {
@@ -683,7 +693,7 @@ func (x *Executor) installChunked(k *call, a *management.InstallChunkedCodeArgs)
 	}
 	var module []byte
 	for _, h := range a.ChunkHashesList {
-		if x.chunkIndex(from, h.Hash) < 0 {
+		if chunkIndex(from.Chunks, h.Hash) < 0 {
 			return nil, reject(errInvalidPayload, "The chunk %x is not in the chunk store of canister %s", h.Hash, from.id)
 		}
 		chunk, ok := from.newChunks[string(h.Hash)]

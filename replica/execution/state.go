@@ -207,6 +207,17 @@ type change struct {
 	Mode        uint8 // of a deployment
 	Hash        []byte
 	Controllers []principalBytes
+	Load        *loadedSnapshot
+}
+
+// loadedSnapshot is the snapshot of a changeLoadSnapshot.
+type loadedSnapshot struct {
+	_        struct{}       `cbor:",toarray"`
+	Canister principalBytes // where it was another one
+	ID       []byte
+	Version  uint64
+	TakenNs  uint64
+	Source   uint8
 }
 
 const (
@@ -214,42 +225,45 @@ const (
 	changeUninstall
 	changeDeployment
 	changeControllers
+	changeLoadSnapshot
 )
 
 // record is what the store holds of a canister, beside its module, pages, chunks, logs and messages.
 type record struct {
-	_           struct{} `cbor:",toarray"`
-	Settings    settings
-	Status      status
-	Stops       []stopRequest
-	Cycles      Cycles
-	Version     uint64
-	ModuleHash  []byte // empty when there is no code
-	ModuleSize  uint64
-	HeapPages   uint64 // 64 KiB pages
-	Globals     []uint64
-	StablePages uint64 // 64 KiB pages
-	Certified   []byte
-	Timer       uint64
-	CreatedNs   uint64
-	InstalledNs uint64
-	NextID      uint64 // of call contexts and callbacks
-	NextMessage uint64
-	Contexts    []*callContext
-	Callbacks   []*callback
-	Changes     []change
-	ChangeCount uint64
-	NextLog     uint64
-	Hooks       uint8    // which optional entry points the module has
-	Chunks      [][]byte // hashes, in order
-	Consumed    []Cycles // by use, see consumed.go
-	HeapLayer   uint64   // the layers on top, which this canister alone writes; 0 for none yet
-	StableLayer uint64
-	ChunkLayer  uint64
-	LowMemory   uint8  // see watchMemory
-	Priority    int64  // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
-	Slices      uint64 // instructions that the paused job was given so far
-	Debt        Cycles // to be taken when the paused job ends
+	_             struct{} `cbor:",toarray"`
+	Settings      settings
+	Status        status
+	Stops         []stopRequest
+	Cycles        Cycles
+	Version       uint64
+	ModuleHash    []byte // empty when there is no code
+	ModuleSize    uint64
+	HeapPages     uint64 // 64 KiB pages
+	Globals       []uint64
+	StablePages   uint64 // 64 KiB pages
+	Certified     []byte
+	Timer         uint64
+	CreatedNs     uint64
+	InstalledNs   uint64
+	NextID        uint64 // of call contexts and callbacks
+	NextMessage   uint64
+	Contexts      []*callContext
+	Callbacks     []*callback
+	Changes       []change
+	ChangeCount   uint64
+	NextLog       uint64
+	Hooks         uint8    // which optional entry points the module has
+	Chunks        [][]byte // hashes, in order
+	Consumed      []Cycles // by use, see consumed.go
+	HeapLayer     uint64   // the layers on top, which this canister alone writes; 0 for none yet
+	StableLayer   uint64
+	ChunkLayer    uint64
+	NextSnapshot  uint64
+	SnapshotBytes uint64
+	LowMemory     uint8  // see watchMemory
+	Priority      int64  // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
+	Slices        uint64 // instructions that the paused job was given so far
+	Debt          Cycles // to be taken when the paused job ends
 }
 
 type logRecord struct {
@@ -289,8 +303,10 @@ type canister struct {
 	timerDue            bool
 	unaffordable        bool // canister_on_low_wasm_memory could not be paid in this round
 
-	logs     []logRecord
-	metadata []section
+	logs          []logRecord
+	metadata      []section
+	snapshots     []*snapshot // by number
+	goneSnapshots []uint64    // to delete in the store
 
 	// What flush has to write.
 	dirty, dirtyModule, dirtyLog bool
@@ -345,6 +361,7 @@ type view struct {
 	logs        []logRecord
 	metadata    []section
 	consumed    []Cycles
+	snapshots   uint64   // bytes
 	heapChain   []uint64 // layers, see layers.go
 	stableChain []uint64
 }
@@ -396,7 +413,7 @@ func (c *canister) memory() uint64 {
 	for _, m := range [...]*fifo{&c.requests, &c.responses} {
 		n += m.bytes
 	}
-	return n + uint64(len(c.Changes))*changeBytes
+	return n + uint64(len(c.Changes))*changeBytes + c.SnapshotBytes
 }
 
 // changeBytes is what an entry of the history counts in a canister's memory.
@@ -534,6 +551,15 @@ func (x *Executor) openState(store kv.Store) error {
 		err = fmt.Errorf("%w: %s: %w", ErrState, what, cause)
 		return false
 	}
+	hold := func(what string, layers []uint64) bool {
+		for _, layer := range layers {
+			if layer != 0 && x.layers.all[layer] == nil {
+				return fail(what, fmt.Errorf("layer %d is not there", layer))
+			}
+			x.layers.hold(layer)
+		}
+		return true
+	}
 	scan := func(kind byte, visit func(key, value []byte) bool) {
 		if err == nil {
 			kv.ScanPrefix(store, []byte{kind}, func(k, v []byte) bool { return visit(k[1:], v) })
@@ -555,11 +581,8 @@ func (x *Executor) openState(store kv.Store) error {
 			c.addCallback(cb)
 		}
 		c.Contexts, c.Callbacks = nil, nil
-		for _, layer := range []uint64{c.HeapLayer, c.StableLayer, c.ChunkLayer} {
-			if layer != 0 && x.layers.all[layer] == nil {
-				return fail("canister "+id.String(), fmt.Errorf("layer %d is not there", layer))
-			}
-			x.layers.hold(layer)
+		if !hold("canister "+id.String(), []uint64{c.HeapLayer, c.StableLayer, c.ChunkLayer}) {
+			return false
 		}
 		x.canisters[id] = c
 		return true
@@ -619,6 +642,22 @@ func (x *Executor) openState(store kv.Store) error {
 		x.paused++
 		return true
 	})
+	scan(keySnapshot, func(k, v []byte) bool {
+		id, rest, e := splitID(k)
+		c := x.canisters[id]
+		if e != nil || len(rest) != 8 || c == nil {
+			return fail("snapshot", fmt.Errorf("key %x of no canister", k))
+		}
+		s := &snapshot{number: binary.BigEndian.Uint64(rest)}
+		if e := codec.Unmarshal(v, &s.snapshotRecord); e != nil {
+			return fail("snapshot of "+id.String(), e)
+		}
+		if !hold("snapshot of "+id.String(), s.layers()) {
+			return false
+		}
+		c.snapshots = append(c.snapshots, s)
+		return true
+	})
 	scan(keyPending, func(k, v []byte) bool {
 		p := &pendingCall{stored: true}
 		if len(k) != 8 {
@@ -673,6 +712,11 @@ func splitID(k []byte) (principal.Principal, []byte, error) {
 
 // flush writes what a round changed.
 func (x *Executor) flush(store kv.Store, res *RoundResult) {
+	for _, m := range x.postponed {
+		m.stored = false
+		x.canisters[principal.Management].enqueue(m)
+	}
+	x.postponed = x.postponed[:0]
 	for _, c := range x.order {
 		if c.dirty {
 			x.flushCanister(store, c, res)
@@ -722,6 +766,16 @@ func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) 
 		store.Delete(keyOf(keyPaused, c.id))
 		c.runStored = false
 	}
+	for _, number := range c.goneSnapshots {
+		store.Delete(keyOf(keySnapshot, c.id, be64(number)...))
+	}
+	c.goneSnapshots = c.goneSnapshots[:0]
+	for _, s := range c.snapshots {
+		if s.dirty {
+			store.Set(keyOf(keySnapshot, c.id, be64(s.number)...), codec.Marshal(&s.snapshotRecord))
+			s.dirty = false
+		}
+	}
 	if c.dirtyLog {
 		store.Set(keyOf(keyLog, c.id), codec.Marshal(c.logs))
 	}
@@ -768,6 +822,7 @@ func (x *Executor) forget(store kv.Store, id principal.Principal) {
 		store.Delete(keyOf(kind, id))
 	}
 	deletePrefix(store, keyOf(keyMessage, id))
+	deletePrefix(store, keyOf(keySnapshot, id))
 	store.Set(keyOf(keyDeleted, id), []byte{})
 }
 

@@ -38,7 +38,7 @@ func (v *view) statusReply(id, caller principal.Principal) ([]byte, *Reject) {
 		IdleCyclesBurnedPerDay: natOf(v.burnPerDay),
 		MemoryMetrics: management.MemoryMetrics{WasmMemorySize: n(v.heapPages * wasmPage), StableMemorySize: n(v.stablePages * wasmPage),
 			GlobalMemorySize: n(uint64(v.globals) * 8), WasmBinarySize: n(v.moduleSize), CustomSectionsSize: n(v.sections),
-			CanisterHistorySize: n(uint64(len(v.changes)) * changeBytes), WasmChunkStoreSize: n(uint64(v.chunks) * maxChunk)},
+			CanisterHistorySize: n(uint64(len(v.changes)) * changeBytes), WasmChunkStoreSize: n(uint64(v.chunks) * maxChunk), SnapshotsSize: n(v.snapshots)},
 		Settings: management.DefiniteSettings{Controllers: principals(v.settings.Controllers), ComputeAllocation: n(v.settings.Compute),
 			MemoryAllocation: n(v.settings.Memory), FreezingThreshold: n(v.settings.Freezing), ReservedCyclesLimit: natOf(v.settings.ReservedLimit),
 			MinIncomingCycles: natOf(v.settings.MinIncoming), LogVisibility: visibilityOf(v.settings.Logs),
@@ -82,6 +82,13 @@ func (v *view) infoReply(changes *uint64) []byte {
 			r.Details.Creation = &management.Creation{Controllers: principals(ch.Controllers)}
 		case changeUninstall:
 			r.Details.CodeUninstall = candid.Unit
+		case changeLoadSnapshot:
+			d := &management.LoadSnapshot{SnapshotID: ch.Load.ID, CanisterVersion: ch.Load.Version, TakenAt: ch.Load.TakenNs, Source: sourceOf(ch.Load.Source)}
+			if len(ch.Load.Canister) > 0 {
+				from := ch.Load.Canister.principal()
+				d.FromCanister = &from
+			}
+			r.Details.LoadSnapshot = d
 		case changeControllers:
 			r.Details.ControllersChange = &management.ControllersChange{Controllers: principals(ch.Controllers)}
 		case changeDeployment:

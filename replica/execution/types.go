@@ -46,12 +46,15 @@ const (
 	errCanisterIDExists   errorCode = 205
 	errStopTimeout        errorCode = 206
 	errOutOfCycles        errorCode = 207
+	errHeapDelta          errorCode = 210
 	errCanisterNotFound   errorCode = 301
+	errSnapshotNotFound   errorCode = 305
 	errCreateCycles       errorCode = 403
 	errSubnetNotFound     errorCode = 404
 	errCanisterNotHosted  errorCode = 405
 	errCanisterRejected   errorCode = 406
 	errInvalidPayload     errorCode = 408
+	errSnapshotImmutable  errorCode = 409
 	errTrapped            errorCode = 502
 	errCalledTrap         errorCode = 503
 	errContractViolation  errorCode = 504
@@ -72,6 +75,7 @@ const (
 	errQueryInstructions  errorCode = 526
 	errCompositeInUpdate  errorCode = 527
 	errQueryTime          errorCode = 528
+	errMemoryGrowCycles   errorCode = 532
 	errMethodNotFound     errorCode = 536
 	errModuleNotFound     errorCode = 537
 	errWasmMemoryLimit    errorCode = 539

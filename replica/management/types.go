@@ -240,13 +240,15 @@ type ControllersChange struct {
 	Controllers []principal.Principal `candid:"controllers"`
 }
 
-// ChangeDetails is change_details, as far as changes happen here.
+// ChangeDetails is change_details. Canisters are not renamed here.
 type ChangeDetails struct {
 	candid.Variant
 	Creation          *Creation          `candid:"creation"`
 	CodeUninstall     *candid.Null       `candid:"code_uninstall"`
 	CodeDeployment    *Deployment        `candid:"code_deployment"`
+	LoadSnapshot      *LoadSnapshot      `candid:"load_snapshot"`
 	ControllersChange *ControllersChange `candid:"controllers_change"`
+	RenameCanister    *Rename            `candid:"rename_canister"`
 }
 
 // Change is an entry of a canister's history.
@@ -358,4 +360,170 @@ type CyclesConsumed struct {
 // CanisterMetricsResult is the result of canister_metrics.
 type CanisterMetricsResult struct {
 	CyclesConsumed CyclesConsumed `candid:"cycles_consumed"`
+}
+
+// Snapshot is an entry of the list of a canister's snapshots.
+type Snapshot struct {
+	ID        []byte `candid:"id"`
+	TakenAt   uint64 `candid:"taken_at_timestamp"` // ns
+	TotalSize uint64 `candid:"total_size"`         // bytes
+}
+
+// TakeSnapshotArgs is the argument of take_canister_snapshot.
+type TakeSnapshotArgs struct {
+	CanisterID            principal.Principal `candid:"canister_id"`
+	ReplaceSnapshot       *[]byte             `candid:"replace_snapshot"`
+	UninstallCode         *bool               `candid:"uninstall_code"`
+	SenderCanisterVersion *uint64             `candid:"sender_canister_version"`
+}
+
+// LoadSnapshotArgs is the argument of load_canister_snapshot.
+type LoadSnapshotArgs struct {
+	CanisterID            principal.Principal `candid:"canister_id"`
+	SnapshotID            []byte              `candid:"snapshot_id"`
+	SenderCanisterVersion *uint64             `candid:"sender_canister_version"`
+}
+
+// SnapshotArgs names a snapshot of a canister.
+type SnapshotArgs struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+	SnapshotID []byte              `candid:"snapshot_id"`
+}
+
+// SnapshotSource says where a snapshot comes from.
+type SnapshotSource struct {
+	candid.Variant
+	TakenFromCanister *candid.Reserved `candid:"taken_from_canister"`
+	MetadataUpload    *candid.Reserved `candid:"metadata_upload"`
+}
+
+// Global is the value of a global of a module. A v128 is a number below 2^128, lane 0 in its lowest bits.
+type Global struct {
+	candid.Variant
+	I32  *int32      `candid:"i32"`
+	I64  *int64      `candid:"i64"`
+	F32  *float32    `candid:"f32"`
+	F64  *float64    `candid:"f64"`
+	V128 *candid.Nat `candid:"v128"`
+}
+
+// GlobalTimer is the state of a canister's timer.
+type GlobalTimer struct {
+	candid.Variant
+	Inactive *candid.Null `candid:"inactive"`
+	Active   *uint64      `candid:"active"` // ns
+}
+
+// HookStatus is where canister_on_low_wasm_memory stands.
+type HookStatus struct {
+	candid.Variant
+	NotSatisfied *candid.Null `candid:"condition_not_satisfied"`
+	Ready        *candid.Null `candid:"ready"`
+	Executed     *candid.Null `candid:"executed"`
+}
+
+// SnapshotMetadata is the result of read_canister_snapshot_metadata.
+type SnapshotMetadata struct {
+	Source           SnapshotSource `candid:"source"`
+	TakenAt          uint64         `candid:"taken_at_timestamp"`
+	WasmModuleSize   uint64         `candid:"wasm_module_size"`
+	Globals          []Global       `candid:"globals"`
+	WasmMemorySize   uint64         `candid:"wasm_memory_size"`
+	StableMemorySize uint64         `candid:"stable_memory_size"`
+	WasmChunkStore   []ChunkHash    `candid:"wasm_chunk_store"`
+	CanisterVersion  uint64         `candid:"canister_version"`
+	CertifiedData    []byte         `candid:"certified_data"`
+	GlobalTimer      *GlobalTimer   `candid:"global_timer"`
+	OnLowWasmMemory  *HookStatus    `candid:"on_low_wasm_memory_hook_status"`
+}
+
+// Slice is a piece of a snapshot's data.
+type Slice struct {
+	Offset uint64 `candid:"offset"`
+	Size   uint64 `candid:"size"`
+}
+
+// SnapshotData says which data of a snapshot to read.
+type SnapshotData struct {
+	candid.Variant
+	WasmModule   *Slice     `candid:"wasm_module"`
+	WasmMemory   *Slice     `candid:"wasm_memory"`
+	StableMemory *Slice     `candid:"stable_memory"`
+	WasmChunk    *ChunkHash `candid:"wasm_chunk"`
+}
+
+// ReadSnapshotDataArgs is the argument of read_canister_snapshot_data.
+type ReadSnapshotDataArgs struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+	SnapshotID []byte              `candid:"snapshot_id"`
+	Kind       SnapshotData        `candid:"kind"`
+}
+
+// SnapshotChunk is the result of read_canister_snapshot_data.
+type SnapshotChunk struct {
+	Chunk []byte `candid:"chunk"`
+}
+
+// UploadSnapshotMetadataArgs is the argument of upload_canister_snapshot_metadata.
+type UploadSnapshotMetadataArgs struct {
+	CanisterID       principal.Principal `candid:"canister_id"`
+	ReplaceSnapshot  *[]byte             `candid:"replace_snapshot"`
+	WasmModuleSize   uint64              `candid:"wasm_module_size"`
+	Globals          []Global            `candid:"globals"`
+	WasmMemorySize   uint64              `candid:"wasm_memory_size"`
+	StableMemorySize uint64              `candid:"stable_memory_size"`
+	CertifiedData    []byte              `candid:"certified_data"`
+	GlobalTimer      *GlobalTimer        `candid:"global_timer"`
+	OnLowWasmMemory  *HookStatus         `candid:"on_low_wasm_memory_hook_status"`
+}
+
+// SnapshotID is the result of upload_canister_snapshot_metadata.
+type SnapshotID struct {
+	SnapshotID []byte `candid:"snapshot_id"`
+}
+
+// Offset is where uploaded data goes.
+type Offset struct {
+	Offset uint64 `candid:"offset"`
+}
+
+// SnapshotTarget says what uploaded data is.
+type SnapshotTarget struct {
+	candid.Variant
+	WasmModule   *Offset      `candid:"wasm_module"`
+	WasmMemory   *Offset      `candid:"wasm_memory"`
+	StableMemory *Offset      `candid:"stable_memory"`
+	WasmChunk    *candid.Null `candid:"wasm_chunk"`
+}
+
+// UploadSnapshotDataArgs is the argument of upload_canister_snapshot_data.
+type UploadSnapshotDataArgs struct {
+	CanisterID principal.Principal `candid:"canister_id"`
+	SnapshotID []byte              `candid:"snapshot_id"`
+	Kind       SnapshotTarget      `candid:"kind"`
+	Chunk      []byte              `candid:"chunk"`
+}
+
+// LoadSnapshot is the details of a snapshot that was loaded.
+type LoadSnapshot struct {
+	FromCanister    *principal.Principal `candid:"from_canister_id"`
+	SnapshotID      []byte               `candid:"snapshot_id"`
+	CanisterVersion uint64               `candid:"canister_version"`
+	TakenAt         uint64               `candid:"taken_at_timestamp"`
+	Source          SnapshotSource       `candid:"source"`
+}
+
+// RenameTo is the new name of a canister that was renamed.
+type RenameTo struct {
+	CanisterID      principal.Principal `candid:"canister_id"`
+	Version         uint64              `candid:"version"`
+	TotalNumChanges uint64              `candid:"total_num_changes"`
+}
+
+// Rename is the details of a renaming.
+type Rename struct {
+	CanisterID      principal.Principal `candid:"canister_id"`
+	TotalNumChanges uint64              `candid:"total_num_changes"`
+	RenameTo        RenameTo            `candid:"rename_to"`
+	RequestedBy     principal.Principal `candid:"requested_by"`
 }

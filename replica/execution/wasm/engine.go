@@ -332,6 +332,13 @@ func (m *Module) Custom(name string) (CustomSection, bool) {
 // MemoryPages returns the bounds of the module's memory in pages of 64 KiB.
 func (m *Module) MemoryPages() (min, max uint32) { return m.res.MemoryMin, m.res.MemoryMax }
 
+// Global is a global of the module as it was given.
+type Global = transform.Global
+
+// VisibleGlobals are the globals that snapshots show: the mutable and the exported ones, in their order. Those that are mutable are what
+// Image.Globals holds.
+func (m *Module) VisibleGlobals() []Global { return m.res.Visible }
+
 // globalWords is the number of words that the mutable globals take.
 func (m *Module) globalWords() int { return len(m.res.Initial) }
 

@@ -130,6 +130,13 @@ type Segment struct {
 	Init   []byte
 }
 
+// Global is a global of the module as it was given.
+type Global struct {
+	Type    wasmbin.ValType
+	Mutable bool
+	Initial [2]uint64 // the second word of a v128 is the high one
+}
+
 // Result is a transformed module and what the host must know about it.
 type Result struct {
 	// Wasm is the module to compile.
@@ -149,6 +156,8 @@ type Result struct {
 	// Globals are the types of the mutable globals, Initial their first values (two entries for v128, low first).
 	Globals []wasmbin.ValType
 	Initial []uint64
+	// Visible are the globals that snapshots show, the mutable and the exported ones, in their order.
+	Visible []Global
 	// Stateful means that the code can change state outside memory and globals (tables, dropped segments), which only
 	// a new instance restores.
 	Stateful bool
@@ -486,10 +495,19 @@ func (t *pass) constant(expr []byte, want wasmbin.ValType, what string) (lo, hi 
 
 func (t *pass) globals() error {
 	t.numGlobals = uint32(len(t.m.Globals))
+	exported := map[uint32]bool{}
+	for _, e := range t.m.Exports {
+		if e.Kind == wasmbin.KindGlobal {
+			exported[e.Index] = true
+		}
+	}
 	for i, g := range t.m.Globals {
 		lo, hi, err := t.constant(g.Init, g.Type, fmt.Sprintf("initial value of global %d", i))
 		if err != nil {
 			return err
+		}
+		if (g.Mutable || exported[uint32(i)]) && !g.Type.IsRef() {
+			t.res.Visible = append(t.res.Visible, Global{g.Type, g.Mutable, [2]uint64{lo, hi}})
 		}
 		if !g.Mutable {
 			continue
