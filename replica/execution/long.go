@@ -71,7 +71,7 @@ func (w *worker) slice() uint64 { return max(w.t.left(), w.x.cfg.SliceInstructio
 // use counts what the job has used since it was counted last.
 func (w *worker) use(used uint64) {
 	n := used - min(w.grant.counted, used)
-	w.grant.counted = used
+	w.grant.counted = max(w.grant.counted, used)
 	w.t.used += n
 	w.t.instructions += n
 }
@@ -113,7 +113,7 @@ func (w *worker) pause(c *canister) bool {
 		w.abandoned = true
 		return false
 	}
-	w.t = t
+	w.t, w.resumed = t, true
 	return true
 }
 
@@ -167,9 +167,5 @@ func (w *worker) again(c *canister) {
 	}
 	m := run.Job.Message
 	rej := w.x.runInstall(c, run.Job, &run.Inputs)
-	out := response{data: emptyCandid}
-	if rej != nil {
-		out = response{reject: rej}
-	}
-	w.x.respond(m.Origin, out, m.Cycles)
+	w.x.respond(m.Origin, response{data: emptyCandid, reject: rej}, m.Cycles)
 }

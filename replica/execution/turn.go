@@ -103,6 +103,7 @@ type worker struct {
 	inputs    inputs
 	grant     grant
 	tooLong   bool // it ran behind a batch and takes too long for that
+	resumed   bool // the turn was begun by another message, which stood still
 	abandoned bool // the executor was closed
 	refillFn  func() uint64
 }
@@ -141,7 +142,7 @@ func (w *worker) run() {
 		w.again(c)
 		return
 	}
-	for w.t == t && c.hasWork() {
+	for w.resumed = false; !w.resumed && c.hasWork(); {
 		if t.left() == 0 {
 			return
 		}
@@ -395,6 +396,7 @@ func (w *worker) perform(e *exec) (spent Cycles, rej *Reject) {
 		e.stable, e.planned, e.replyData = st, planned, reply
 		e.stable.begin(&c.stable, c.batchStable, c.StablePages, c.loader(x))
 		start = *e
+		inst.Ctx, inst.Refill = e, w.refillFn
 		used, err = fn(inst, w.open(c))
 	}
 	inst.Refill = nil
