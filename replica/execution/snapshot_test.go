@@ -20,17 +20,15 @@ func writer(salt string) *module {
 	m := newModule()
 	constant := func(code code_) []byte { return wasmbin.AppendOp(code, wasmbin.OpEnd) }
 	f32, f64 := []byte{0x43, 0, 0, 0xc0, 0x7f}, append([]byte{0x44}, make([]byte, 8)...) // a NaN, zero
-	for _, g := range []wasmbin.Global{
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32, Mutable: true}, Init: constant(i32(-1))},
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.I64, Mutable: true}, Init: constant(i64(-2))},
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.I64}, Init: constant(i64(7))}, // not to be seen
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.F32, Mutable: true}, Init: constant(f32)},
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.F64, Mutable: true}, Init: constant(f64)},
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32}, Init: constant(i32(42))}, // to be seen, because it is exported
-		{GlobalType: wasmbin.GlobalType{Type: wasmbin.V128, Mutable: true}, Init: constant(append([]byte{0xfd, 12}, bytes.Repeat([]byte{3}, 16)...))},
-	} {
-		m.m.Globals = append(m.m.Globals, g)
-	}
+	m.m.Globals = append(m.m.Globals,
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32, Mutable: true}, Init: constant(i32(-1))},
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.I64, Mutable: true}, Init: constant(i64(-2))},
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.I64}, Init: constant(i64(7))}, // not to be seen
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.F32, Mutable: true}, Init: constant(f32)},
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.F64, Mutable: true}, Init: constant(f64)},
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32}, Init: constant(i32(42))}, // to be seen, because it is exported
+		wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.V128, Mutable: true}, Init: constant(append([]byte{0xfd, 12}, bytes.Repeat([]byte{3}, 16)...))},
+	)
 	m.exports = append(m.exports, wasmbin.Export{Name: "answer", Kind: wasmbin.KindGlobal, Index: 5})
 	arg := m.host("msg_arg_data_copy", i32(0), i32(0), m.host("msg_arg_data_size"))
 	m.export("canister_init", drop(m.host("stable64_grow", i64(4))))
