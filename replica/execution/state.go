@@ -381,7 +381,12 @@ func newCanister(id principal.Principal, k kind) *canister {
 func (c *canister) hasCode() bool { return len(c.ModuleHash) != 0 }
 
 func (c *canister) hasWork() bool {
-	return c.run != nil || c.heartbeatDue || c.timerDue || c.lowMemoryDue() || c.responses.len()+c.requests.len() > 0
+	return c.run != nil || c.due(c.heartbeatDue, hookHeartbeat) || c.due(c.timerDue, hookTimer) || c.lowMemoryDue() || c.responses.len()+c.requests.len() > 0
+}
+
+// due reports whether a task that was due when the round began still is: the canister may have been stopped or got other code since.
+func (c *canister) due(task bool, hook uint8) bool {
+	return task && c.Hooks&hook != 0 && c.Status == running && c.hasCode()
 }
 
 func (c *canister) isController(p principal.Principal) bool {
@@ -420,7 +425,7 @@ func (c *canister) memory() uint64 {
 const changeBytes = 128
 
 func (c *canister) lowMemoryDue() bool {
-	return c.LowMemory == memoryLowReady && c.Hooks&hookLowMemory != 0 && c.hasCode() && c.Status == running && !c.unaffordable
+	return c.due(c.LowMemory == memoryLowReady && !c.unaffordable, hookLowMemory)
 }
 
 func (c *canister) enqueue(m *message) {

@@ -162,13 +162,15 @@ func (w *worker) runNext(c *canister) {
 		if c.unaffordable = !w.runTask(c, "canister_on_low_wasm_memory"); c.unaffordable {
 			c.LowMemory = memoryLowReady
 		}
-	case c.heartbeatDue:
+	case c.due(c.heartbeatDue, hookHeartbeat):
 		c.heartbeatDue = false
 		w.runTask(c, "canister_heartbeat")
-	case c.timerDue:
+	case c.due(c.timerDue, hookTimer):
 		c.timerDue = false
-		c.Timer, c.dirty = 0, true
-		w.runTask(c, "canister_global_timer")
+		if c.Timer != 0 && c.Timer <= x.global.TimeNs { // it may have been set anew with new code
+			c.Timer, c.dirty = 0, true
+			w.runTask(c, "canister_global_timer")
+		}
 	case c.responses.len() > 0:
 		w.runResponse(c, c.dequeue(&c.responses))
 	case c.kind == managementCanister:
