@@ -262,6 +262,44 @@ func TestHandlersAndCycles(t *testing.T) {
 	}
 }
 
+func TestHTTPRequest(t *testing.T) {
+	w := newWorld(t, 3)
+	nine := principal.FromUint64(9)
+	if err := w.Install(nine, func(c *cdk.Canister) {
+		cdk.Transform(c, "tidy", func(res cdk.HTTPResponse, context []byte) cdk.HTTPResponse {
+			return cdk.HTTPResponse{Status: res.Status, Body: append(res.Body, context...)}
+		})
+		cdk.UpdateAsync(c, "ask", func(_ *cdk.Msg, url string, out *cdk.Reply[string]) {
+			c.HTTPRequest(cdk.HTTPRequest{URL: url, Method: cdk.POST, Transform: c.TransformBy("tidy", []byte("!"))}, cdk.CyclesOf(10), func(res cdk.HTTPResponse, err error) {
+				out.Send(fmt.Sprintf("%s %s %d %v, refund %d", res.Status, res.Body, len(res.Headers), err, c.Refunded().Lo))
+			})
+		})
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	// The subnet asks, and lets the canister transform the response.
+	w.Handle(principal.Management, func(in *native.Incoming) {
+		var a cdk.HTTPRequest
+		if err := candid.Unmarshal(in.Arg, &a); err != nil || in.Method != "http_request" || a.Method.Post == nil || a.URL != "https://example.com" ||
+			a.Transform.Function.Principal != nine || a.Transform.Function.Method != "tidy" {
+			t.Errorf("%s: %+v, %v", in.Method, a, err)
+		}
+		raw := cdk.HTTPResponse{Status: candid.NatFromUint64(200), Headers: []cdk.HTTPHeader{{Name: "date", Value: "now"}}, Body: []byte("hello")}
+		res, err := native.Query[cdk.HTTPResponse](w, principal.Management, nine, a.Transform.Function.Method, cdk.TransformArgs{Response: raw, Context: a.Transform.Context})
+		if err != nil {
+			t.Error(err)
+		}
+		in.Accept(cdk.CyclesOf(4))
+		in.Reply(res)
+	})
+	if got, err := native.Update[string](w, alice, nine, "ask", "https://example.com"); err != nil || got != "200 hello! 0 <nil>, refund 6" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := native.Query[cdk.HTTPResponse](w, alice, nine, "tidy", cdk.TransformArgs{Response: cdk.HTTPResponse{Headers: []cdk.HTTPHeader{}}}); err == nil {
+		t.Error("a user may transform")
+	}
+}
+
 func TestServiceType(t *testing.T) {
 	service, init := cdk.ServiceType(counter)
 	sum := service.Method("sum")
