@@ -9,19 +9,29 @@
 //
 // # Rounds
 //
-// A round takes in the block's users' messages and system responses, then lets the canisters that have work take turns: heartbeat and
-// timer, responses, then requests. A call between canisters is delivered at once, so that a chain of calls ends in the round in which it
-// began unless the budget of instructions is used up; the next round starts with the canister whose turn it was. The management
-// canister and canisters written in Go (Native) have queues like all others.
+// A round takes in the block's users' messages and system responses. Then it is a sequence of waves (schedule.go, turn.go): up to 16 canisters
+// with work have a turn at the same time, on Config.Threads workers. A turn reads its own canister and constants, and writes its own
+// canister and an outbox; the outboxes are applied in the order of the wave, so that results do not depend on the number of threads. Turns of
+// the management canister and of canisters written in Go (Native), and installations that go on, are waves of their own. A chain of calls
+// thus ends in the round in which it began unless the budget of instructions is used up. Within a turn tasks come first (on_low_wasm_memory,
+// heartbeat, timer), then responses, then requests.
+//
+// The canisters of a wave share what is left of the round: one percent of compute allocation is 1/400 of it, the rest is shared equally.
+// What a canister that had work should have had and did not get is kept as its priority, and decides who starts the next round.
 //
 // A message runs on the canister's private heap (package wasm) with its own view of stable memory, and its calls, response,
 // certified data, timer and cycles are kept in exec until it ends: then all of it happens, or none. Heaps are committed in batches of
 // messages (batch.go), stores are written once per round. Of one canister's calls to another at most 500 are in flight; the slot of the response is
 // reserved by the callback.
 //
-// Limits are in types.go and Config. Messages are not sliced: one that exceeds MessageInstructions traps, and an installation, which may
-// take InstallInstructions in each step, delays its block. Cycles are charged for instructions, messages and bytes by the public price
-// table scaled to the subnet's size; holding memory is not charged, but counts in the freezing limit.
+// Limits are in types.go and Config. A message that needs more instructions than its turn has left stands still and goes on in the canister's
+// next turn, as do installations, tasks, callbacks and replicated queries (long.go); all that stood still when a round began have half of its
+// budget together. Meanwhile other messages of the canister wait, and so do management calls that would change it; queries see it as it was
+// before, cycles that come are kept, and fees that fall due are taken at the end. The state holds the job, what it saw when it began, and the
+// instructions it was given: after a restart the canister's next turn executes it again up to there.
+//
+// Cycles are charged for instructions, messages and bytes by the public price table scaled to the subnet's size; holding memory and
+// compute allocation are not charged, but count in the freezing limit.
 //
 // # Queries
 //
