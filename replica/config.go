@@ -27,7 +27,8 @@ type Config struct {
 	Consensus string `toml:"consensus"` // consensus transport, for the other replicas
 	Gossip    string `toml:"gossip"`    // shares, ceremonies and ingress, for the other replicas
 	Admin     string `toml:"admin"`     // Unix socket of the operator's interface; the default is admin.sock in Dir
-	// AllowedHosts are the values of the Host header that are answered; the default is localhost, 127.0.0.1 and [::1].
+	// AllowedHosts are the values of the Host header that are answered. One that begins with a dot stands for the names below it, where canisters
+	// have hosts of their own. The default is localhost, .localhost, 127.0.0.1 and ::1.
 	AllowedHosts []string `toml:"allowed_hosts"`
 	// Peers are the replicas by node index, this one included.
 	Peers []Peer `toml:"peers"`
@@ -108,8 +109,19 @@ func (c *Config) EnsureDefaults() {
 		c.ProposeWait = Duration(2 * time.Second)
 	}
 	if len(c.AllowedHosts) == 0 {
-		c.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"}
+		c.AllowedHosts = []string{"localhost", ".localhost", "127.0.0.1", "::1"}
 	}
+}
+
+// domains are the names below which canisters have hosts of their own.
+func (c *Config) domains() []string {
+	var out []string
+	for _, h := range c.AllowedHosts {
+		if d, ok := strings.CutPrefix(h, "."); ok {
+			out = append(out, strings.ToLower(d))
+		}
+	}
+	return out
 }
 
 // Validate refuses what cannot run; n is the number of replicas in the genesis document.

@@ -25,6 +25,7 @@ import (
 	"fusion/replica/genesis"
 	"fusion/replica/gossip"
 	"fusion/replica/http"
+	"fusion/replica/http/gateway"
 	"fusion/replica/ingress"
 	"fusion/replica/machine"
 	"fusion/replica/state"
@@ -229,6 +230,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return fmt.Errorf("http on %s: %w", r.cfg.HTTP, inUse(err, "http"))
 	}
 	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Log: r.log,
+		Gateway: gateway.New((*backend)(r), gateway.Config{Domains: r.cfg.domains(), Log: r.log}),
 		OnPanic: func(reason any, stack []byte) {
 			r.fail(fmt.Errorf("panic while serving a request: %v\n%s", reason, stack))
 		},

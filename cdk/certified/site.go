@@ -132,6 +132,9 @@ func (s *Site) put(in map[string]*entry, segments, path []string, p Page) {
 		s.certify(e, &variant{answer: Answer{Status: p.Status, Body: p.Body, Headers: p.Headers}})
 		return
 	}
+	// By the ETag a gateway sees that all chunks are of one body, and that it did not change while it was read.
+	tag := sha256.Sum256(p.Body)
+	p.Headers = append(slices.Clone(p.Headers), httpcert.HeaderField{Name: "ETag", Value: fmt.Sprintf("\"%x\"", tag[:16])})
 	for begin := 0; begin < len(p.Body); begin += ChunkSize {
 		end := min(begin+ChunkSize, len(p.Body))
 		v := &variant{begins: []string{rangeFrom(begin)}, answer: Answer{Status: 206, Body: p.Body[begin:end],

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,6 +294,19 @@ func describe(ctx context.Context, n *testnets.Network) (*ready, error) {
 		Bitcoin: n.Manifest.Bitcoin, External: n.ExternalBitcoin, Log: filepath.Join(n.Dir, testnets.LogFile)}, nil
 }
 
+// pagesURL is the form of a canister's web address at an endpoint. Names below localhost are loopback, so that is what a local endpoint is called.
+func pagesURL(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return endpoint
+	}
+	host := u.Hostname()
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s://CANISTER-ID.%s/", u.Scheme, net.JoinHostPort(host, u.Port()))
+}
+
 func depositAddress(ctx context.Context, a *agent.Agent, m *testnets.Manifest) (address string, err error) {
 	owner := a.Sender()
 	err = a.Update(ctx, m.Minter, "get_btc_address", []any{ckbtc.AddressArgs{Owner: &owner}}, []any{&address})
@@ -306,7 +320,7 @@ func (r *ready) print(w io.Writer, o *options) {
 		node = "your node at " + r.Bitcoin
 	}
 	for _, l := range [][2]string{
-		{"http endpoint", r.URL}, {"root key", r.RootKey}, {"subnet", r.Subnet},
+		{"http endpoint", r.URL}, {"canister pages", pagesURL(r.URL)}, {"root key", r.RootKey}, {"subnet", r.Subnet},
 		{"ckBTC ledger", r.Ledger}, {"ckBTC minter", r.Minter}, {"bitcoin canister", r.Canister}, {"bitcoin regtest", node},
 		{"identity", testnets.DefaultIdentity + " = " + r.User}, {"deposit address", r.Deposit}, {"log", r.Log},
 	} {

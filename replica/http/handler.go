@@ -43,7 +43,9 @@ type Config struct {
 	MaxRequests int
 	// Metrics is served at /metrics. The default serves nothing.
 	Metrics nethttp.Handler
-	// Other serves what is not of this interface, such as a gateway or a dashboard. The default answers 404.
+	// Gateway, if set, serves the requests that it claims, such as those for the hosts of canisters.
+	Gateway Gateway
+	// Other serves what is not of this interface, such as a dashboard. The default answers 404.
 	Other nethttp.Handler
 	// Observe is told of each request: the route's name, the HTTP status and the duration. The default is nobody.
 	Observe func(route string, status int, d time.Duration)
@@ -82,6 +84,13 @@ func (c *Config) ensureDefaults() {
 			c.Log.Error("panic while answering a request", "reason", reason, "stack", string(stack))
 		}
 	}
+}
+
+// Gateway serves other hosts or paths of the same listener; package gateway implements it.
+type Gateway interface {
+	nethttp.Handler
+	// Claims reports whether a request is for the gateway and not for the interface.
+	Claims(r *nethttp.Request) bool
 }
 
 // Handler serves the interface.
@@ -153,6 +162,13 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 			panic(nethttp.ErrAbortHandler) // drops the connection without another log entry
 		}
 	}()
+	if g := h.cfg.Gateway; g != nil && g.Claims(r) {
+		start := time.Now()
+		status := &statusWriter{ResponseWriter: w, status: nethttp.StatusOK}
+		defer func() { h.cfg.Observe("gateway", status.status, time.Since(start)) }()
+		g.ServeHTTP(status, r)
+		return
+	}
 	h.mux.ServeHTTP(w, r)
 }
 
@@ -273,6 +289,9 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
+
+// Unwrap is for net/http.ResponseController.
+func (w *statusWriter) Unwrap() nethttp.ResponseWriter { return w.ResponseWriter }
 
 // preflight answers browsers that ask whether they may use the API, and 404 to what else no endpoint matches.
 func (h *Handler) preflight(w nethttp.ResponseWriter, r *nethttp.Request) {
