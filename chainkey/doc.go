@@ -20,6 +20,9 @@
 // the same Scheme interface; Presigns says whether a pool must be kept filled. derive computes child keys from public data
 // alone; keystore keeps shares at rest.
 //
+// Two schemes are simpler than a ceremony, since their shares add up without a word between the holders: bls makes and uses the subnet's
+// own key, vetkd derives secret keys for canisters' users.
+//
 // # Duties of the caller
 //
 //  1. Persist "joined" (keystore.Join) before the first message of a session leaves, and never join one twice.

@@ -167,6 +167,10 @@ func (g *Group) Combine(message []byte, shares []Share) ([]byte, error) {
 	if picked[0].Index < 0 || picked[len(picked)-1].Index >= len(g.shareKeys) {
 		return nil, fmt.Errorf("%w among %d shares", ErrIndex, len(picked))
 	}
+	holders := make([]int, len(picked))
+	for i, s := range picked {
+		holders[i] = s.Index
+	}
 	sum := new(blst.P1)
 	for i, s := range picked {
 		p := new(blst.P1Affine).Uncompress(s.Signature[:])
@@ -175,7 +179,7 @@ func (g *Group) Combine(message []byte, shares []Share) ([]byte, error) {
 		}
 		point := new(blst.P1)
 		point.FromAffine(p)
-		term := point.Mult(lagrange(picked, i))
+		term := point.Mult(Lagrange(holders, i))
 		if i == 0 {
 			sum = term
 		} else {
@@ -232,13 +236,14 @@ func decodeKey(b []byte) (*blst.P2Affine, error) {
 	return p, nil
 }
 
-// lagrange returns the coefficient at zero of picked[i], with holder j at the point j+1, little endian as blst wants it.
-func lagrange(picked []Share, i int) []byte {
+// Lagrange returns the coefficient at zero of holders[i] in the interpolation by distinct holders: holder j's share lies at the point j+1.
+// It is the scalar's little-endian bytes, as blst multiplies with.
+func Lagrange(holders []int, i int) []byte {
 	num, den := big.NewInt(1), big.NewInt(1)
-	xi := int64(picked[i].Index + 1)
-	for j := range picked {
+	xi := int64(holders[i] + 1)
+	for j, h := range holders {
 		if j != i {
-			xj := int64(picked[j].Index + 1)
+			xj := int64(h + 1)
 			num.Mul(num, big.NewInt(xj))
 			den.Mul(den, big.NewInt(xj-xi))
 		}
