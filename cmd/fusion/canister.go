@@ -28,9 +28,10 @@ func canisterCmd(o *options) *cobra.Command {
 CANISTER is a canister id, or one of the names ledger, minter, bitcoin and management. Arguments and results are Candid
 text, such as '(record { owner = principal "aaaaa-aa"; amount = 10 })'. The canister's interface gives them their types: it
 is read from the canister, or from the file that --did names.`}
-	cmd.AddCommand(installCmd(o), callCmd(o, "call"), callCmd(o, "query"),
+	cmd.AddCommand(createCmd(o), installCmd(o), callCmd(o, "call"), callCmd(o, "query"),
 		&cobra.Command{Use: "status CANISTER", Short: "show a canister's controllers, memory, cycles and code; for its controllers", Args: cobra.ExactArgs(1),
 			RunE: o.with(canisterStatus)})
+	cmd.AddCommand(lifecycleCmds(o)...)
 	return o.remote(cmd)
 }
 
@@ -92,43 +93,102 @@ func typeOf(v candid.Value) (*candid.Type, error) {
 }
 
 func installCmd(o *options) *cobra.Command {
-	var id, mode, arg, didFile string
+	var how installOptions
 	cmd := &cobra.Command{Use: "install FILE.wasm[.gz]", Short: "install a canister; without --id in a new one", Args: cobra.ExactArgs(1),
 		RunE: o.with(func(ctx context.Context, c *client, w io.Writer, args []string) error {
-			return install(ctx, c, w, args[0], id, mode, arg, didFile)
+			return install(ctx, c, w, args[0], &how)
 		})}
 	f := cmd.Flags()
-	f.StringVar(&id, "id", "", "canister to install in; on a local network it is created if it does not exist")
-	f.StringVar(&mode, "mode", "install", "install (in an empty canister), reinstall (drops its state) or upgrade (keeps stable memory)")
-	f.StringVar(&arg, "arg", "()", "argument of the canister's init or post-upgrade method, as Candid text")
-	f.StringVar(&didFile, "did", "", "interface file, where the module does not carry its own")
+	f.StringVar(&how.id, "id", "", "canister to install in; on a local network it is created if it does not exist")
+	f.StringVar(&how.mode, "mode", "install", "install (in an empty canister), reinstall (drops its state) or upgrade (keeps stable memory)")
+	f.StringVar(&how.arg, "arg", "", "arguments of the canister's init or post-upgrade method, as Candid text")
+	f.StringVar(&how.argFile, "arg-file", "", "file with the arguments, or - for standard input")
+	f.BoolVar(&how.raw, "raw", false, "the arguments are the encoded message in hexadecimal, not Candid text")
+	f.StringVar(&how.memory, "wasm-memory", "auto",
+		"what an upgrade does with the heap: keep, replace, or auto, which keeps it for modules that ask for it (Motoko's enhanced orthogonal persistence)")
+	f.BoolVar(&how.skipPre, "skip-pre-upgrade", false, "upgrade without the old code's pre-upgrade hook, the way out when it traps; what it would have saved is lost")
+	f.StringVar(&how.did, "did", "", "interface file, where the module does not carry its own")
 	return cmd
 }
 
 // maxModule bounds a module on disk: what one canister's chunk store holds (interface specification, upload_chunk).
 const maxModule = 100 << 20
 
-func install(ctx context.Context, c *client, w io.Writer, file, idText, mode, argText, didFile string) error {
-	modes := map[string]management.InstallMode{"install": management.ModeInstall(), "reinstall": management.ModeReinstall(), "upgrade": management.ModeUpgrade(nil)}
-	m, ok := modes[mode]
-	if !ok {
-		return fmt.Errorf("--mode is %q, want install, reinstall or upgrade", mode)
+// installOptions are the flags of `canister install`.
+type installOptions struct {
+	id, mode, arg, argFile, did, memory string
+	raw, skipPre                        bool
+}
+
+// installMode is the mode for install_code.
+func (o *installOptions) installMode(m *module) (mode management.InstallMode, err error) {
+	var upgrade management.UpgradeOptions
+	switch o.memory {
+	case "auto":
+		if m.keepsHeap {
+			upgrade.WasmMemoryPersistence = &management.Persistence{Keep: candid.Unit}
+		}
+	case "keep":
+		upgrade.WasmMemoryPersistence = &management.Persistence{Keep: candid.Unit}
+	case "replace":
+		upgrade.WasmMemoryPersistence = &management.Persistence{Replace: candid.Unit}
+	default:
+		return mode, fmt.Errorf("--wasm-memory is %q, want auto, keep or replace", o.memory)
 	}
-	module, prog, err := readModule(file)
+	if o.skipPre {
+		upgrade.SkipPreUpgrade = &o.skipPre
+	}
+	if o.mode != "upgrade" && (o.skipPre || o.memory != "auto") {
+		return mode, errors.New("--wasm-memory and --skip-pre-upgrade are for --mode upgrade")
+	}
+	switch o.mode {
+	case "install":
+		return management.ModeInstall(), nil
+	case "reinstall":
+		return management.ModeReinstall(), nil
+	case "upgrade":
+		if upgrade == (management.UpgradeOptions{}) {
+			return management.ModeUpgrade(nil), nil
+		}
+		return management.ModeUpgrade(&upgrade), nil
+	}
+	return mode, fmt.Errorf("--mode is %q, want install, reinstall or upgrade", o.mode)
+}
+
+func install(ctx context.Context, c *client, w io.Writer, file string, how *installOptions) error {
+	module, err := readModule(file)
 	if err != nil {
 		return err
 	}
-	if didFile != "" {
-		if prog, err = c.program(ctx, principal.Management, didFile); err != nil {
+	mode, err := how.installMode(module)
+	if err != nil {
+		return err
+	}
+	var init *candid.FuncType // the constructor as a method
+	prog := module.program
+	if how.did != "" {
+		if prog, err = c.program(ctx, principal.Management, how.did); err != nil {
 			return err
 		}
 	}
-	arg, err := encodeInit(argText, prog)
+	if prog != nil && prog.HasInit {
+		init = &candid.FuncType{Args: prog.Init}
+	}
+	var given []string
+	if how.arg != "" {
+		given = []string{how.arg}
+	}
+	text, err := argumentText(given, how.argFile, os.Stdin)
+	if err != nil {
+		return err
+	}
+	arg, err := encodeText(text, init, how.raw)
 	if err != nil {
 		return fmt.Errorf("--arg: %w", err)
 	}
-	if idText == "" && mode != "install" {
-		return fmt.Errorf("--mode %s needs --id", mode)
+	idText := how.id
+	if idText == "" && how.mode != "install" {
+		return fmt.Errorf("--mode %s needs --id", how.mode)
 	}
 	var id principal.Principal
 	if idText != "" {
@@ -146,14 +206,14 @@ func install(ctx context.Context, c *client, w io.Writer, file, idText, mode, ar
 	if err != nil {
 		return err
 	}
-	if err := testnets.Install(ctx, c.Agent, id, m, module, arg); err != nil {
+	if err := testnets.Install(ctx, c.Agent, id, mode, module.bytes, arg); err != nil {
 		var r *agent.RejectError
 		if errors.As(err, &r) && r.ErrorCode == "IC0514" {
 			return hint(fmt.Errorf("canister %s has code already", id), "--mode upgrade keeps its state, --mode reinstall drops it")
 		}
 		return err
 	}
-	fmt.Fprintf(w, "installed %s in %s, module hash %x\n", file, id, sha256.Sum256(module))
+	fmt.Fprintf(w, "installed %s in %s, module hash %x\n", file, id, sha256.Sum256(module.bytes))
 	return nil
 }
 
@@ -171,19 +231,26 @@ func (c *client) create(ctx context.Context, id principal.Principal, specified b
 	return out.CanisterID, nil
 }
 
-// readModule reads a module, gzipped or not, and the interface in it, if it has one.
-func readModule(file string) ([]byte, *candid.Program, error) {
+// module is a WebAssembly module on its way to a canister.
+type module struct {
+	bytes     []byte          // gzipped or not, as it was found
+	program   *candid.Program // the interface in it, if it has one
+	keepsHeap bool            // its upgrades keep the heap
+}
+
+// readModule reads a module, gzipped or not.
+func readModule(file string) (*module, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, nil, fmt.Errorf("module: %w", err)
+		return nil, fmt.Errorf("module: %w", err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxModule+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("module: %w", err)
+		return nil, fmt.Errorf("module: %w", err)
 	}
 	if len(b) > maxModule {
-		return nil, nil, fmt.Errorf("module %s is larger than %d MiB", file, maxModule>>20)
+		return nil, fmt.Errorf("module %s is larger than %d MiB", file, maxModule>>20)
 	}
 	plain := b
 	if bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
@@ -192,31 +259,30 @@ func readModule(file string) ([]byte, *candid.Program, error) {
 			plain, err = io.ReadAll(io.LimitReader(z, maxModule))
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("module %s: %w", file, err)
+			return nil, fmt.Errorf("module %s: %w", file, err)
 		}
 	}
 	if !wasmbin.IsModule(plain) {
-		return nil, nil, fmt.Errorf("%s is no WebAssembly module", file)
+		return nil, fmt.Errorf("%s is no WebAssembly module", file)
 	}
 	m, err := wasmbin.Parse(plain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("module %s: %w", file, err)
+		return nil, fmt.Errorf("module %s: %w", file, err)
 	}
+	out := &module{bytes: b}
 	for _, c := range m.Customs {
-		if name := strings.TrimPrefix(strings.TrimPrefix(c.Name, "icp:public "), "icp:private "); name != c.Name && name == "candid:service" {
+		name := strings.TrimPrefix(strings.TrimPrefix(c.Name, "icp:public "), "icp:private ")
+		switch {
+		case name == c.Name: // no metadata
+		case name == "enhanced-orthogonal-persistence":
+			out.keepsHeap = true
+		case name == "candid:service" && len(c.Data) <= maxInterface:
 			if prog, err := candid.ParseDID(string(c.Data)); err == nil {
-				return b, prog, nil
+				out.program = prog
 			}
 		}
 	}
-	return b, nil, nil
-}
-
-func encodeInit(text string, prog *candid.Program) ([]byte, error) {
-	if prog == nil || !prog.HasInit {
-		return encodeUntyped(text)
-	}
-	return encodeTyped(text, prog.Init)
+	return out, nil
 }
 
 func canisterStatus(ctx context.Context, c *client, w io.Writer, args []string) error {
