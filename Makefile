@@ -8,6 +8,8 @@ GO_FILES  := $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 2>
 CANISTER_SRC := $(filter cdk/% ckledger/% btc/% ic/% chainkey/derive/% internal/% go.mod go.sum,$(filter-out %_test.go,$(GO_FILES)))
 # fuzztime is how long `make fuzz` stays on each target.
 fuzztime ?= 20s
+# CHROMIUM is the browser of the real tier.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 # case picks scenarios of `make e2e`, as a regular expression.
 case ?= .
 
@@ -45,12 +47,22 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 	go test -race -short -timeout 30m ./ic/... ./internal/... ./replica/... ./adapters/... ./cdk/...
 
 .PHONY: e2e
-e2e: build $(BIN)/btcd testnets/js/node_modules ## run the real tier: processes, kills, btcd, JavaScript clients (case=REGEXP)
+e2e: build $(BIN)/btcd testnets/js/node_modules chromium ## run the real tier: processes, kills, btcd, JavaScript clients, a browser (case=REGEXP)
+	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" \
 	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./testnets/e2e
 	FUSION_MESSAGES=10000 go test -count=1 -v -timeout 20m -run '^TestReplay$$' ./testnets
 
 $(BIN)/btcd: tools/go.mod
 	go build -modfile=tools/go.mod -o $@ github.com/btcsuite/btcd
+
+.PHONY: chromium
+chromium: # installs the browser where there is none and the system has apt; otherwise says what to do
+ifeq ($(CHROMIUM),)
+	@command -v apt-get >/dev/null || { echo "there is no Chromium: install it, or name its program with CHROMIUM=/path/to/chromium"; exit 1; }
+	@sudo=; test "$$(id -u)" = 0 || sudo=sudo; echo "installing Chromium with $$sudo apt-get"; \
+	  $$sudo apt-get update -q && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends chromium || \
+	  { echo "Chromium could not be installed: install it, or name its program with CHROMIUM=/path/to/chromium"; exit 1; }
+endif
 
 testnets/js/node_modules: testnets/js/package.json testnets/js/package-lock.json
 	cd testnets/js && npm ci --no-audit --no-fund

@@ -1,6 +1,6 @@
 // Package certifiedpage is a canister that serves a web page: the sample of package cdk/certified.
 //
-//	go run ./cdk/build -o page.wasm.gz ./examples/go/certified-page/cmd
+//	fusion build ./examples/go/certified-page/cmd -o page.wasm.gz
 //	fusion canister install page.wasm.gz
 //
 // Then open http://<canister id>.localhost:4943/. The page shows one message, which everybody may change: by the form on the page, which the gateway
@@ -35,6 +35,7 @@ var pages = []struct{ path, file, mime string }{
 	{"/index.html", "index.html", "text/html; charset=utf-8"},
 	{"/app.js", "app.js", "text/javascript; charset=utf-8"},
 	{"/style.css", "style.css", "text/css; charset=utf-8"},
+	{"/icon.svg", "icon.svg", "image/svg+xml"},
 }
 
 // headers come with each page. They are certified as the body is, so a policy cannot be taken away on the way.

@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"fusion/testnets/canisters/forger"
+)
+
+var created = regexp.MustCompile(`created canister (\S+)`)
+
+// canister builds a Go package and installs it in a new canister, as a developer does, and returns its id.
+func (n *network) canister(ctx context.Context, t *testing.T, pkg string) string {
+	t.Helper()
+	fusion := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(ctx, n.fusion, args...)
+		cmd.Dir = filepath.Join("..", "..")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("fusion %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	module := filepath.Join(t.TempDir(), "module.wasm.gz")
+	fusion("build", pkg, "-o", module)
+	out := fusion("--data-dir", n.dir, "canister", "install", module)
+	id := created.FindStringSubmatch(out)
+	if id == nil {
+		t.Fatalf("no canister id in %q", out)
+	}
+	return id[1]
+}
+
+// page is the address of a canister's page at replica i; kind is "" or ".raw".
+func (n *network) page(t *testing.T, i int, canister, kind, path string) string {
+	t.Helper()
+	u, err := url.Parse(n.URL(i))
+	must(t, err)
+	return fmt.Sprintf("http://%s%s.localhost:%s%s", canister, kind, u.Port(), path)
+}
+
+// TestBrowser opens pages of canisters in Chromium: what the subnet certified is shown and works, what it did not certify is not.
+func TestBrowser(t *testing.T) {
+	program(t, "FUSION_BIN")
+	b := chromium(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	n, _ := run(ctx, t)
+
+	t.Run("sample", func(t *testing.T) {
+		id := n.canister(ctx, t, "./examples/go/certified-page/cmd")
+		p := b.open(ctx, n.page(t, 0, id, "", "/"))
+		p.wait(ctx, text("#status"), "ready") // set at the end of the page's script
+		for expression, want := range map[string]string{
+			"document.title":     "Certified page",
+			text("h1"):           "Certified page",
+			text("#message"):     "hello, web",
+			text("#page"):        "hello, web", // fetched and verified by the gateway
+			text("#query"):       "hello, web", // by a query of the API at the page's own origin
+			"isSecureContext":    "true",
+			"location.origin":    strings.TrimSuffix(n.page(t, 0, id, "", "/"), "/"),
+			navigation("Status"): "200",
+			"getComputedStyle(document.querySelector('main')).borderRadius": "12px", // the style sheet is in force
+		} {
+			if got := p.value(ctx, expression); got != want {
+				t.Errorf("%s is %q, want %q", expression, got, want)
+			}
+		}
+		if got := p.value(ctx, text("#replica")); !strings.HasSuffix(got, ", healthy") {
+			t.Errorf("the replica is %q", got)
+		}
+		// The form's POST becomes an update call; the page then reads what the subnet agreed on.
+		const line = "written in a browser, “naïvely” <b>"
+		p.value(ctx, "document.querySelector('input').focus()")
+		p.write(ctx, line)
+		p.wait(ctx, text("#status"), "written")
+		p.wait(ctx, text("#message"), line)
+		p.wait(ctx, text("#query"), line)
+		if got := p.complaints(); len(got) > 0 {
+			t.Errorf("the page complains: %q", got)
+		}
+		// Another replica shows it too, at an origin of its own.
+		other := b.open(ctx, n.page(t, 1, id, "", "/"))
+		other.wait(ctx, text("#message"), line)
+		// A path without a page of its own gets the one that is certified for all of them.
+		lost := b.open(ctx, n.page(t, 0, id, "", "/no/such/page"))
+		if got := lost.value(ctx, "document.body.textContent.trim() + ' ' + "+navigation("Status")); got != "there is no such page 404" {
+			t.Errorf("a path without a page: %q", got)
+		}
+	})
+
+	t.Run("forger", func(t *testing.T) {
+		id := n.canister(ctx, t, "./testnets/canisters/forger/cmd/forger")
+		for path, title := range map[string]string{"/": "true", "/old": "old"} {
+			p := b.open(ctx, n.page(t, 0, id, "", path))
+			if got := p.value(ctx, text("#p")); got != title+", and its script ran" || p.value(ctx, navigation("Status")) != "200" {
+				t.Errorf("%s shows %q", path, got)
+			}
+		}
+		for path, why := range map[string]string{"/body": "not the one that the canister certified", "/header": "not the one that the canister certified",
+			"/swapped": "", "/cut": "not the one that the canister certified", "/plain": "did not certify"} {
+			p := b.open(ctx, n.page(t, 0, id, "", path))
+			if got := p.value(ctx, "document.title+' '+"+navigation("Status")); got != "This page is not shown 503" {
+				t.Errorf("%s: %q", path, got)
+			}
+			if got := p.value(ctx, "document.body.textContent"); !strings.Contains(got, why) || strings.Contains(got, "script ran") {
+				t.Errorf("%s says %q", path, got)
+			}
+			if got := p.value(ctx, "document.cookie"); got != "" {
+				t.Errorf("%s left the cookie %q", path, got)
+			}
+		}
+
+		p := b.open(ctx, n.page(t, 0, id, "", "/"))
+		digest := func(path, init string) string {
+			got, err := p.eval(ctx, fmt.Sprintf(`(async () => {
+				const res = await fetch(%q, %s), body = await res.arrayBuffer();
+				const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', body));
+				return res.status + ' ' + body.byteLength + ' ' + [...hash].map((b) => b.toString(16).padStart(2, '0')).join('');
+			})()`, path, init))
+			if err != nil {
+				return err.Error()
+			}
+			return got
+		}
+		whole := func(status int, body []byte) string {
+			return fmt.Sprintf("%d %d %x", status, len(body), sha256.Sum256(body))
+		}
+		large := forger.Blob(forger.LargeSize)
+		for _, c := range []struct{ path, init, want string }{
+			{"/stream", "{}", whole(200, forger.Blob(forger.StreamSize))},
+			{"/large", "{}", whole(200, large)}, // put together of certified ranges
+			{"/large", fmt.Sprintf("{headers: {Range: 'bytes=%d-'}}", 2*forger.RangeSize), whole(206, large[2*forger.RangeSize:3*forger.RangeSize])},
+		} {
+			if got := digest(c.path, c.init); got != c.want {
+				t.Errorf("%s %s: %s, want %s", c.path, c.init, got, c.want)
+			}
+		}
+		if got := digest("/torn", "{}"); !strings.Contains(got, "TypeError") {
+			t.Errorf("a body whose second range is forged arrives: %s", got)
+		}
+
+		// The raw host shows what is not certified, as another origin: it has neither the storage of the certified one nor access to its pages.
+		p.value(ctx, "localStorage.setItem('mine', '1')")
+		raw := b.open(ctx, n.page(t, 0, id, ".raw", "/plain"))
+		if got := raw.value(ctx, text("#p")+"+' '+localStorage.getItem('mine')"); got != "plain, and its script ran null" {
+			t.Errorf("raw: %q", got)
+		}
+		got := raw.value(ctx, fmt.Sprintf("fetch(%q).then((r) => 'read ' + r.status, (err) => err.name)", n.page(t, 0, id, "", "/")))
+		if got != "TypeError" {
+			t.Errorf("the raw page reads the certified one: %s", got)
+		}
+	})
+}
+
+// navigation is an expression for what the browser knows of the response that the page came in.
+func navigation(what string) string {
+	return "performance.getEntriesByType('navigation')[0].response" + what
+}
