@@ -18,8 +18,8 @@
 // certify the response (package ic/httpcert): in version 2 status, headers and body, and the request where the canister says so; in version 1 the body for the path. Version 1 is taken
 // only from canisters whose public metadata section supported_certificate_versions does not offer version 2.
 //
-// Only certified headers are passed on in version 2. Version 1 certifies none, so redirects are refused and headers that would last or lead elsewhere are dropped. A canister
-// may certify that a path is not certified ("skip"); its responses then pass as they are.
+// Only certified headers are passed on in version 2. Version 1 certifies none, so redirects are refused, headers that would last or lead elsewhere are
+// dropped, and browsers are told to ask again each time. A canister may certify that a path is not certified ("skip"); its responses then pass as they are.
 //
 // A body is held back until it is verified as a whole, also one that is streamed by callbacks. Bodies of more than Config.MaxBody go in certified ranges: to
 // a request without a range, a response with status 206 is its first part, the gateway asks for the others, verifies each by itself, and passes them on as one
@@ -29,7 +29,8 @@
 //
 // # What it refuses
 //
-// Requests and responses are bounded in size, time and number (Config). What goes wrong becomes a page that says in words what happened and what to do:
+// Requests and responses are bounded in size, time and number (Config): a body in bytes and parts, a query, and all queries of a streamed body or a range
+// together. Redirects are the browser's to follow, and nothing is cached here. What goes wrong becomes a page that says in words what happened and what to do:
 // 400 for a name that is no canister's, 404 where there is no canister or it serves no pages, 413, 429, 502 where the canister fails or answers nonsense, 503 where the answer does
 // not verify or the replica is not ready.
 package gateway

@@ -3,7 +3,11 @@ package gateway
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"log/slog"
+	nethttp "net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"fusion/ic/candid"
@@ -48,6 +52,52 @@ func FuzzVerify(f *testing.F) {
 	f.Add(h.String(), uint16(200), "text/html", e.String(), "page")
 	f.Fuzz(func(t *testing.T, header string, status uint16, mime, expression, body string) {
 		check(t, header, status, mime, expression, body)
+	})
+}
+
+// FuzzContentRange checks that a range that is accepted is one: it lies within the body, and reads the same again.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 0-9/20", "bytes 10-19/20", "bytes 9-0/20", "bytes */20", "bytes 0-9/*", "bytes  0-9/20 ", "lines 0-9/20", "bytes 0-9223372036854775807/9223372036854775807"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := parseContentRange(s)
+		if err != nil {
+			return
+		}
+		if c.first < 0 || c.first > c.last || c.last >= c.total || c.total > maxTotal {
+			t.Fatalf("%q is %+v", s, c)
+		}
+		if again, err := parseContentRange(fmt.Sprintf("bytes %d-%d/%d", c.first, c.last, c.total)); err != nil || again != c {
+			t.Fatalf("%q: %+v, then %+v, %v", s, c, again, err)
+		}
+	})
+}
+
+// FuzzTarget reads host names and addresses as browsers or others send them.
+func FuzzTarget(f *testing.F) {
+	g := New(httpmem.New(1, 1), Config{Log: slog.New(slog.DiscardHandler)})
+	id := principal.FromUint64(7)
+	f.Add(id.String()+".localhost:4943", "/", "")
+	f.Add(id.String()+".raw.localhost", "/api/v2/status", "")
+	f.Add("127.0.0.1:4943", "/?canisterId="+id.String(), "")
+	f.Add("[::1]:4943", "/app.js", "http://[::1]:4943/?canisterId="+id.String())
+	f.Add("localhost", "/?canisterId=%zz", "http://other/?canisterId=aaaaa-aa")
+	f.Fuzz(func(t *testing.T, host, address, referer string) {
+		u, err := url.ParseRequestURI(address)
+		if err != nil {
+			return
+		}
+		r := &nethttp.Request{Method: "GET", Host: host, URL: u, Header: nethttp.Header{"Referer": {referer}}}
+		claims := g.Claims(r)
+		if claims && strings.HasPrefix(u.Path, "/api/") {
+			t.Fatalf("the gateway claims the interface at %q", address)
+		}
+		at, err := g.resolve(r)
+		_, own := g.below(hostname(host))
+		if err == nil && (at.shared == own || at.raw && at.shared || own && !strings.HasPrefix(hostname(host), at.canister.String()+".")) {
+			t.Fatalf("%q %q is %+v", host, address, at)
+		}
 	})
 }
 

@@ -40,8 +40,9 @@ type Backend interface {
 type Config struct {
 	// Domains are the names below which a label is a canister id. The default is localhost.
 	Domains []string
-	// QueryTimeout bounds one query, CallTimeout an update call from its submission to its certificate. The defaults are 10 s and 30 s.
-	QueryTimeout, CallTimeout time.Duration
+	// QueryTimeout bounds one query, FetchTimeout all queries of a response or of one range of it, CallTimeout an update call from its submission to its
+	// certificate. The defaults are 10 s, 60 s and 30 s.
+	QueryTimeout, FetchTimeout, CallTimeout time.Duration
 	// MaxRequest bounds a request's body in bytes. The default is 2,000,000: with its headers it must fit in a message of 2 MiB.
 	MaxRequest int64
 	// MaxBody bounds a response's body that is held back until it is verified, in bytes, and MaxHeld all such bodies together. The defaults
@@ -65,6 +66,7 @@ func (c *Config) ensureDefaults() {
 		c.Log = slog.Default()
 	}
 	setDefault(&c.QueryTimeout, 10*time.Second)
+	setDefault(&c.FetchTimeout, 60*time.Second)
 	setDefault(&c.CallTimeout, 30*time.Second)
 	setDefault(&c.MaxAge, 5*time.Minute)
 	setDefault(&c.MaxRequest, 2_000_000)
@@ -191,7 +193,7 @@ func (x *exchange) extend(d time.Duration) {
 const slack = 30 * time.Second
 
 func (x *exchange) serve() error {
-	x.extend(x.cfg.QueryTimeout + x.cfg.CallTimeout + slack)
+	x.extend(x.cfg.FetchTimeout + x.cfg.CallTimeout + slack)
 	res, upgrade, verified, err := x.fetch(x.req)
 	if err != nil {
 		return err
@@ -220,8 +222,10 @@ const (
 
 // fetch gets a verified response to a request, or the wish to be asked by an update call. verified is nil for raw ones.
 func (x *exchange) fetch(req *httpcert.Request) (res *httpcert.Response, upgrade bool, verified *httpcert.Verified, err error) {
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.cfg.FetchTimeout)
+	defer cancel()
 	for try := 0; ; try++ {
-		if res, upgrade, err = x.query(req); err != nil || upgrade || x.raw {
+		if res, upgrade, err = x.query(ctx, req); err != nil || upgrade || x.raw {
 			return res, upgrade, nil, err
 		}
 		if verified, err = x.verify(x.canister, req, res); err == nil {
@@ -235,9 +239,9 @@ func (x *exchange) fetch(req *httpcert.Request) (res *httpcert.Response, upgrade
 		t := time.NewTimer(stateWait)
 		select {
 		case <-t.C:
-		case <-x.r.Context().Done():
+		case <-ctx.Done():
 			t.Stop()
-			return nil, false, nil, x.r.Context().Err()
+			return nil, false, nil, x.failed("http_request", ctx.Err())
 		}
 	}
 	p := &problem{status: nethttp.StatusServiceUnavailable, title: "This page is not shown", cause: err,
@@ -251,12 +255,12 @@ func (x *exchange) fetch(req *httpcert.Request) (res *httpcert.Response, upgrade
 }
 
 // query asks the canister and collects the whole body.
-func (x *exchange) query(req *httpcert.Request) (res *httpcert.Response, upgrade bool, err error) {
+func (x *exchange) query(ctx context.Context, req *httpcert.Request) (res *httpcert.Response, upgrade bool, err error) {
 	arg, err := candid.Marshal(*req)
 	if err != nil {
 		return nil, false, fmt.Errorf("encoding the request: %w", err)
 	}
-	reply, err := x.ask("http_request", arg)
+	reply, err := x.ask(ctx, "http_request", arg)
 	if err != nil {
 		return nil, false, err
 	}
@@ -281,7 +285,7 @@ func (x *exchange) query(req *httpcert.Request) (res *httpcert.Response, upgrade
 			break
 		}
 		var body []byte
-		if reply, err = x.ask(next.method, next.token); err != nil {
+		if reply, err = x.ask(ctx, next.method, next.token); err != nil {
 			return nil, false, err
 		}
 		if body, next, err = next.decodePart(reply); err != nil {
@@ -311,8 +315,8 @@ func (x *exchange) nonsense(err error) error {
 }
 
 // ask makes an anonymous query call.
-func (x *exchange) ask(method string, arg []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.cfg.QueryTimeout)
+func (x *exchange) ask(ctx context.Context, method string, arg []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, x.cfg.QueryTimeout)
 	defer cancel()
 	reply, err := x.b.Query(ctx, &envelope.Content{RequestType: envelope.Query, Sender: principal.Anonymous, CanisterID: x.canister, MethodName: method, Arg: arg,
 		IngressExpiry: x.b.NowNs() + uint64(x.cfg.QueryTimeout)})
@@ -413,8 +417,9 @@ func (x *exchange) update() (*httpcert.Response, error) {
 }
 
 // lasting lists the headers that version 1, which does not certify headers, must not be able to set: a single replica could make their effects last, or lead elsewhere.
-var lasting = map[string]bool{"cache-control": true, "expires": true, "age": true, "set-cookie": true, "location": true, "refresh": true, "clear-site-data": true, "service-worker-allowed": true,
-	"alt-svc": true, "strict-transport-security": true, "link": true, "sourcemap": true}
+var lasting = map[string]bool{"cache-control": true, "expires": true, "age": true, "last-modified": true, "set-cookie": true, "location": true, "refresh": true, "clear-site-data": true,
+	"service-worker-allowed": true, "alt-svc": true, "strict-transport-security": true, "link": true, "sourcemap": true, "speculation-rules": true, "use-as-dictionary": true,
+	"nel": true, "report-to": true, "reporting-endpoints": true, "accept-ch": true, "critical-ch": true}
 
 // passable returns the headers of a response that may be passed on.
 func (x *exchange) passable(res *httpcert.Response, v *httpcert.Verified) ([]httpcert.HeaderField, error) {
@@ -434,8 +439,11 @@ func (x *exchange) passable(res *httpcert.Response, v *httpcert.Verified) ([]htt
 			out = append(out, h)
 		}
 	}
-	return out, nil
+	return append(out, httpcert.HeaderField{Name: "Cache-Control", Value: "no-cache"}), nil // nor may a browser keep it by a rule of its own
 }
+
+// maxHeaders bounds the headers of a response in bytes. Browsers and proxies take less.
+const maxHeaders = 64 << 10
 
 // write sends a response whose body has length bytes, of which res.Body is the beginning.
 func (x *exchange) write(res *httpcert.Response, headers []httpcert.HeaderField, length int) error {
@@ -443,9 +451,16 @@ func (x *exchange) write(res *httpcert.Response, headers []httpcert.HeaderField,
 		return x.nonsense(fmt.Errorf("%w: status %d", errReply, res.Status))
 	}
 	var connection []string
+	size := 0
 	for _, h := range headers {
 		if !validHeader(h) {
 			return x.nonsense(fmt.Errorf("%w: %.40q is not a header", errReply, h.Name))
+		}
+		if !strings.EqualFold(h.Name, httpcert.HeaderCertificate) { // large, and not passed on
+			size += len(h.Name) + len(h.Value) + 4
+		}
+		if size > maxHeaders {
+			return x.nonsense(fmt.Errorf("%w: more than %d bytes of headers", errReply, maxHeaders))
 		}
 		if strings.EqualFold(h.Name, "connection") {
 			connection = append(connection, h.Value)

@@ -103,7 +103,8 @@ type world struct {
 	update func(req *httpcert.UpdateRequest) reply
 	hook   func(method string)
 	fail   error
-	stale  int // how many answers see a state that is not certified yet
+	stuck  string // the method that takes for ever
+	stale  int    // how many answers see a state that is not certified yet
 }
 
 func start(t *testing.T, mut func(*gateway.Config)) *world {
@@ -129,10 +130,14 @@ func start(t *testing.T, mut func(*gateway.Config)) *world {
 // Query is the Backend's, with a failure of the replica where the test wants one.
 func (w *world) Query(ctx context.Context, c *envelope.Content) ([]byte, error) {
 	w.mu.Lock()
-	fail := w.fail
+	fail, stuck := w.fail, w.stuck == c.MethodName
 	w.mu.Unlock()
 	if fail != nil {
 		return nil, fail
+	}
+	if stuck {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return w.Subnet.Query(ctx, c)
 }
@@ -559,9 +564,15 @@ func TestVersion1(t *testing.T) {
 			}
 			continue
 		}
-		if r.status != 200 || r.body != want || r.header.Get("Cache-Control") != "" || r.header.Get("Set-Cookie") != "" {
+		if r.status != 200 || r.body != want || r.header.Get("Cache-Control") != "no-cache" || r.header.Get("Set-Cookie") != "" {
 			t.Errorf("%s: %+v", url, r)
 		}
+	}
+	w.lie = func(_ *httpcert.Request, r *reply, _ *httpcert.Header) {
+		r.Headers = append(r.Headers, httpcert.HeaderField{Name: "Last-Modified", Value: "Thu, 01 Jan 1970 00:00:00 GMT"}, httpcert.HeaderField{Name: "NEL", Value: "{}"})
+	}
+	if r := w.get("/app.js"); r.status != 200 || r.header.Get("Last-Modified") != "" || r.header.Get("NEL") != "" || r.header.Get("Cache-Control") != "no-cache" {
+		t.Errorf("a replica makes it last: %+v", r)
 	}
 	w.lie = func(_ *httpcert.Request, r *reply, _ *httpcert.Header) {
 		r.Body, r.Headers = zipped.Bytes(), append(r.Headers, httpcert.HeaderField{Name: "Content-Encoding", Value: "gzip"})
@@ -646,6 +657,23 @@ func TestStreaming(t *testing.T) {
 	w.mu.Unlock()
 	if r := w.get("/odd"); r.status != 503 || strings.Contains(r.body, "TAMPERED") {
 		t.Errorf("a changed part: %+v", r)
+	}
+}
+
+// TestSlow asks canisters that do not answer, at once or in the middle of a body: each query has a time of its own, and all of them together have one.
+func TestSlow(t *testing.T) {
+	for name, limit := range map[string]func(*gateway.Config){
+		"one query":   func(c *gateway.Config) { c.QueryTimeout, c.FetchTimeout = 20*time.Millisecond, time.Hour },
+		"all queries": func(c *gateway.Config) { c.QueryTimeout, c.FetchTimeout = time.Hour, 20*time.Millisecond },
+	} {
+		w := start(t, limit)
+		w.put("/", &page{expr: httpcert.ResponseOnly, path: httpcert.ExactPath("/"), stream: 3, body: strings.Repeat("0123456789", 4)})
+		for _, method := range []string{"http_request", "stream"} {
+			w.set(func() { w.stuck = method })
+			if r := w.get("/"); r.status != 503 || !strings.Contains(r.body, "took too long") {
+				t.Errorf("%s, %s: %+v", name, method, r)
+			}
+		}
 	}
 }
 
@@ -780,6 +808,7 @@ func TestBadResponses(t *testing.T) {
 		"status 100": {status: 100}, "status 99": {status: 99}, "status 600": {status: 600},
 		"header name":  {headers: []httpcert.HeaderField{{Name: "a b", Value: "1"}}},
 		"header value": {headers: []httpcert.HeaderField{{Name: "a", Value: "1\r\nb: 2"}}},
+		"headers":      {headers: slices.Repeat([]httpcert.HeaderField{{Name: "a", Value: strings.Repeat("1", 1000)}}, 66)},
 	} {
 		p.expr, p.path = httpcert.ResponseOnly, httpcert.ExactPath("/")
 		w.put("/", p)

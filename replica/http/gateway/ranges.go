@@ -79,7 +79,7 @@ func (x *exchange) ranges(res *httpcert.Response, headers []httpcert.HeaderField
 		x.held = 0
 		err := fmt.Errorf("%w: more than %d ranges", errReply, x.cfg.MaxParts)
 		if parts < x.cfg.MaxParts {
-			x.extend(x.cfg.QueryTimeout + slack)
+			x.extend(x.cfg.FetchTimeout + slack)
 			c, err = x.next(begin, total, first)
 		}
 		if err != nil {
