@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 )
 
 func benchCmd() *cobra.Command {
-	var only, out, profile, keep string
+	var only, out, profile, keep, wasmtime string
 	var duration time.Duration
 	cmd := &cobra.Command{
 		Use: "bench", Short: "measure what a network on this machine can do, beside reference numbers", Args: cobra.NoArgs,
@@ -33,6 +34,9 @@ Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 			if o.Program, err = os.Executable(); err != nil {
 				return fmt.Errorf("finding this program: %w", err)
 			}
+			if o.Wasmtime = wasmtime; wasmtime == "" {
+				o.Wasmtime = filepath.Join(filepath.Dir(o.Program), "wasmtime")
+			}
 			p := newPhases(os.Stderr)
 			defer p.Close()
 			o.Progress = p
@@ -49,6 +53,7 @@ Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 	f.StringVarP(&out, "output", "o", "", "also write the results to this file, as JSON")
 	f.DurationVar(&duration, "duration", 10*time.Second, "how long each load lasts")
 	f.StringVar(&keep, "keep", "", "keep the network in this directory, where the next run finds it")
+	f.StringVar(&wasmtime, "wasmtime", "", "the program that runs wasmtime (default: wasmtime beside this program, where make bench puts it)")
 	f.StringVar(&profile, "profile", "", "directory for CPU profiles of the loads")
 	return cmd
 }

@@ -31,6 +31,8 @@ type Row struct {
 type Options struct {
 	// Program is the fusion program, for measuring its start.
 	Program string
+	// Wasmtime is the program of tools/wasmtime. Without it wasmtime is not measured.
+	Wasmtime string
 	// Only runs the benchmarks whose name it matches. The default is all.
 	Only *regexp.Regexp
 	// Duration is how long each load lasts. The default is 10 s.
@@ -50,6 +52,7 @@ const (
 	icQueries       = 7025 // query calls/s of a node
 	coldTarget      = 30   // s; nobody offers the same thing, so this is the aim we set ourselves
 	warmTarget      = 5    // s
+	wasmTarget      = 0.8  // of wasmtime's speed with fuel
 )
 
 // suite is a run.
@@ -66,8 +69,9 @@ type benchmark struct {
 	run  func(*suite, context.Context) error
 }
 
-// benchmarks in the order in which they run: starts first, since they make the network that the others load.
+// benchmarks in the order in which they run: what needs no network, then starts, since they make the network that the others load.
 var benchmarks = []benchmark{
+	{"wasm", (*suite).wasm},
 	{"start", (*suite).start},
 	{"update_latency", (*suite).latency},
 	{"queries", (*suite).queries},

@@ -24,11 +24,19 @@ type pmScanArg struct {
 	categoryInverted, categoryMask, categoryAnyofMask, returnMask uint64
 }
 
-type pageRegion struct{ start, end, _ uint64 } // the kernel also says of which category
+type pageRegion struct{ start, end, categories uint64 }
 
 // keepResident is the number of private pages up to which a heap keeps them: comparing a page costs about 0.1 µs, a
 // fresh fault about 1 µs.
 const keepResident = 256
+
+// A scan walks over every page that is mapped, also those that were only read, for about 30 ns each. Dropping them costs a few
+// times that, since most are read again. So they are dropped after keepScans scans, if there are more than keepRead of them:
+// whatever a canister does, it pays little more than twice what it would at best.
+const (
+	keepRead  = 1024
+	keepScans = 8
+)
 
 // pagemap is /proc/self/pagemap, opened once.
 var pagemap = sync.OnceValues(func() (*os.File, error) { return os.Open("/proc/self/pagemap") })
@@ -104,6 +112,7 @@ type mappedHeap struct {
 	max     uint64
 	forced  uint64
 	force   bool
+	walked  uint64 // pages walked over in vain since the last discard
 	regions [128]pageRegion
 }
 
@@ -159,7 +168,7 @@ func (h *mappedHeap) discard() error {
 			return heapErr("madvise", err)
 		}
 	}
-	h.touched = h.length
+	h.touched, h.walked = h.length, 0
 	return h.adopt()
 }
 
@@ -202,10 +211,9 @@ func (h *mappedHeap) candidates(dst []uint32) ([]uint32, bool, error) {
 	arg := pmScanArg{
 		size: uint64(unsafe.Sizeof(pmScanArg{})), start: base, end: base + h.length,
 		vec: uint64(uintptr(unsafe.Pointer(&h.regions))), vecLen: uint64(len(h.regions)),
-		categoryInverted: pageIsFile, categoryMask: pageIsFile, categoryAnyofMask: pageIsPresent | pageIsSwapped,
-		returnMask: pageIsPresent,
+		categoryAnyofMask: pageIsPresent | pageIsSwapped, returnMask: pageIsFile,
 	}
-	first := len(dst)
+	first, read := len(dst), uint64(0)
 	for arg.start < arg.end {
 		n, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), pagemapScan, uintptr(unsafe.Pointer(&arg)))
 		if errno == unix.EINTR {
@@ -215,13 +223,20 @@ func (h *mappedHeap) candidates(dst []uint32) ([]uint32, bool, error) {
 			return nil, false, heapErr("PAGEMAP_SCAN", errno)
 		}
 		for _, r := range h.regions[:n] {
+			if r.categories&pageIsFile != 0 {
+				read += (r.end - r.start) / PageSize
+				continue
+			}
 			for at := r.start; at < r.end; at += PageSize {
 				dst = append(dst, uint32((at-base)/PageSize))
 			}
 		}
 		arg.start = arg.walkEnd
 	}
-	return dst, len(dst)-first <= keepResident, nil
+	if read > keepRead {
+		h.walked += read
+	}
+	return dst, len(dst)-first <= keepResident && h.walked <= keepScans*max(read, keepRead), nil
 }
 
 // mappedHeapsWork tries the whole cycle once: write, find the page, publish, see it elsewhere, discard.

@@ -439,8 +439,8 @@ func (i *Instance) clean() error {
 }
 
 // Drop gives resident pages back to the system. The instance must be clean (after Commit or Rollback); it stays usable.
-// Call it for canisters that were busy and are not expected to be soon, and for those that read much memory: finding
-// the written pages costs about 30 ns for each resident one.
+// Call it for canisters that were busy and are not expected to be soon. Pages that were only read are dropped by themselves
+// after a few messages, since finding the written ones costs about 30 ns for each of them.
 func (i *Instance) Drop() error {
 	if !i.fresh {
 		return errors.New("drop: the instance has changes that are neither committed nor rolled back")
