@@ -70,7 +70,7 @@ testnets/js/node_modules: testnets/js/package.json testnets/js/package-lock.json
 
 # The bridge to wasmtime needs cgo; it is a tool beside the product and never part of it.
 $(BIN)/wasmtime: tools/go.mod $(wildcard tools/wasmtime/*.go)
-	cd tools && CGO_ENABLED=1 go build -o ../$@ ./wasmtime
+	cd tools && CGO_ENABLED=1 go build -tags wasmtime -o ../$@ ./wasmtime
 
 .PHONY: bench
 bench: build $(BIN)/wasmtime ## measure, print a table and write bench.json

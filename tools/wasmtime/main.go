@@ -1,5 +1,7 @@
+//go:build wasmtime
+
 // Command wasmtime runs modules in wasmtime, beside which `fusion bench` and the tests of the real tier put our engine. It needs
-// cgo and 50 MB of library, so it is a program of its own: it reads a request per line of standard input and writes an answer
+// cgo and 50 MB of library, so it is a program of its own, behind a build tag: it reads a request per line of standard input and writes an answer
 // per line of standard output, both JSON.
 //
 //	{"module":"sieve.wasm","export":"run","fuel":1000000000}
