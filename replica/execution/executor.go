@@ -28,6 +28,7 @@ type Executor struct {
 	// Of the round that runs.
 	store       kv.Store
 	keys        []EcdsaKey
+	vetKeys     []VetKey
 	used        uint64 // of the round's budget
 	paused      int    // jobs that stand still
 	longLeft    uint64 // what of it is left for jobs that stood still
@@ -51,14 +52,15 @@ type Executor struct {
 
 	treeDirty map[principal.Principal]struct{}
 
-	mu        sync.RWMutex // guards canisters, nowNs and queryKeys for queries
-	nowNs     uint64
-	queryKeys []EcdsaKey
-	codeMu    sync.Mutex // one module is compiled or loaded at a time
-	storeMu   sync.Mutex // guards a store that queries share with Round
-	warmMu    sync.Mutex
-	warm      [4]*wasm.Module // compiled for installations that are on their way
-	shared    bool            // cfg.Reader is the store of Round
+	mu           sync.RWMutex // guards canisters, nowNs and the keys for queries
+	nowNs        uint64
+	queryKeys    []EcdsaKey
+	queryVetKeys []VetKey
+	codeMu       sync.Mutex // one module is compiled or loaded at a time
+	storeMu      sync.Mutex // guards a store that queries share with Round
+	warmMu       sync.Mutex
+	warm         [4]*wasm.Module // compiled for installations that are on their way
+	shared       bool            // cfg.Reader is the store of Round
 }
 
 // New opens the executor that the store holds, or an empty one. The store must be read-only for others while Round runs.
@@ -86,20 +88,19 @@ func (x *Executor) callbackCost() Cycles {
 // callCost is what a canister needs above its freezing limit to make a call with so many bytes.
 func (x *Executor) callCost(bytes uint64) Cycles { return x.price.call(bytes).Add(x.callbackCost()) }
 
-func (x *Executor) hasKey(name string) bool {
-	for _, k := range x.currentKeys() {
-		if k.Name == name {
-			return true
-		}
-	}
-	return false
+// SetKeys says which keys are active, for queries that run before the first Round after New. Round brings its own.
+func (x *Executor) SetKeys(keys []EcdsaKey, vetKeys []VetKey) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.keys, x.vetKeys = slices.Clone(keys), slices.Clone(vetKeys)
+	x.queryKeys, x.queryVetKeys = x.keys, x.vetKeys
 }
 
-// currentKeys is safe for queries, which may run before the first round of this process.
-func (x *Executor) currentKeys() []EcdsaKey {
+// currentKeys is safe for queries.
+func (x *Executor) currentKeys() ([]EcdsaKey, []VetKey) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.queryKeys
+	return x.queryKeys, x.queryVetKeys
 }
 
 func (x *Executor) lookup(id principal.Principal) *canister {

@@ -42,6 +42,7 @@ type world struct {
 	height uint64
 	nonce  uint64
 	keys   []EcdsaKey
+	vet    []VetKey
 	answer []SystemResponse // for the next round
 	last   RoundResult
 }
@@ -64,6 +65,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	x.SetKeys(w.keys, w.vet)
 	w.x = x
 }
 
@@ -72,7 +74,7 @@ func (w *world) round(ingress ...Ingress) RoundResult {
 	w.t.Helper()
 	w.height++
 	w.now += second
-	r := Round{Height: w.height, TimeNs: w.now, Ingress: ingress, Keys: w.keys, Responses: w.answer}
+	r := Round{Height: w.height, TimeNs: w.now, Ingress: ingress, Keys: w.keys, VetKeys: w.vet, Responses: w.answer}
 	w.answer = nil
 	w.last = w.x.Round(w.store, r)
 	if w.reopen {

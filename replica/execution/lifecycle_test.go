@@ -743,6 +743,7 @@ func FuzzManagement(f *testing.F) {
 	f.Add("provisional_create_canister_with_cycles", candid.MustMarshal(management.ProvisionalCreateArgs{SpecifiedID: &nativeID}))
 	f.Add("install_chunked_code", candid.MustMarshal(management.InstallChunkedCodeArgs{Mode: installMode, TargetCanister: id, ChunkHashesList: []management.ChunkHash{{Hash: []byte{1}}}}))
 	f.Add("sign_with_ecdsa", candid.MustMarshal(management.SignWithEcdsaArgs{MessageHash: make([]byte, 32), KeyID: management.EcdsaKeyID{Curve: management.EcdsaCurve{Secp256k1: candid.Unit}}}))
+	f.Add("vetkd_derive_key", candid.MustMarshal(management.VetKDDeriveKeyArgs{TransportPublicKey: make([]byte, 48), KeyID: management.VetKDKeyID{Curve: management.VetKDCurve{Bls12381G2: candid.Unit}}}))
 	f.Add("delete_canister", []byte("DIDL\x01\x6c\x01\xb3\xc4\xb1\xf2\x04\x68\x01\x00\x01\x00"))
 	base := newWorld(f, withNative)
 	base.install(counter())

@@ -31,14 +31,16 @@ type inputs struct {
 	Memory  uint64 // beside heap and stable memory
 	Balance Cycles
 	Keys    []EcdsaKey
+	VetKeys []VetKey
 }
 
 func inputsOf(e *exec) inputs {
-	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Keys: e.keys}
+	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Keys: e.keys, VetKeys: e.vetKeys}
 }
 
 func (in *inputs) restore(e *exec) {
-	e.timeNs, e.status, e.version, e.memoryBase, e.balance, e.keys = in.TimeNs, in.Status, in.Version, in.Memory, in.Balance, in.Keys
+	e.timeNs, e.status, e.version, e.memoryBase, e.balance = in.TimeNs, in.Status, in.Version, in.Memory, in.Balance
+	e.keys, e.vetKeys = in.Keys, in.VetKeys
 }
 
 // grant is how many instructions a job was given.

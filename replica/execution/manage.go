@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fusion/chainkey/derive"
+	"fusion/chainkey/vetkd"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 	"fusion/replica/management"
@@ -97,6 +98,8 @@ var handlers = map[string]handler{
 	"raw_rand":                                (*Executor).rawRand,
 	"ecdsa_public_key":                        with((*Executor).ecdsaPublicKey),
 	"sign_with_ecdsa":                         with((*Executor).signWithEcdsa),
+	"vetkd_public_key":                        with((*Executor).vetkdPublicKey),
+	"vetkd_derive_key":                        with((*Executor).vetkdDeriveKey),
 	"http_request":                            with((*Executor).httpRequest),
 	"subnet_info":                             with((*Executor).subnetInfo),
 }
@@ -780,6 +783,8 @@ func systemReply(p *pendingCall, r *SystemResponse) response {
 		return response{reject: &Reject{Code: r.RejectCode, Message: r.RejectMessage}}
 	case p.Kind == Sign && len(r.Signature) == 64:
 		return response{data: candid.MustMarshal(management.SignWithEcdsaResult{Signature: r.Signature})}
+	case p.Kind == Derive && len(r.EncryptedKey) == vetkd.EncryptedKeySize:
+		return response{data: candid.MustMarshal(management.VetKDDeriveKeyResult{EncryptedKey: r.EncryptedKey})}
 	case p.Kind == RawRand && len(r.Random) == 32:
 		return response{data: candid.MustMarshal(r.Random)}
 	case p.Kind == Outcall:

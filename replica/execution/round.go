@@ -9,10 +9,9 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	x.store, x.result, x.used = store, &res, 0
 	x.global.Height = r.Height
 	x.global.TimeNs = max(x.global.TimeNs, r.TimeNs) // time as canisters see it never goes back
+	x.SetKeys(r.Keys, r.VetKeys)
 	x.mu.Lock()
 	x.nowNs = x.global.TimeNs
-	x.keys = append([]EcdsaKey(nil), r.Keys...)
-	x.queryKeys = x.keys
 	x.mu.Unlock()
 	x.history.prune(x.global.TimeNs)
 
@@ -138,7 +137,7 @@ func (x *Executor) PendingSystemCalls() []SystemCall {
 }
 
 func (p *pendingCall) call() SystemCall {
-	return SystemCall{ID: p.id, Caller: p.Caller.principal(), Kind: p.Kind, Sign: p.Sign, HTTP: p.HTTP}
+	return SystemCall{ID: p.id, Caller: p.Caller.principal(), Kind: p.Kind, Sign: p.Sign, HTTP: p.HTTP, Derive: p.Derive}
 }
 
 // openSystemCall hands a call to the subnet.

@@ -537,6 +537,7 @@ type pendingCall struct {
 	Sign   *SignRequest
 	Fee    Cycles // what the call cost, given back if the subnet does not take it
 	HTTP   *HTTPRequest
+	Derive *DeriveRequest
 
 	id     uint64
 	stored bool

@@ -2,6 +2,7 @@ package execution
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -211,14 +212,24 @@ func buildSysAPI() []sysFunc {
 			if a[2] != 0 {
 				return 1
 			}
-			if !e.x.hasKey(string(name)) {
+			if !slices.ContainsFunc(e.keys, func(k EcdsaKey) bool { return k.Name == string(name) }) {
 				return 2
 			}
 			e.writeCycles(a[3], e.x.price.sign())
 			return 0
 		}},
 		{"cost_sign_with_schnorr", "IIiI:i", modeAll, costOfAbsentKey(1)},
-		{"cost_vetkd_derive_key", "IIiI:i", modeAll, costOfAbsentKey(0)},
+		{"cost_vetkd_derive_key", "IIiI:i", modeAll, func(e *exec, a []uint64) uint64 {
+			name := e.read(a[0], a[1])
+			if a[2] != 0 {
+				return 1
+			}
+			if !slices.ContainsFunc(e.vetKeys, func(k VetKey) bool { return k.Name == string(name) }) {
+				return 2
+			}
+			e.writeCycles(a[3], e.x.price.sign())
+			return 0
+		}},
 		{"env_var_count", ":I", modeStar, func(e *exec, _ []uint64) uint64 { return uint64(len(e.settings.Env)) }},
 		{"env_var_name_size", "I:I", modeStar, func(e *exec, a []uint64) uint64 { return uint64(len(e.envAt(a[0]).Name)) }},
 		{"env_var_name_copy", "IIII:", modeStar, func(e *exec, a []uint64) uint64 {

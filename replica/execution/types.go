@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 
+	"fusion/chainkey/vetkd"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
 	"fusion/replica/execution/wasm"
@@ -111,6 +112,12 @@ type EcdsaKey struct {
 	ChainCode [32]byte
 }
 
+// VetKey is a master key of the subnet from which secret keys are derived (curve bls12_381_g2).
+type VetKey struct {
+	Name      string
+	PublicKey [vetkd.PublicKeySize]byte
+}
+
 // Round is the input of one block.
 type Round struct {
 	Height    uint64
@@ -118,6 +125,7 @@ type Round struct {
 	Ingress   []Ingress
 	Responses []SystemResponse
 	Keys      []EcdsaKey
+	VetKeys   []VetKey
 }
 
 // SystemCallKind says who answers a SystemCall.
@@ -128,6 +136,7 @@ const (
 	Sign    SystemCallKind = 1 // threshold ECDSA
 	RawRand SystemCallKind = 2 // 32 bytes of the random beacon, of a later height than the request's
 	Outcall SystemCallKind = 3 // an HTTPS outcall
+	Derive  SystemCallKind = 4 // an encrypted key
 )
 
 func (k SystemCallKind) String() string {
@@ -138,6 +147,8 @@ func (k SystemCallKind) String() string {
 		return "raw_rand"
 	case Outcall:
 		return "http_request"
+	case Derive:
+		return "vetkd_derive_key"
 	}
 	return fmt.Sprintf("system call %d", uint8(k))
 }
@@ -150,6 +161,15 @@ type SignRequest struct {
 	Hash [32]byte
 }
 
+// DeriveRequest asks for a key that is derived for the caller, encrypted to a transport key.
+type DeriveRequest struct {
+	_         struct{} `cbor:",toarray"`
+	Key       string
+	Context   []byte
+	Input     []byte
+	Transport []byte
+}
+
 // SystemCall is a request that only the subnet as a whole can answer. It stays open until a SystemResponse with its id
 // arrives in a later Round.
 type SystemCall struct {
@@ -158,15 +178,17 @@ type SystemCall struct {
 	Kind   SystemCallKind
 	Sign   *SignRequest // for Sign
 	HTTP   *HTTPRequest // for Outcall
+	Derive *DeriveRequest
 }
 
 // SystemResponse answers a SystemCall: with Signature (64 bytes r‖s), with Random (32 bytes), with Reply (the Candid of an
-// outcall's response), or, when RejectCode is not zero, with a rejection. A response whose id is not open is ignored.
+// outcall's response), with EncryptedKey (192 bytes), or, when RejectCode is not zero, with a rejection. A response whose id is not open is ignored.
 type SystemResponse struct {
 	ID            uint64
 	Signature     []byte
 	Random        []byte
 	Reply         []byte
+	EncryptedKey  []byte
 	RejectCode    int
 	RejectMessage string
 	// NotTaken says that the subnet did not begin with the call: its fee goes back with the rejection.

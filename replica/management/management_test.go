@@ -32,6 +32,8 @@ var signatures = map[string]struct{ arg, result any }{
 	"raw_rand":                          {nil, []byte{}},
 	"ecdsa_public_key":                  {EcdsaPublicKeyArgs{}, EcdsaPublicKeyResult{}},
 	"sign_with_ecdsa":                   {SignWithEcdsaArgs{}, SignWithEcdsaResult{}},
+	"vetkd_public_key":                  {VetKDPublicKeyArgs{}, VetKDPublicKeyResult{}},
+	"vetkd_derive_key":                  {VetKDDeriveKeyArgs{}, VetKDDeriveKeyResult{}},
 	"http_request":                      {HTTPRequestArgs{}, HTTPResponse{}},
 	"take_canister_snapshot":            {TakeSnapshotArgs{}, Snapshot{}},
 	"load_canister_snapshot":            {LoadSnapshotArgs{}, nil},

@@ -315,6 +315,43 @@ type SignWithEcdsaResult struct {
 	Signature []byte `candid:"signature"`
 }
 
+// VetKDCurve is vetkd_curve.
+type VetKDCurve struct {
+	candid.Variant
+	Bls12381G2 *candid.Null `candid:"bls12_381_g2"`
+}
+
+// VetKDKeyID names a master key.
+type VetKDKeyID struct {
+	Curve VetKDCurve `candid:"curve"`
+	Name  string     `candid:"name"`
+}
+
+// VetKDPublicKeyArgs is the argument of vetkd_public_key.
+type VetKDPublicKeyArgs struct {
+	CanisterID *principal.Principal `candid:"canister_id"`
+	Context    []byte               `candid:"context"`
+	KeyID      VetKDKeyID           `candid:"key_id"`
+}
+
+// VetKDPublicKeyResult is its result: a point of G2, 96 bytes.
+type VetKDPublicKeyResult struct {
+	PublicKey []byte `candid:"public_key"`
+}
+
+// VetKDDeriveKeyArgs is the argument of vetkd_derive_key.
+type VetKDDeriveKeyArgs struct {
+	Input              []byte     `candid:"input"`
+	Context            []byte     `candid:"context"`
+	TransportPublicKey []byte     `candid:"transport_public_key"`
+	KeyID              VetKDKeyID `candid:"key_id"`
+}
+
+// VetKDDeriveKeyResult is its result: two points of G1 around one of G2, 192 bytes.
+type VetKDDeriveKeyResult struct {
+	EncryptedKey []byte `candid:"encrypted_key"`
+}
+
 // NodeMetricsHistoryArgs is the argument of node_metrics_history.
 type NodeMetricsHistoryArgs struct {
 	SubnetID              principal.Principal `candid:"subnet_id"`
