@@ -6,6 +6,8 @@ BIN       := bin
 CANISTERS := testnets/canisters/modules
 GO_FILES  := $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 2>/dev/null)
 CANISTER_SRC := $(filter cdk/% ckledger/% btc/% ic/% chainkey/derive/% internal/% go.mod go.sum,$(filter-out %_test.go,$(GO_FILES)))
+# JS are the packages of JavaScript clients, one for each version.
+JS := $(addsuffix /node_modules,testnets/js testnets/js/core5 testnets/js/legacy)
 # fuzztime is how long `make fuzz` stays on each target.
 fuzztime ?= 20s
 # CHROMIUM is the browser of the real tier.
@@ -47,13 +49,16 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 	go test -race -short -timeout 30m ./ic/... ./internal/... ./replica/... ./adapters/... ./cdk/...
 
 .PHONY: e2e
-e2e: build $(BIN)/btcd testnets/js/node_modules chromium ## run the real tier: processes, kills, btcd, JavaScript clients, a browser (case=REGEXP)
-	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" \
+e2e: build $(BIN)/btcd $(BIN)/issuer.wasm.gz $(JS) chromium ## run the real tier: processes, kills, btcd, JavaScript clients, a browser (case=REGEXP)
+	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_ISSUER=$(CURDIR)/$(BIN)/issuer.wasm.gz \
 	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./testnets/e2e
 	FUSION_MESSAGES=10000 go test -count=1 -v -timeout 20m -run '^TestReplay$$' ./testnets
 
 $(BIN)/btcd: tools/go.mod
 	go build -modfile=tools/go.mod -o $@ github.com/btcsuite/btcd
+
+$(BIN)/issuer.wasm.gz: $(CANISTER_SRC) testnets/canisters/issuer/issuer.go testnets/canisters/issuer/cmd/issuer/main.go
+	go run ./cdk/build -o $@ ./testnets/canisters/issuer/cmd/issuer
 
 .PHONY: chromium
 chromium: # installs the browser where there is none and the system has apt; otherwise says what to do
@@ -64,8 +69,8 @@ ifeq ($(CHROMIUM),)
 	  { echo "Chromium could not be installed: install it, or name its program with CHROMIUM=/path/to/chromium"; exit 1; }
 endif
 
-testnets/js/node_modules: testnets/js/package.json testnets/js/package-lock.json
-	cd testnets/js && npm ci --no-audit --no-fund
+%/node_modules: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 # The bridge to wasmtime needs cgo; it is a tool beside the product and never part of it.
@@ -94,4 +99,4 @@ fuzz: ## run every fuzz target for fuzztime (default 20s)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(BIN) $(CANISTERS)/*.wasm.gz testnets/js/node_modules bench.json
+	rm -rf $(BIN) $(CANISTERS)/*.wasm.gz $(JS) bench.json

@@ -54,6 +54,7 @@ type Subnet struct {
 	owners    map[envelope.ID]replicahttp.Owner
 	canisters map[principal.Principal]*Canister
 	health    string
+	delegated *certificate.Delegation
 }
 
 // New makes a subnet whose keys come from a seed and whose clock stands at nowNs.
@@ -108,6 +109,21 @@ func (s *Subnet) SetTree(value []byte, path ...[]byte) {
 	s.Step()
 }
 
+// DelegateTo makes another subnet one below this one, which vouches for canister ranges that need not be those that the other
+// claims to have.
+func (s *Subnet) DelegateTo(sub *Subnet, ranges ...certificate.Range) {
+	sid := sub.SubnetID().Bytes()
+	s.SetTree(sub.der, []byte("subnet"), sid, []byte("public_key"))
+	s.SetTree([]byte("application"), []byte("subnet"), sid, []byte("type"))
+	s.SetTree(certificate.EncodeRanges(ranges), []byte("subnet"), sid, []byte("canister_ranges"))
+	s.SetTree(certificate.EncodeRanges(ranges), []byte("canister_ranges"), sid, ranges[0].First.Bytes())
+	cert := s.Snapshot().Certify([][]byte{[]byte("subnet"), sid}, [][]byte{[]byte("canister_ranges"), sid})
+	sub.mu.Lock()
+	sub.delegated = &certificate.Delegation{SubnetID: sub.SubnetID(), Certificate: cert}
+	sub.mu.Unlock()
+	sub.Step()
+}
+
 // SetTime moves the clock; SetHealth says how the replica is.
 func (s *Subnet) SetTime(ns uint64) {
 	s.mu.Lock()
@@ -143,7 +159,7 @@ func (s *Subnet) Step() {
 	s.pool.Remove(ids)
 	s.height++
 	s.tree = s.tree.Insert(hashtree.Path("time"), certificate.EncodeNat(s.nowNs))
-	s.snap = &replicahttp.Snapshot{Tree: s.tree, Height: s.height,
+	s.snap = &replicahttp.Snapshot{Tree: s.tree, Height: s.height, Delegation: s.delegated,
 		Signature: new(blst.P1Affine).Sign(s.key, certificate.StateRootMessage(s.tree.Digest()), []byte(certificate.Ciphersuite)).Compress()}
 	close(s.changed)
 	s.changed = make(chan struct{})
