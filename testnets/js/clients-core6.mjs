@@ -7,4 +7,5 @@ import { Principal } from '@icp-sdk/core/principal';
 import { IcManagementCanister } from '@icp-sdk/canisters/ic-management';
 import { run } from './clients.mjs';
 
-await run({ name: '@icp-sdk/core 6', ...agent, pollForResponse: agent.polling.pollForResponse, identity, Secp256k1KeyIdentity, IDL, Principal, Management: IcManagementCanister });
+const statusOf = (management, canisterId) => management.canisterStatus({ canisterId });
+await run({ name: '@icp-sdk/core 6', ...agent, pollForResponse: agent.polling.pollForResponse, identity, Secp256k1KeyIdentity, IDL, Principal, Management: IcManagementCanister, statusOf, readsRanges: true });

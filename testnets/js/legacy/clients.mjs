@@ -7,4 +7,5 @@ import { Principal } from '@dfinity/principal';
 import { ICManagementCanister } from '@dfinity/ic-management';
 import { run } from '../clients.mjs';
 
-await run({ name: '@dfinity/agent', ...agent, pollForResponse: agent.polling.pollForResponse, identity, Secp256k1KeyIdentity, IDL, Principal, Management: ICManagementCanister });
+const statusOf = (management, canisterId) => management.canisterStatus(canisterId);
+await run({ name: '@dfinity/agent', ...agent, pollForResponse: agent.polling.pollForResponse, identity, Secp256k1KeyIdentity, IDL, Principal, Management: ICManagementCanister, statusOf });
