@@ -4,5 +4,6 @@
 //	FUSION_E2E=1     without it the tests skip
 //	FUSION_BIN       the fusion program
 //	BTCD_BIN         the btcd program
+//	WASMTIME_BIN     the program of tools/wasmtime
 //	CHROMIUM_BIN     the browser, Chromium or one of its kind
 package e2e
