@@ -7,7 +7,7 @@ CANISTERS := testnets/canisters/modules
 GO_FILES  := $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 2>/dev/null)
 CANISTER_SRC := $(filter cdk/% ckledger/% btc/% ic/% chainkey/derive/% internal/% go.mod go.sum,$(filter-out %_test.go,$(GO_FILES)))
 # JS are the packages of JavaScript clients, one for each version.
-JS := $(addsuffix /node_modules,testnets/js testnets/js/core5 testnets/js/legacy)
+JS := $(addsuffix /node_modules,testnets/js testnets/js/core5 testnets/js/legacy testnets/js/pages)
 # fuzztime is how long `make fuzz` stays on each target.
 fuzztime ?= 20s
 # CHROMIUM is the browser of the real tier.

@@ -3,8 +3,11 @@ package e2e
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"fusion/testnets/canisters/forger"
+	"fusion/testnets/golden"
 )
 
 var created = regexp.MustCompile(`created canister (\S+)`)
@@ -48,16 +52,21 @@ func (n *network) page(t *testing.T, i int, canister, kind, path string) string 
 	return fmt.Sprintf("http://%s%s.localhost:%s%s", canister, kind, u.Port(), path)
 }
 
-// TestBrowser opens pages of canisters in Chromium: what the subnet certified is shown and works, what it did not certify is not.
-func TestBrowser(t *testing.T) {
+// TestPages opens pages of canisters in Chromium, and has verifiers made by others judge them: what the subnet certified is shown and works, what it
+// did not certify is not.
+func TestPages(t *testing.T) {
 	program(t, "FUSION_BIN")
 	b := chromium(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	n, _ := run(ctx, t)
+	n, w := run(ctx, t)
+	sample := n.canister(ctx, t, "./examples/go/certified-page/cmd")
+	forged := n.canister(ctx, t, "./testnets/canisters/forger/cmd/forger")
+
+	t.Run("others", func(t *testing.T) { verifiers(ctx, t, w, sample, forged) })
 
 	t.Run("sample", func(t *testing.T) {
-		id := n.canister(ctx, t, "./examples/go/certified-page/cmd")
+		id := sample
 		p := b.open(ctx, n.page(t, 0, id, "", "/"))
 		p.wait(ctx, text("#status"), "ready") // set at the end of the page's script
 		for expression, want := range map[string]string{
@@ -99,7 +108,7 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("forger", func(t *testing.T) {
-		id := n.canister(ctx, t, "./testnets/canisters/forger/cmd/forger")
+		id := forged
 		for path, title := range map[string]string{"/": "true", "/old": "old"} {
 			p := b.open(ctx, n.page(t, 0, id, "", path))
 			if got := p.value(ctx, text("#p")); got != title+", and its script ran" || p.value(ctx, navigation("Status")) != "200" {
@@ -165,4 +174,28 @@ func TestBrowser(t *testing.T) {
 // navigation is an expression for what the browser knows of the response that the page came in.
 func navigation(what string) string {
 	return "performance.getEntriesByType('navigation')[0].response" + what
+}
+
+// verifiers runs the response and certificate verification of other makers on the two canisters' pages.
+func verifiers(ctx context.Context, t *testing.T, w *golden.World, sample, forged string) {
+	cmd := exec.CommandContext(ctx, "node", "pages.mjs")
+	cmd.Dir = filepath.Join("..", "js", "pages")
+	if _, err := os.Stat(filepath.Join(cmd.Dir, "node_modules")); err != nil {
+		t.Fatalf("the verifiers are not installed: %v; run `make e2e`", err)
+	}
+	cmd.Env = append(os.Environ(), "FUSION_URL="+w.URL(0), "FUSION_ROOT_KEY="+hex.EncodeToString(w.RootKey()), "FUSION_SITE="+sample, "FUSION_FORGER="+forged)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("node: %v\n%s", err, stderr.String())
+	}
+	var saw struct {
+		Passed  []string
+		Refused map[string]string
+	}
+	if err := json.Unmarshal(out, &saw); err != nil || len(saw.Passed) != 14 || len(saw.Refused) != 22 {
+		t.Errorf("%d passed, %d refused, %v", len(saw.Passed), len(saw.Refused), err)
+	}
+	t.Logf("%s", out)
 }
