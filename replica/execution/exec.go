@@ -217,8 +217,9 @@ func (x *Executor) respond(o origin, r response, refund Cycles) {
 		x.finishIngress(o, r)
 	case originCall:
 		c := x.canisters[principalBytes(o.ID).principal()]
-		if c == nil {
-			return // deleted since
+		if c == nil { // deleted since
+			x.burn(refund)
+			return
 		}
 		cb := c.callbacks[o.Callback]
 		if cb == nil || cb.Answered { // a best-effort call that has timed out: the late response is dropped, with its cycles

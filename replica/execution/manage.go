@@ -428,6 +428,9 @@ func (x *Executor) deposit(id principal.Principal, amount Cycles) ([]byte, *Reje
 		return nil, rej
 	}
 	c.Cycles, c.dirty = c.Cycles.Add(amount), true
+	if c.run == nil {
+		c.payDebt()
+	}
 	return emptyCandid, nil
 }
 
@@ -621,6 +624,12 @@ func (x *Executor) delete(c *canister, caller principal.Principal) *Reject {
 			x.layers.drop(layer)
 		}
 	}
+	// What the canister consumed stays in the totals of the subnet, and what it had left is gone.
+	m := x.canisters[principal.Management]
+	for what, n := range c.Consumed {
+		m.consume(use(what), n)
+	}
+	m.consume(forBurning, c.Cycles.Sub(c.Debt))
 	x.deleted = append(x.deleted, c.id)
 	x.treeDirty[c.id] = struct{}{}
 	return nil

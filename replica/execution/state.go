@@ -263,7 +263,7 @@ type record struct {
 	LowMemory     uint8  // see watchMemory
 	Priority      int64  // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
 	Slices        uint64 // instructions that the paused job was given so far
-	Debt          Cycles // to be taken when the paused job ends
+	Debt          Cycles // fees that fell due while a job stood still, to be taken when it ends or as soon as there are cycles
 }
 
 type logRecord struct {

@@ -270,6 +270,7 @@ func (w *worker) runRequest(c *canister, m *message) {
 
 // prepay takes the price of the longest execution from the balance.
 func (x *Executor) prepay(c *canister, limit uint64) (Cycles, *Reject) {
+	c.payDebt()
 	prepaid := x.price.execution(limit)
 	frozen := x.price.freezing(&c.Settings, c.memory())
 	if c.Cycles.Sub(frozen).Cmp(prepaid) < 0 {
@@ -508,9 +509,16 @@ func (w *worker) sendCall(c *canister, ctx *callContext, call *outCall) {
 // credit gives cycles back, and takes those that could not be taken while a message stood still.
 func (c *canister) credit(amount Cycles) {
 	c.Cycles = c.Cycles.Add(amount)
-	if !c.Debt.IsZero() {
-		c.Cycles, c.Debt = c.Cycles.Sub(c.Debt), Cycles{}
+	c.payDebt()
+}
+
+// payDebt takes what a canister owes, as far as it has cycles: a message that stood still may have spent what was owed meanwhile.
+func (c *canister) payDebt() {
+	if c.Debt.IsZero() {
+		return
 	}
+	paid := c.Debt.Min(c.Cycles)
+	c.Cycles, c.Debt, c.dirty = c.Cycles.Sub(paid), c.Debt.Sub(paid), true
 }
 
 // debit takes cycles from outside of an execution. One that stands still counts on the balance that it saw, so the debt waits for its end.
