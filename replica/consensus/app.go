@@ -22,7 +22,7 @@ type abciApp struct {
 	abci.BaseApplication
 	app            driver.App
 	log            *slog.Logger
-	nodes          map[string]int // validator address → node index
+	roll           roll
 	prepareTimeout time.Duration
 	height         atomic.Uint64 // committed
 	committed      func(height uint64)
@@ -89,7 +89,7 @@ func (a *abciApp) prepare(ctx context.Context, p driver.Proposal) (txs [][]byte,
 }
 
 func (a *abciApp) ProcessProposal(_ context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
-	b := a.block(r.Height, r.Time, r.ProposerAddress, r.Txs)
+	b := a.roll.block(r.Height, r.Time, r.ProposerAddress, r.ProposedLastCommit.Round, r.Txs)
 	if err := a.process(b); err != nil {
 		a.log.Warn("proposal refused", "height", b.Height, "proposer", b.Proposer, "err", err)
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
@@ -104,7 +104,7 @@ func (a *abciApp) process(b driver.Block) (err error) {
 
 func (a *abciApp) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (res *abci.ResponseFinalizeBlock, err error) {
 	defer guard("executing a block", &err)
-	b := a.block(r.Height, r.Time, r.ProposerAddress, r.Txs)
+	b := a.roll.block(r.Height, r.Time, r.ProposerAddress, r.DecidedLastCommit.Round, r.Txs)
 	hash, err := a.app.Finalize(b)
 	if err != nil {
 		return nil, fmt.Errorf("executing block %d: %w", b.Height, err)
@@ -126,19 +126,6 @@ func (a *abciApp) Commit(context.Context, *abci.RequestCommit) (res *abci.Respon
 	a.height.Store(a.pending)
 	a.committed(a.pending)
 	return &abci.ResponseCommit{RetainHeight: int64(min(retain, a.pending))}, nil
-}
-
-func (a *abciApp) block(height int64, at time.Time, proposer []byte, txs [][]byte) driver.Block {
-	return blockOf(a.nodes, height, at, proposer, txs)
-}
-
-// blockOf is a block of CometBFT's as the App sees it; nodes are the node indexes by validator address.
-func blockOf(nodes map[string]int, height int64, at time.Time, proposer []byte, txs [][]byte) driver.Block {
-	i, ok := nodes[string(proposer)]
-	if !ok {
-		i = -1
-	}
-	return driver.Block{Height: uint64(height), TimeNs: uint64(at.UnixNano()), Proposer: i, Txs: txs}
 }
 
 // Query answers the peer filter, the only thing CometBFT asks with its RPC off.

@@ -28,7 +28,7 @@ type Blocks struct {
 	store   *cmtstore.BlockStore
 	chainID string
 	voters  *types.ValidatorSet
-	nodes   map[string]int
+	roll    roll
 }
 
 // OpenBlocks opens the blocks in a node's home directory. No node may run on it. Of cfg, Home, ChainID and Members are used.
@@ -42,12 +42,10 @@ func OpenBlocks(cfg Config) (*Blocks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blocks in %s: %w (is the replica stopped?)", dir, err)
 	}
-	b := &Blocks{db: db, store: cmtstore.NewBlockStore(db), chainID: cfg.ChainID, nodes: map[string]int{}}
+	b := &Blocks{db: db, store: cmtstore.NewBlockStore(db), chainID: cfg.ChainID, roll: rollOf(cfg.Members)}
 	var voters []*types.Validator
-	for i, m := range cfg.Members {
-		v := types.NewValidator(cmted25519.PubKey(m.ValidatorKey), m.Power)
-		voters = append(voters, v)
-		b.nodes[string(v.Address)] = i
+	for _, m := range cfg.Members {
+		voters = append(voters, types.NewValidator(cmted25519.PubKey(m.ValidatorKey), m.Power))
 	}
 	b.voters = types.NewValidatorSet(voters)
 	return b, nil
@@ -91,5 +89,5 @@ func (b *Blocks) Read(height uint64) (block driver.Block, before []byte, err err
 	for i, tx := range stored.Data.Txs {
 		txs[i] = tx
 	}
-	return blockOf(b.nodes, h, stored.Time, stored.ProposerAddress, txs), stored.AppHash, nil
+	return b.roll.block(h, stored.Time, stored.ProposerAddress, stored.LastCommit.Round, txs), stored.AppHash, nil
 }

@@ -195,7 +195,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger}
-	n.app = &abciApp{app: app, log: cfg.Logger, nodes: map[string]int{}, members: map[p2p.ID]bool{},
+	n.app = &abciApp{app: app, log: cfg.Logger, roll: rollOf(cfg.Members), members: map[p2p.ID]bool{},
 		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit}
 	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1,
 		ConsensusParams: types.DefaultConsensusParams()}
@@ -205,7 +205,6 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		key := cmted25519.PubKey(m.ValidatorKey)
 		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power,
 			Name: fmt.Sprintf("node %d", i)})
-		n.app.nodes[string(key.Address())] = i
 		n.app.members[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = true
 	}
 	if err := gen.ValidateAndComplete(); err != nil {

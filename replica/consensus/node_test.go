@@ -57,6 +57,7 @@ type app struct {
 	log     map[uint64][]byte // app hash by height
 	times   []uint64
 	by      map[int]int // blocks by proposer
+	passed  [4]uint64   // turns, by node
 	seen    map[string]bool
 	queue   [][]byte
 	lie     uint64 // height at which the hash is wrong
@@ -99,7 +100,7 @@ func (a *app) Finalize(b driver.Block) ([]byte, error) {
 	defer a.mu.Unlock()
 	h := sha256.New()
 	h.Write(a.hash)
-	fmt.Fprint(h, b.Height, b.TimeNs, b.Proposer, len(b.Txs))
+	fmt.Fprint(h, b.Height, b.TimeNs, b.Proposer, b.Before, len(b.Txs))
 	for _, tx := range b.Txs {
 		h.Write(tx)
 	}
@@ -121,6 +122,9 @@ func (a *app) Commit() (uint64, error) {
 	a.log[b.Height] = a.next
 	a.times = append(a.times, b.TimeNs)
 	a.by[b.Proposer]++
+	for i, n := range b.Before.Passed {
+		a.passed[i] += n
+	}
 	for _, tx := range b.Txs {
 		a.seen[string(tx)] = true
 	}
@@ -250,6 +254,10 @@ func TestNetwork(t *testing.T) {
 	}
 	away := nodes[0].Height()
 	heights(all[:3], away+5)
+	wait(t, "a block that says that node 3's turn passed", func() (saw bool) {
+		apps[0].state(func() { saw = apps[0].passed[3] > 0 })
+		return saw
+	})
 	lost := cfgs[3]
 	lost.SignState = filepath.Join(t.TempDir(), "lost.json")
 	if _, err := Start(t.Context(), lost, apps[3]); !errors.Is(err, fs.ErrNotExist) {

@@ -35,8 +35,8 @@ func (c *canister) consume(what use, amount Cycles) {
 }
 
 // metricsReply is the reply of canister_metrics about v: totals since the canister was created.
-func (v *view) metricsReply(id, caller principal.Principal) ([]byte, *Reject) {
-	if !containsPrincipal(v.settings.Controllers, caller) {
+func (v *view) metricsReply(id, caller principal.Principal, admin bool) ([]byte, *Reject) {
+	if !admin && !containsPrincipal(v.settings.Controllers, caller) {
 		return nil, notController(id, v.settings.Controllers, caller)
 	}
 	n := func(what use) candid.Nat {

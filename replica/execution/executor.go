@@ -23,7 +23,8 @@ type Executor struct {
 	pending   map[uint64]*pendingCall
 	history   history
 	layers    layers
-	postponed []*message // calls of the management canister to try again in the next block
+	samples   []*nodeSample // by day
+	postponed []*message    // calls of the management canister to try again in the next block
 
 	// Of the round that runs.
 	store       kv.Store

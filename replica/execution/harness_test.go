@@ -45,6 +45,7 @@ type world struct {
 	vet    []VetKey
 	answer []SystemResponse // for the next round
 	last   RoundResult
+	proxy  principal.Principal // see info
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {

@@ -505,13 +505,7 @@ func TestCreation(t *testing.T) {
 		if got := w.x.canisters[minter].Cycles; got != before.Add(CyclesOf(5)) {
 			t.Errorf("%s cycles after a top-up of 5 on %s", got, before)
 		}
-		var info management.CanisterInfoResult
-		n := uint64(5)
-		reply, rej := w.query(principal.Management, "canister_info", candid.MustMarshal(management.CanisterInfoArgs{CanisterID: minter, NumRequestedChanges: &n}))
-		if rej != nil {
-			t.Fatal(rej)
-		}
-		if w.decode(reply, &info); info.TotalNumChanges != 1 || len(info.RecentChanges) != 1 || info.RecentChanges[0].Details.Creation == nil {
+		if info := w.info(minter, 5); info.TotalNumChanges != 1 || len(info.RecentChanges) != 1 || info.RecentChanges[0].Details.Creation == nil {
 			t.Errorf("%+v", info)
 		}
 	})

@@ -37,6 +37,7 @@ type call struct {
 	*message
 	caller  principal.Principal
 	refund  Cycles // of what is attached, with a reply; a rejection gives everything back
+	keeps   bool   // refund holds for a rejection too
 	pending bool   // somebody else answers later
 	later   bool   // it is tried again in the next block
 }
@@ -55,11 +56,16 @@ func with[A any](f func(x *Executor, k *call, a *A) ([]byte, *Reject)) handler {
 	}
 }
 
-// onCanister makes a handler of a function about a canister that the caller must control; the canister itself may call it too if self is
-// set.
-func onCanister(self bool, f func(x *Executor, k *call, c *canister) ([]byte, *Reject)) handler {
+// Who may do something to a canister beside its controllers.
+const (
+	bySelf  = 1 << iota // the canister itself
+	byAdmin             // subnet admins
+)
+
+// onCanister makes a handler of a function about a canister that the caller must control, or be one of others.
+func onCanister(others int, f func(x *Executor, k *call, c *canister) ([]byte, *Reject)) handler {
 	return with(func(x *Executor, k *call, a *management.CanisterID) ([]byte, *Reject) {
-		c, rej := x.controlled(a.CanisterID, k.caller, self)
+		c, rej := x.controlled(a.CanisterID, k.caller, others)
 		if rej != nil {
 			return nil, rej
 		}
@@ -78,8 +84,8 @@ var handlers = map[string]handler{
 	"install_chunked_code":                    with((*Executor).installChunked),
 	"uninstall_code":                          with((*Executor).uninstallCode),
 	"upload_chunk":                            with((*Executor).uploadChunk),
-	"stored_chunks":                           onCanister(true, (*Executor).storedChunks),
-	"clear_chunk_store":                       onCanister(true, (*Executor).clearChunks),
+	"stored_chunks":                           onCanister(bySelf, (*Executor).storedChunks),
+	"clear_chunk_store":                       onCanister(bySelf, (*Executor).clearChunks),
 	"take_canister_snapshot":                  with((*Executor).takeSnapshot),
 	"load_canister_snapshot":                  with((*Executor).loadSnapshot),
 	"list_canister_snapshots":                 with((*Executor).listSnapshots),
@@ -88,9 +94,9 @@ var handlers = map[string]handler{
 	"read_canister_snapshot_data":             with((*Executor).readSnapshotData),
 	"upload_canister_snapshot_metadata":       with((*Executor).uploadSnapshotMetadata),
 	"upload_canister_snapshot_data":           with((*Executor).uploadSnapshotData),
-	"start_canister":                          onCanister(false, (*Executor).startCanister),
-	"stop_canister":                           onCanister(false, (*Executor).stopCanister),
-	"delete_canister":                         onCanister(false, (*Executor).deleteCanister),
+	"start_canister":                          onCanister(byAdmin, (*Executor).startCanister),
+	"stop_canister":                           onCanister(byAdmin, (*Executor).stopCanister),
+	"delete_canister":                         onCanister(byAdmin, (*Executor).deleteCanister),
 	"canister_status":                         with((*Executor).canisterStatus),
 	"canister_info":                           with((*Executor).canisterInfo),
 	"canister_metadata":                       with((*Executor).canisterMetadata),
@@ -102,6 +108,12 @@ var handlers = map[string]handler{
 	"vetkd_derive_key":                        with((*Executor).vetkdDeriveKey),
 	"http_request":                            with((*Executor).httpRequest),
 	"subnet_info":                             with((*Executor).subnetInfo),
+	"node_metrics_history":                    with((*Executor).nodeMetricsHistory),
+	"bitcoin_get_balance":                     (*Executor).bitcoin,
+	"bitcoin_get_utxos":                       (*Executor).bitcoin,
+	"bitcoin_send_transaction":                (*Executor).bitcoin,
+	"bitcoin_get_current_fee_percentiles":     (*Executor).bitcoin,
+	"bitcoin_get_block_headers":               (*Executor).bitcoin,
 }
 
 // runManagement executes a call of the management canister.
@@ -117,7 +129,7 @@ func (x *Executor) runManagement(m *message) {
 	if k.pending {
 		return
 	}
-	if rej != nil {
+	if rej != nil && !k.keeps {
 		k.refund = m.Cycles
 	}
 	x.respond(m.Origin, response{data: reply, reject: rej}, k.refund)
@@ -136,7 +148,7 @@ func (x *Executor) manage(k *call) ([]byte, *Reject) {
 		return nil, reject(errMethodNotFound, "Management canister method '%s' is not available on this subnet", k.Method)
 	case !info.Update:
 		return nil, reject(errMethodNotFound, "Management canister method '%s' can only be called as a query", k.Method)
-	case user && !info.Ingress:
+	case user && !info.Ingress && !(info.Admin && x.isAdmin(k.caller)):
 		return nil, reject(errCanisterRejected, "Only canisters can call the management canister method '%s'", k.Method)
 	case info.Provisional && !x.cfg.Local:
 		return nil, reject(errCanisterRejected, "Management canister method '%s' exists on local networks only", k.Method)
@@ -149,7 +161,7 @@ func (x *Executor) manage(k *call) ([]byte, *Reject) {
 }
 
 func (x *Executor) createCanister(k *call, a *management.CreateCanisterArgs) ([]byte, *Reject) {
-	cost := x.price.creation()
+	cost := x.creationCost()
 	if k.Cycles.Cmp(cost) < 0 {
 		return nil, reject(errCreateCycles, "Creating a canister takes %s cycles, %s were sent", cost, k.Cycles)
 	}
@@ -159,6 +171,14 @@ func (x *Executor) createCanister(k *call, a *management.CreateCanisterArgs) ([]
 		c.consume(forCreation, cost)
 	}
 	return reply, rej
+}
+
+// creationCost is nothing on a subnet with admins: it is somebody's own.
+func (x *Executor) creationCost() Cycles {
+	if len(x.cfg.Admins) > 0 {
+		return Cycles{}
+	}
+	return x.price.creation()
 }
 
 func (x *Executor) provisionalCreate(k *call, a *management.ProvisionalCreateArgs) ([]byte, *Reject) {
@@ -187,7 +207,7 @@ func (x *Executor) depositCycles(k *call, a *management.CanisterID) ([]byte, *Re
 }
 
 func (x *Executor) updateSettings(k *call, a *management.UpdateSettingsArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
@@ -195,7 +215,7 @@ func (x *Executor) updateSettings(k *call, a *management.UpdateSettingsArgs) ([]
 }
 
 func (x *Executor) installCode(k *call, a *management.InstallCodeArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
@@ -203,7 +223,7 @@ func (x *Executor) installCode(k *call, a *management.InstallCodeArgs) ([]byte, 
 }
 
 func (x *Executor) uninstallCode(k *call, a *management.UninstallCodeArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, byAdmin)
 	if rej == nil {
 		x.uninstall(k.message, c, a.SenderCanisterVersion)
 	}
@@ -245,7 +265,7 @@ func (x *Executor) canisterStatus(k *call, a *management.CanisterID) ([]byte, *R
 		return nil, rej
 	}
 	v := c.snapshot(x)
-	return v.statusReply(a.CanisterID, k.caller)
+	return v.statusReply(a.CanisterID, k.caller, x.isAdmin(k.caller))
 }
 
 func (x *Executor) canisterInfo(_ *call, a *management.CanisterInfoArgs) ([]byte, *Reject) {
@@ -263,7 +283,7 @@ func (x *Executor) canisterMetrics(k *call, a *management.CanisterID) ([]byte, *
 		return nil, rej
 	}
 	v := c.snapshot(x)
-	return v.metricsReply(a.CanisterID, k.caller)
+	return v.metricsReply(a.CanisterID, k.caller, x.isAdmin(k.caller))
 }
 
 func (x *Executor) rawRand(k *call) ([]byte, *Reject) {
@@ -273,13 +293,6 @@ func (x *Executor) rawRand(k *call) ([]byte, *Reject) {
 	x.openSystemCall(&pendingCall{Kind: RawRand, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles})
 	k.pending = true
 	return nil, nil
-}
-
-func (x *Executor) subnetInfo(_ *call, a *management.SubnetInfoArgs) ([]byte, *Reject) {
-	if a.SubnetID != x.cfg.Subnet {
-		return nil, reject(errSubnetNotFound, "Subnet %s is not known here", a.SubnetID)
-	}
-	return candid.MustMarshal(management.SubnetInfoResult{ReplicaVersion: replicaVersion}), nil
 }
 
 func decodeArg(method string, arg []byte, dst ...any) *Reject {
@@ -312,13 +325,13 @@ func (x *Executor) find(id principal.Principal) (*canister, *Reject) {
 	return c, nil
 }
 
-// controlled returns the canister if caller may control it. The canister itself may where self is set.
-func (x *Executor) controlled(id, caller principal.Principal, self bool) (*canister, *Reject) {
+// controlled returns the canister if caller is a controller of it, or one of the others who may.
+func (x *Executor) controlled(id, caller principal.Principal, others int) (*canister, *Reject) {
 	c, rej := x.find(id)
 	if rej != nil {
 		return nil, rej
 	}
-	if !c.isController(caller) && !(self && caller == id) {
+	if !c.isController(caller) && !(others&bySelf != 0 && caller == id) && !(others&byAdmin != 0 && x.isAdmin(caller)) {
 		return nil, notController(id, c.Settings.Controllers, caller)
 	}
 	return c, nil
@@ -667,7 +680,7 @@ func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
 }
 
 func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, true)
+	c, rej := x.controlled(a.CanisterID, k.caller, bySelf)
 	if rej != nil {
 		return nil, rej
 	}
@@ -690,13 +703,13 @@ func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, 
 }
 
 func (x *Executor) installChunked(k *call, a *management.InstallChunkedCodeArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.TargetCanister, k.caller, false)
+	c, rej := x.controlled(a.TargetCanister, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
 	from := c
 	if a.StoreCanister != nil {
-		if from, rej = x.controlled(*a.StoreCanister, k.caller, true); rej != nil {
+		if from, rej = x.controlled(*a.StoreCanister, k.caller, bySelf); rej != nil {
 			return nil, rej
 		}
 	}

@@ -247,7 +247,14 @@ func (x *Executor) managementQuery(r QueryRequest) response {
 	case info.Missing:
 		return rejected(errMethodNotFound, "Management canister method '%s' is not available on this subnet", r.Method)
 	}
-	var a management.CanisterInfoArgs
+	var out response
+	if r.Method == "list_canisters" {
+		if out.reject = decodeArg(r.Method, r.Arg); out.reject == nil {
+			out.data, out.reject = x.listCanisters(r.Sender)
+		}
+		return out
+	}
+	var a management.CanisterID
 	if rej := decodeArg(r.Method, r.Arg, &a); rej != nil {
 		return response{reject: rej}
 	}
@@ -258,14 +265,11 @@ func (x *Executor) managementQuery(r QueryRequest) response {
 	c.mu.RLock()
 	v := c.view
 	c.mu.RUnlock()
-	var out response
 	switch r.Method {
 	case "canister_status":
-		out.data, out.reject = v.statusReply(a.CanisterID, r.Sender)
-	case "canister_info":
-		out.data = v.infoReply(a.NumRequestedChanges)
+		out.data, out.reject = v.statusReply(a.CanisterID, r.Sender, x.isAdmin(r.Sender))
 	case "canister_metrics":
-		out.data, out.reject = v.metricsReply(a.CanisterID, r.Sender)
+		out.data, out.reject = v.metricsReply(a.CanisterID, r.Sender, x.isAdmin(r.Sender))
 	case "fetch_canister_logs":
 		out.data, out.reject = v.logsReply(a.CanisterID, r.Sender)
 	default:
@@ -328,6 +332,11 @@ func (x *Executor) inspectManagement(m *Ingress) *Reject {
 		return reject(errCanisterRejected, "Management canister: %v", err)
 	case info.Provisional && !x.cfg.Local:
 		return reject(errCanisterRejected, "Management canister method '%s' exists on local networks only", m.Method)
+	case info.Admin:
+		if !x.isAdmin(m.Sender) {
+			return reject(errCanisterRejected, "Only canisters and subnet admins can call the management canister method '%s'", m.Method)
+		}
+		return nil
 	case info.Provisional || anyCanister:
 		return nil
 	}
@@ -344,11 +353,16 @@ func (x *Executor) inspectManagement(m *Ingress) *Reject {
 			return x.warmUp(m)
 		}
 		return nil
-	case m.Method == "canister_status" && set.Status.allows(set.Controllers, m.Sender):
+	case x.isAdmin(m.Sender),
+		m.Method == "canister_status" && set.Status.allows(set.Controllers, m.Sender),
+		readsSnapshots[m.Method] && set.Snapshots.allows(set.Controllers, m.Sender):
 		return nil
 	}
 	return notController(id, set.Controllers, m.Sender)
 }
+
+// readsSnapshots are the methods that snapshot_visibility is about.
+var readsSnapshots = map[string]bool{"list_canister_snapshots": true, "read_canister_snapshot_metadata": true, "read_canister_snapshot_data": true}
 
 // warmUp compiles the module of an install_code message, so that the block with the message does not wait for the compiler and nobody
 // waits for a block to hear that the module is bad. Only controllers get here.

@@ -14,6 +14,7 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	x.nowNs = x.global.TimeNs
 	x.mu.Unlock()
 	x.history.prune(x.global.TimeNs)
+	x.observe(store, r.Nodes)
 
 	for _, c := range x.order {
 		c.stable.nextRound()
@@ -52,11 +53,17 @@ func (x *Executor) runNative(c *canister, m *message) {
 		x.respond(m.Origin, response{reject: reject(errIngressTimeout, "Ingress message to Canister %s timed out before it was executed", c.id)}, m.Cycles)
 		return
 	}
-	out := c.native.Call(NativeCall{Method: m.Method, Arg: m.Data, Caller: m.Caller.principal(), Cycles: m.Cycles, TimeNs: x.global.TimeNs})
+	out, refund := x.callNative(c, m)
+	x.respond(m.Origin, response{data: out.Reply, reject: out.Reject}, refund)
+}
+
+// callNative makes a call whose message costs the caller what the canister says.
+func (x *Executor) callNative(c *canister, m *message) (out NativeResult, refund Cycles) {
+	out = c.native.Call(NativeCall{Method: m.Method, Arg: m.Data, Caller: m.Caller.principal(), Cycles: m.Cycles, TimeNs: x.global.TimeNs})
 	used := out.CyclesUsed.Min(m.Cycles)
 	c.Cycles = c.Cycles.Add(used)
 	c.dirty = true
-	x.respond(m.Origin, response{data: out.Reply, reject: out.Reject}, m.Cycles.Sub(used))
+	return out, m.Cycles.Sub(used)
 }
 
 // expire answers best-effort calls and stop requests that have waited too long.

@@ -180,7 +180,7 @@ func (x *Executor) deep(c *canister, ids ...uint64) *Reject {
 }
 
 func (x *Executor) takeSnapshot(k *call, a *management.TakeSnapshotArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
@@ -304,7 +304,7 @@ func globalWords(m *wasm.Module, list []global) (words []uint64, ok bool) {
 }
 
 func (x *Executor) loadSnapshot(k *call, a *management.LoadSnapshotArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
@@ -443,7 +443,7 @@ func (x *Executor) listSnapshots(k *call, a *management.CanisterID) ([]byte, *Re
 }
 
 func (x *Executor) deleteSnapshot(k *call, a *management.SnapshotArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
@@ -644,7 +644,7 @@ func (x *Executor) writeSnapshot(kind byte, layer, offset uint64, data []byte) {
 }
 
 func (x *Executor) uploadSnapshotMetadata(k *call, a *management.UploadSnapshotMetadataArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}
@@ -709,7 +709,7 @@ func (x *Executor) uploadSnapshotMetadata(k *call, a *management.UploadSnapshotM
 }
 
 func (x *Executor) uploadSnapshotData(k *call, a *management.UploadSnapshotDataArgs) ([]byte, *Reject) {
-	c, rej := x.controlled(a.CanisterID, k.caller, false)
+	c, rej := x.controlled(a.CanisterID, k.caller, 0)
 	if rej != nil {
 		return nil, rej
 	}

@@ -372,9 +372,7 @@ func TestSnapshotRules(t *testing.T) {
 		}
 		w.mustManage("load_canister_snapshot", management.LoadSnapshotArgs{CanisterID: other, SnapshotID: s.ID})
 		history := func(id principal.Principal) management.Change {
-			n := uint64(20)
-			var info management.CanisterInfoResult
-			w.decode(w.mustQuery(principal.Management, "canister_info", candid.MustMarshal(management.CanisterInfoArgs{CanisterID: id, NumRequestedChanges: &n})), &info)
+			info := w.info(id, 20)
 			return info.RecentChanges[len(info.RecentChanges)-1]
 		}
 		if h := history(id); h.Details.LoadSnapshot == nil || h.Details.LoadSnapshot.FromCanister != nil || h.CanisterVersion != version+1 ||

@@ -31,6 +31,7 @@ const (
 	keyIngress  = 'i' // request id → ingress status
 	keyMetadata = 'n' // id → sections of the installed module
 	keyPaused   = 'r' // id → the job that stands still
+	keyNodes    = 'e' // 64-bit UTC day → nodeSample
 	keyDeleted  = 'd' // id → empty: the id of a deleted canister is never given again
 )
 
@@ -678,6 +679,9 @@ func (x *Executor) openState(store kv.Store) error {
 	})
 	if err == nil {
 		err = x.history.open(store)
+	}
+	if err == nil {
+		err = x.openSamples(store)
 	}
 	if err != nil {
 		return err

@@ -205,7 +205,7 @@ func buildSysAPI() []sysFunc {
 			e.writeCycles(a[2], e.x.callCost(min(a[0], 1<<40)+min(a[1], 1<<40)))
 			return 0
 		}},
-		{"cost_create_canister", "I:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[0], e.x.price.creation()); return 0 }},
+		{"cost_create_canister", "I:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[0], e.x.creationCost()); return 0 }},
 		{"cost_http_request", "llI:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[2], e.x.price.httpOutcall(a[0], a[1])); return 0 }},
 		{"cost_sign_with_ecdsa", "IIiI:i", modeAll, func(e *exec, a []uint64) uint64 {
 			name := e.read(a[0], a[1])

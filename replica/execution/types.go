@@ -126,6 +126,7 @@ type Round struct {
 	Responses []SystemResponse
 	Keys      []EcdsaKey
 	VetKeys   []VetKey
+	Nodes     []NodeBlocks // what the block tells of the nodes, each once
 }
 
 // SystemCallKind says who answers a SystemCall.
@@ -240,6 +241,11 @@ type Config struct {
 	RootKey []byte // DER; may be set later with SetRootKey, before the first Round
 	// Natives are canisters implemented in Go, by id.
 	Natives map[principal.Principal]Native
+	// Bitcoin are the ids of the Bitcoin canisters by the name of their network (mainnet, testnet, regtest), for the management canister's
+	// methods; those that are not among Natives are not there.
+	Bitcoin map[string]principal.Principal
+	// Admins are the subnet admins. On a subnet that has any, creating a canister costs nothing.
+	Admins []principal.Principal
 	// Local allows the provisional methods. Set it for networks of class "local" only.
 	Local bool
 	// NodeCount scales prices. The default is 13, the size the price table is made for.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"fusion/ic/identity"
@@ -56,6 +57,8 @@ type Doc struct {
 	Bitcoin *Bitcoin `json:"bitcoin,omitempty"`
 	// CanisterRanges are the ids that belong to this subnet, inclusive, ascending. Fresh ids come from the first.
 	CanisterRanges []Range `json:"canister_ranges"`
+	// SubnetAdmins may create canisters without cycles, list all of them, and start, stop, uninstall and delete any; most subnets have none.
+	SubnetAdmins []principal.Principal `json:"subnet_admins,omitempty"`
 	// BlockMaxBytes bounds a block. CometBFT fixes it at genesis.
 	BlockMaxBytes int64 `json:"block_max_bytes"`
 	// DKGPhaseBlocks is how long the BLS key generation waits for missing bundles in each phase, in blocks.
@@ -156,6 +159,8 @@ func (d *Doc) Validate() error {
 		return bad("block_max_bytes is %d, want %d to %d (a whole Bitcoin block must fit)", d.BlockMaxBytes, 4<<20+1<<18, 16<<20)
 	case d.DKGPhaseBlocks == 0 || d.SigningDeadlineBlocks == 0 || d.KeygenDeadlineBlocks == 0:
 		return bad("dkg_phase_blocks, signing_deadline_blocks and keygen_deadline_blocks must be positive")
+	case len(d.SubnetAdmins) > maxAdmins:
+		return bad("%d subnet_admins, at most %d are allowed", len(d.SubnetAdmins), maxAdmins)
 	case d.SigningParallel < 1:
 		return bad("signing_parallel is %d, want at least 1", d.SigningParallel)
 	}
@@ -183,6 +188,11 @@ func (d *Doc) Validate() error {
 			return bad("canister_ranges[%d] is empty or out of order", i)
 		}
 	}
+	for i, p := range d.SubnetAdmins {
+		if p.IsAnonymous() || p.IsManagement() || slices.Contains(d.SubnetAdmins[:i], p) {
+			return bad("subnet_admins[%d] is nobody, or is named twice", i)
+		}
+	}
 	if d.Bitcoin != nil {
 		switch n := d.Bitcoin.Network; {
 		case n != "mainnet" && n != "testnet4" && n != "regtest":
@@ -196,8 +206,10 @@ func (d *Doc) Validate() error {
 	return nil
 }
 
-// maxBytes bounds a document on disk.
-const maxBytes = 1 << 20
+const (
+	maxBytes  = 1 << 20 // of a document on disk
+	maxAdmins = 10      // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
+)
 
 // Parse reads and validates a document; unknown fields are refused.
 func Parse(b []byte) (*Doc, error) {

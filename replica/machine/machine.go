@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"fusion/btc/canister"
 	"fusion/chainkey/bls"
 	"fusion/ic/certificate"
 	"fusion/ic/envelope"
@@ -173,6 +174,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	if m.btc != nil {
 		natives[m.btc.id] = m.btc
 	}
+	bitcoins := map[string]principal.Principal{"mainnet": canister.MainnetID, "testnet": canister.TestnetID, "regtest": canister.TestnetID}
 	var first uint64
 	var ranges [][2]principal.Principal
 	for _, r := range doc.CanisterRanges {
@@ -181,7 +183,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 		}
 		ranges = append(ranges, [2]principal.Principal{r.First, r.Last})
 	}
-	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives,
+	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins,
 		Local: doc.Class == genesis.Local, NodeCount: len(doc.Nodes), FirstCanister: first, Ranges: ranges,
 		Reader: kv.PrefixReader(m.db.Reader(), prefixExecution), Log: m.log}, kv.Prefix(s, prefixExecution))
 	if err != nil {
@@ -360,7 +362,8 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	if m.btc != nil {
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
 	}
-	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig)}
+	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig),
+		Nodes: m.nodeBlocks(mac, b)}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
 		round.Ingress = append(round.Ingress, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister,
 			Method: msg.Method, Arg: msg.Arg, ExpiryNs: msg.ExpiryNs, Info: CallerInfo(msg.Info)})

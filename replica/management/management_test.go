@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"fusion/btc/canister"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
@@ -45,6 +46,15 @@ var signatures = map[string]struct{ arg, result any }{
 	"upload_canister_snapshot_data":     {UploadSnapshotDataArgs{}, nil},
 	"subnet_info":                       {SubnetInfoArgs{}, SubnetInfoResult{}},
 	"fetch_canister_logs":               {CanisterID{}, FetchLogsResult{}},
+
+	"list_canisters":       {nil, ListCanistersResult{}},
+	"node_metrics_history": {NodeMetricsHistoryArgs{}, []NodeMetricsSample{}},
+
+	"bitcoin_get_balance":                 {canister.GetBalanceRequest{}, uint64(0)},
+	"bitcoin_get_utxos":                   {canister.GetUTXOsRequest{}, canister.GetUTXOsResponse{}},
+	"bitcoin_send_transaction":            {canister.SendTransactionRequest{}, nil},
+	"bitcoin_get_current_fee_percentiles": {canister.NetworkRequest{}, []uint64{}},
+	"bitcoin_get_block_headers":           {canister.GetBlockHeadersRequest{}, canister.GetBlockHeadersResponse{}},
 
 	"provisional_create_canister_with_cycles": {ProvisionalCreateArgs{}, CanisterID{}},
 	"provisional_top_up_canister":             {ProvisionalTopUpArgs{}, nil},
@@ -129,7 +139,12 @@ func TestEffectiveCanister(t *testing.T) {
 		{method: "provisional_create_canister_with_cycles", arg: candid.MustMarshal(ProvisionalCreateArgs{}), any: true},
 		{method: "provisional_create_canister_with_cycles", arg: candid.MustMarshal(ProvisionalCreateArgs{SpecifiedID: &id}), want: id},
 		{method: "raw_rand", arg: candid.MustMarshal(), err: ErrNotForUsers},
-		{method: "create_canister", arg: candid.MustMarshal(CreateCanisterArgs{}), err: ErrNotForUsers},
+		{method: "create_canister", arg: candid.MustMarshal(CreateCanisterArgs{}), any: true},
+		{method: "create_canister", arg: candid.MustMarshal(CreateCanisterArgs{}), query: true, err: ErrUnknownMethod},
+		{method: "list_canisters", arg: candid.MustMarshal(), query: true, any: true},
+		{method: "list_canisters", arg: candid.MustMarshal(), err: ErrNotForUsers},
+		{method: "canister_info", arg: one, query: true, err: ErrUnknownMethod},
+		{method: "bitcoin_get_balance", err: ErrNotForUsers},
 		{method: "stop_canister", arg: one, query: true, err: ErrUnknownMethod},
 		{method: "no_such_method", err: ErrUnknownMethod},
 		{method: "stop_canister", arg: []byte("DIDL\x00\x00"), err: ErrArgument},

@@ -18,6 +18,7 @@ var (
 // Method says who may call a method of the management canister and how.
 type Method struct {
 	Ingress     bool   // users may call it as an update
+	Admin       bool   // subnet admins may call it as an update, although it is not for users
 	Query       bool   // it may be called as a query
 	Update      bool   // canisters may call it, and users if Ingress is set
 	Provisional bool   // exists on local networks only
@@ -29,7 +30,7 @@ const id = "canister_id"
 
 // Methods is the interface.
 var Methods = map[string]Method{
-	"create_canister":      {Update: true},
+	"create_canister":      {Update: true, Admin: true},
 	"update_settings":      {Update: true, Ingress: true, Canister: id},
 	"upload_chunk":         {Update: true, Ingress: true, Canister: id},
 	"clear_chunk_store":    {Update: true, Ingress: true, Canister: id},
@@ -40,7 +41,7 @@ var Methods = map[string]Method{
 	"start_canister":       {Update: true, Ingress: true, Canister: id},
 	"stop_canister":        {Update: true, Ingress: true, Canister: id},
 	"canister_status":      {Update: true, Ingress: true, Query: true, Canister: id},
-	"canister_info":        {Update: true, Query: true, Canister: id},
+	"canister_info":        {Update: true, Canister: id},
 	"canister_metrics":     {Update: true, Ingress: true, Query: true, Canister: id},
 	"canister_metadata":    {Update: true, Canister: id},
 	"delete_canister":      {Update: true, Ingress: true, Canister: id},
@@ -57,10 +58,10 @@ var Methods = map[string]Method{
 	"provisional_create_canister_with_cycles": {Update: true, Ingress: true, Provisional: true},
 	"provisional_top_up_canister":             {Update: true, Ingress: true, Provisional: true, Canister: id},
 
-	"list_canisters":                    {Query: true, Missing: true},
+	"list_canisters":                    {Query: true},
 	"schnorr_public_key":                {Update: true, Missing: true},
 	"sign_with_schnorr":                 {Update: true, Missing: true},
-	"node_metrics_history":              {Update: true, Missing: true},
+	"node_metrics_history":              {Update: true},
 	"take_canister_snapshot":            {Update: true, Ingress: true, Canister: id},
 	"load_canister_snapshot":            {Update: true, Ingress: true, Canister: id},
 	"list_canister_snapshots":           {Update: true, Ingress: true, Canister: id},
@@ -69,12 +70,12 @@ var Methods = map[string]Method{
 	"read_canister_snapshot_data":       {Update: true, Ingress: true, Canister: id},
 	"upload_canister_snapshot_metadata": {Update: true, Ingress: true, Canister: id},
 	"upload_canister_snapshot_data":     {Update: true, Ingress: true, Canister: id},
-	// The Bitcoin methods are deprecated upstream; the Bitcoin canister is called by its own id.
-	"bitcoin_get_balance":                 {Update: true, Missing: true},
-	"bitcoin_get_utxos":                   {Update: true, Missing: true},
-	"bitcoin_send_transaction":            {Update: true, Missing: true},
-	"bitcoin_get_current_fee_percentiles": {Update: true, Missing: true},
-	"bitcoin_get_block_headers":           {Update: true, Missing: true},
+	// Deprecated upstream in favour of the Bitcoin canister's own id, which answers these too.
+	"bitcoin_get_balance":                 {Update: true},
+	"bitcoin_get_utxos":                   {Update: true},
+	"bitcoin_send_transaction":            {Update: true},
+	"bitcoin_get_current_fee_percentiles": {Update: true},
+	"bitcoin_get_block_headers":           {Update: true},
 }
 
 // EffectiveCanister returns the canister that a user's call of the management canister is about, which the URL of the request
@@ -86,7 +87,7 @@ func EffectiveCanister(method string, arg []byte, query bool) (canister principa
 		return canister, false, fmt.Errorf("%w: %q", ErrUnknownMethod, method)
 	case query && !m.Query:
 		return canister, false, fmt.Errorf("%w: %q is not a query", ErrUnknownMethod, method)
-	case !query && !m.Ingress:
+	case !query && !m.Ingress && !m.Admin:
 		return canister, false, fmt.Errorf("%w: %q", ErrNotForUsers, method)
 	}
 	switch {

@@ -358,6 +358,43 @@ type NodeMetricsHistoryArgs struct {
 	StartAtTimestampNanos uint64              `candid:"start_at_timestamp_nanos"`
 }
 
+// NodeMetrics is node_metrics: totals since the node began to appear in the samples.
+type NodeMetrics struct {
+	NodeID         principal.Principal `candid:"node_id"`
+	BlocksProposed uint64              `candid:"num_blocks_proposed_total"`
+	BlockFailures  uint64              `candid:"num_block_failures_total"`
+}
+
+// NodeMetricsSample is an entry of the result of node_metrics_history.
+type NodeMetricsSample struct {
+	TimestampNanos uint64        `candid:"timestamp_nanos"`
+	NodeMetrics    []NodeMetrics `candid:"node_metrics"`
+}
+
+// CanisterIDRange is canister_id_range, inclusive.
+type CanisterIDRange struct {
+	Start principal.Principal `candid:"start"`
+	End   principal.Principal `candid:"end"`
+}
+
+// ListCanistersResult is the result of list_canisters.
+type ListCanistersResult struct {
+	Canisters []CanisterIDRange `candid:"canisters"`
+}
+
+// BitcoinNetwork is bitcoin_network. Development networks follow regtest, which the Bitcoin canister knows and the interface does not.
+type BitcoinNetwork struct {
+	candid.Variant
+	Mainnet *candid.Null `candid:"mainnet"`
+	Testnet *candid.Null `candid:"testnet"`
+	Regtest *candid.Null `candid:"regtest"`
+}
+
+// BitcoinArgs is the part that the arguments of all bitcoin_ methods share; the Bitcoin canister reads the rest.
+type BitcoinArgs struct {
+	Network BitcoinNetwork `candid:"network"`
+}
+
 // SubnetInfoArgs is the argument of subnet_info.
 type SubnetInfoArgs struct {
 	SubnetID principal.Principal `candid:"subnet_id"`

@@ -32,6 +32,15 @@ type Block struct {
 	TimeNs   uint64 // nanoseconds since 1970
 	Proposer int    // node index in the genesis file; -1 if it is not in there
 	Txs      [][]byte
+	// Before is how the block before this one came about, which this block's votes tell.
+	Before Turns
+}
+
+// Turns are whose turns to propose passed until a height's block was decided. The zero value is a block decided in its first round, or a
+// driver without rounds.
+type Turns struct {
+	Passed []uint64 // by node index, rounds that ended without a decision in this node's turn; nil where there was none
+	Last   int      // whose turn the round was that decided; meaningless where none passed
 }
 
 // Proposal is what Prepare fills.
