@@ -147,7 +147,7 @@ func (x *Executor) manage(k *call) ([]byte, *Reject) {
 	case info.Missing:
 		return nil, reject(errMethodNotFound, "Management canister method '%s' is not available on this subnet", k.Method)
 	case !info.Update:
-		return nil, reject(errMethodNotFound, "Management canister method '%s' can only be called as a query", k.Method)
+		return nil, reject(errCanisterRejected, "Management canister method '%s' can only be called as a query", k.Method)
 	case user && !info.Ingress && !(info.Admin && x.isAdmin(k.caller)):
 		return nil, reject(errCanisterRejected, "Only canisters can call the management canister method '%s'", k.Method)
 	case info.Provisional && !x.cfg.Local:

@@ -118,6 +118,45 @@ func TestTypesMatchInterface(t *testing.T) {
 	}
 }
 
+// Callers are the rules of testdata/callers.tsv; replica/execution checks that they hold for calls.
+func TestCallers(t *testing.T) {
+	raw, err := os.ReadFile("testdata/callers.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(raw)) {
+		f := strings.Fields(line)
+		if f[0] == "#" {
+			continue
+		}
+		n++
+		m, ok := Methods[f[0]]
+		if !ok || len(f) != 5 {
+			t.Errorf("%q", line)
+			continue
+		}
+		user, canister := "no", "no"
+		switch {
+		case m.Provisional:
+			user, canister = "local", "local"
+		case m.Ingress:
+			user = "yes"
+		case m.Admin:
+			user = "admin"
+		}
+		if m.Update && canister == "no" {
+			canister = "yes"
+		}
+		if user != f[1] || canister != f[2] || m.Query != (f[3] != "no") || f[3] != f[4] {
+			t.Errorf("%s: %+v, the rules say %v", f[0], m, f[1:])
+		}
+	}
+	if n != 43 || len(Methods) != n {
+		t.Errorf("%d methods have rules, %d are known; the interface has 43", n, len(Methods))
+	}
+}
+
 func TestEffectiveCanister(t *testing.T) {
 	id := principal.FromUint64(7)
 	one := candid.MustMarshal(CanisterID{CanisterID: id})
