@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"fusion/adapters/https"
+	"fusion/replica/http"
 )
 
 // Config is what one replica needs to know beside the genesis document: where it keeps its data, where it listens and where the
@@ -30,6 +32,8 @@ type Config struct {
 	// AllowedHosts are the values of the Host header that are answered. One that begins with a dot stands for the names below it, where canisters
 	// have hosts of their own. The default is localhost, .localhost, 127.0.0.1 and ::1.
 	AllowedHosts []string `toml:"allowed_hosts"`
+	// Limits are what clients of the public interface may ask for.
+	Limits Limits `toml:"limits"`
 	// Peers are the replicas by node index, this one included.
 	Peers []Peer `toml:"peers"`
 	// BitcoinPeers are Bitcoin nodes to speak to, host:port.
@@ -44,6 +48,34 @@ type Config struct {
 	Outcalls Outcalls `toml:"outcalls"`
 	// LogLevel is debug, info, warn or error; the default is info.
 	LogLevel string `toml:"log_level"`
+}
+
+// Limits are this replica's limits of its public HTTP interface; package http says what the units are. Zero is the default, negative
+// is no limit.
+type Limits struct {
+	// ClientRate is the units per second of one client address, the default is 1000; Rate is that of all, the default is 10,000 for each
+	// processor.
+	ClientRate float64 `toml:"client_rate"`
+	Rate       float64 `toml:"rate"`
+	// Proxies are the addresses or ranges of proxies, whose X-Forwarded-For header tells who the client is.
+	Proxies []string `toml:"proxies"`
+}
+
+// http are the limits as the interface takes them.
+func (l *Limits) http() (http.Limits, error) {
+	out := http.Limits{ClientRate: l.ClientRate, Rate: l.Rate}
+	for _, text := range l.Proxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, addrErr := netip.ParseAddr(text)
+			if addrErr != nil {
+				return out, fmt.Errorf("%q is neither an address nor a range of them", text)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out.Proxies = append(out.Proxies, p)
+	}
+	return out, nil
 }
 
 // Outcalls are this replica's settings of HTTPS outcalls. By default they reach the public internet only, and servers that the
@@ -150,6 +182,9 @@ func (c *Config) Validate(n int) error {
 	}
 	if _, err := https.ParseRules(c.Outcalls.Allow); err != nil {
 		return bad("outcalls.allow: %v", err)
+	}
+	if _, err := c.Limits.http(); err != nil {
+		return bad("limits.proxies: %v", err)
 	}
 	if c.Outcalls.Parallel < 0 {
 		return bad("outcalls.parallel must not be negative")

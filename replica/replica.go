@@ -229,7 +229,11 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("http on %s: %w", r.cfg.HTTP, inUse(err, "http"))
 	}
-	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Log: r.log,
+	limits, err := r.cfg.Limits.http()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Limits: limits, Log: r.log,
 		Gateway: gateway.New((*backend)(r), gateway.Config{Domains: r.cfg.domains(), Log: r.log}),
 		OnPanic: func(reason any, stack []byte) {
 			r.fail(fmt.Errorf("panic while serving a request: %v\n%s", reason, stack))

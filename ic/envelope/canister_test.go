@@ -161,3 +161,25 @@ func TestDelegated(t *testing.T) {
 		t.Errorf("a chain to another key: %v", err)
 	}
 }
+
+func TestCost(t *testing.T) {
+	key, member := newID(t), newMember("anna")
+	var chain Envelope
+	chain.SenderPubkey = key.PublicKeyDER()
+	chain.SenderDelegation = make([]SignedDelegation, 3)
+	for i := range chain.SenderDelegation {
+		chain.SenderDelegation[i].Delegation.Pubkey = newID(t).PublicKeyDER()
+	}
+	mixed := Envelope{SenderPubkey: member.PublicKeyDER(), SenderDelegation: chain.SenderDelegation}
+	vouched := mixed
+	vouched.Content.SenderInfo = &SenderInfo{}
+	for name, c := range map[string]struct {
+		e    *Envelope
+		want int
+	}{"anonymous": {&Envelope{}, 1}, "one": {&Envelope{SenderPubkey: key.PublicKeyDER()}, 1}, "nonsense": {&Envelope{SenderPubkey: []byte{0x30}}, 1}, "chain": {&chain, 4},
+		"canister": {&mixed, canisterCost + 3}, "canister's information": {&vouched, 2*canisterCost + 3}} {
+		if got := c.e.Cost(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

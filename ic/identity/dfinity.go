@@ -108,6 +108,12 @@ func (k *CanisterKey) DER() []byte {
 	return wrapDfinity(arcCanister, append(append([]byte{byte(len(id))}, id...), k.Seed...))
 }
 
+// IsCanisterKey reports whether a DER-encoded key has the form of a canister's, which costs nothing to find out.
+func IsCanisterKey(der []byte) bool {
+	kind, _, err := unwrapDfinity(der)
+	return err == nil && kind == arcCanister
+}
+
 func parseCanisterKey(raw []byte) (*CanisterKey, error) {
 	if len(raw) == 0 || len(raw) < 1+int(raw[0]) {
 		return nil, fmt.Errorf("%w: a canister key of %d bytes ends inside the canister's id", ErrKey, len(raw))

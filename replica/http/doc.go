@@ -17,10 +17,11 @@
 // a replica knows and does comes from a [Backend], which the replica's wiring implements. There is nothing of an operator's here: no
 // administration, no profiling, no files.
 //
-// Requests come from anybody: bodies and times are bounded, requests in progress are counted per address and in all, and the
-// Host header must be one of Config.AllowedHosts where that is set, so that a web page cannot reach a developer's network by
-// pointing its own name at it. Browsers of every origin may use the API, as on the Internet Computer: its authentication does
-// not depend on who makes the request.
+// Requests come from anybody: bodies and times are bounded, and [Limits] bound the rate and the number of requests per client and in
+// all. What a request's signatures cost to check is counted before they are checked, so that a flood is refused cheaply: 429, with
+// Retry-After. The Host header must be one of Config.AllowedHosts where that is set, so that a web page cannot reach a developer's
+// network by pointing its own name at it. Browsers of every origin may use the API, as on the Internet Computer: its authentication
+// does not depend on who makes the request.
 //
 // The subnet is its own root: certificates have no delegation, and both forms of canister ranges are served at the paths where
 // the specification has them.

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net"
 	nethttp "net/http"
+	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,10 +41,10 @@ type Config struct {
 	CallTimeout time.Duration
 	// QueryTimeout bounds the execution of a query. The default is 10 s.
 	QueryTimeout time.Duration
-	// MaxPerIP bounds the requests in progress from one address. The default is 4096.
-	MaxPerIP int
-	// MaxRequests bounds the requests in progress in all. The default is 8192.
-	MaxRequests int
+	// Limits bound what clients may ask for.
+	Limits Limits
+	// Now is the clock of the rates in Limits. The default is time.Now.
+	Now func() time.Time
 	// Metrics is served at /metrics. The default serves nothing.
 	Metrics nethttp.Handler
 	// Gateway, if set, serves the requests that it claims, such as those for the hosts of canisters.
@@ -67,11 +71,8 @@ func (c *Config) ensureDefaults() {
 	if c.ImplVersion == "" {
 		c.ImplVersion = "fusion"
 	}
-	if c.MaxPerIP <= 0 {
-		c.MaxPerIP = 4096
-	}
-	if c.MaxRequests <= 0 {
-		c.MaxRequests = 8192
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Observe == nil {
 		c.Observe = func(string, int, time.Duration) {}
@@ -98,17 +99,15 @@ type Handler struct {
 	b   Backend
 	cfg Config
 	mux *nethttp.ServeMux
-
-	mu    sync.Mutex
-	total int
-	perIP map[string]int
+	lim *limiter
 }
 
 // NewHandler makes the handler of a replica.
 func NewHandler(b Backend, cfg Config) *Handler {
 	cfg.ensureDefaults()
-	h := &Handler{b: b, cfg: cfg, mux: nethttp.NewServeMux(), perIP: map[string]int{}}
+	h := &Handler{b: b, cfg: cfg, mux: nethttp.NewServeMux(), lim: newLimiter(cfg.Limits, runtime.GOMAXPROCS(0), cfg.Now)}
 	h.mux.HandleFunc("GET /api/v2/status", h.route("status", h.status))
+	h.mux.HandleFunc("/api/v2/status", h.otherMethod("GET, HEAD"))
 	for _, v := range []int{2, 3, 4} {
 		h.api(v, "canister", "call", h.call)
 		if v == 4 {
@@ -122,7 +121,7 @@ func NewHandler(b Backend, cfg Config) *Handler {
 			h.api(v, "subnet", "query", h.query)
 		}
 	}
-	h.mux.HandleFunc("/api/", h.preflight)
+	h.mux.HandleFunc("/api/", h.otherMethod(""))
 	h.mux.HandleFunc("GET /health", h.health)
 	if cfg.Metrics != nil {
 		h.mux.Handle("GET /metrics", cfg.Metrics)
@@ -139,21 +138,15 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 		nethttp.Error(w, fmt.Sprintf("host %q is not served here", r.Host), nethttp.StatusMisdirectedRequest)
 		return
 	}
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		ip = r.RemoteAddr
-	}
-	switch h.enter(ip) {
-	case tooManyOfOne:
-		w.Header().Set("Retry-After", "1")
-		nethttp.Error(w, "too many requests in progress from this address", nethttp.StatusTooManyRequests)
-		return
-	case tooManyInAll:
-		w.Header().Set("Retry-After", "1")
-		nethttp.Error(w, "too many requests in progress", nethttp.StatusServiceUnavailable)
+	addr := h.lim.client(r)
+	if no := h.lim.enter(addr); no != nil {
+		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+			allowOrigins(w) // or a page would not learn why
+		}
+		tooMany(w, no)
 		return
 	}
-	defer h.leave(ip)
+	defer h.lim.leave(addr)
 	defer func() {
 		if reason := recover(); reason != nil {
 			if reason != nethttp.ErrAbortHandler {
@@ -188,35 +181,10 @@ func (h *Handler) allowedHost(host string) bool {
 	})
 }
 
-type admission int
-
-const (
-	admitted admission = iota
-	tooManyOfOne
-	tooManyInAll
-)
-
-func (h *Handler) enter(ip string) admission {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case h.total >= h.cfg.MaxRequests:
-		return tooManyInAll
-	case h.perIP[ip] >= h.cfg.MaxPerIP:
-		return tooManyOfOne
-	}
-	h.total++
-	h.perIP[ip]++
-	return admitted
-}
-
-func (h *Handler) leave(ip string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.total--
-	if h.perIP[ip]--; h.perIP[ip] == 0 {
-		delete(h.perIP, ip)
-	}
+// tooMany answers a request that the limits refuse.
+func tooMany(w nethttp.ResponseWriter, no *refusal) {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(no.wait.Seconds())))))
+	nethttp.Error(w, no.text, nethttp.StatusTooManyRequests)
 }
 
 // failure is an HTTP error with its status.
@@ -264,8 +232,13 @@ func (h *Handler) route(name string, serve func(w nethttp.ResponseWriter, r *net
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		start := time.Now()
 		status := &statusWriter{ResponseWriter: w, status: nethttp.StatusOK}
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		if err := serve(status, r); err != nil {
+		allowOrigins(w)
+		err := serve(status, r)
+		var no *refusal
+		switch {
+		case errors.As(err, &no):
+			tooMany(status, no)
+		case err != nil:
 			f := classify(err)
 			if f == nil {
 				h.cfg.Log.Error("request failed", "route", name, "error", err)
@@ -293,18 +266,30 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap is for net/http.ResponseController.
 func (w *statusWriter) Unwrap() nethttp.ResponseWriter { return w.ResponseWriter }
 
-// preflight answers browsers that ask whether they may use the API, and 404 to what else no endpoint matches.
-func (h *Handler) preflight(w nethttp.ResponseWriter, r *nethttp.Request) {
-	if r.Method != nethttp.MethodOptions {
-		nethttp.NotFound(w, r)
-		return
+const apiPrefix = "/api/"
+
+// allowOrigins lets pages of every origin read the answer, errors too.
+func allowOrigins(w nethttp.ResponseWriter) { w.Header().Set("Access-Control-Allow-Origin", "*") }
+
+// otherMethod answers requests with a method that an endpoint does not serve: browsers that ask whether they may use the API, and
+// others, to whom it says what is allowed; that is nothing where there is no endpoint.
+func (h *Handler) otherMethod(allowed string) nethttp.HandlerFunc {
+	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		allowOrigins(w)
+		switch {
+		case r.Method == nethttp.MethodOptions:
+			hd := w.Header()
+			hd.Set("Access-Control-Allow-Methods", "GET, POST, HEAD, OPTIONS")
+			hd.Set("Access-Control-Allow-Headers", "Accept, Content-Type")
+			hd.Set("Access-Control-Max-Age", "7200")
+			w.WriteHeader(nethttp.StatusNoContent)
+		case allowed == "":
+			nethttp.NotFound(w, r)
+		default:
+			w.Header().Set("Allow", allowed+", OPTIONS")
+			nethttp.Error(w, fmt.Sprintf("method %s is not allowed here", r.Method), nethttp.StatusMethodNotAllowed)
+		}
 	}
-	hd := w.Header()
-	hd.Set("Access-Control-Allow-Origin", "*")
-	hd.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
-	hd.Set("Access-Control-Allow-Headers", "Accept, Content-Type")
-	hd.Set("Access-Control-Max-Age", "7200")
-	w.WriteHeader(nethttp.StatusNoContent)
 }
 
 const healthy = "healthy"
@@ -342,18 +327,27 @@ type request struct {
 	effective principal.Principal
 	env       *envelope.Envelope
 	raw       []byte
+	client    netip.Addr
+	checked   func() // says that the expensive checks are done
 	ctx       context.Context
 }
 
 // api registers an endpoint.
 func (h *Handler) api(version int, scope, kind string, serve func(nethttp.ResponseWriter, *request) error) {
 	name := fmt.Sprintf("v%d %s %s", version, scope, kind)
-	pattern := fmt.Sprintf("POST /api/v%d/%s/{id}/%s", version, scope, kind)
-	h.mux.HandleFunc(pattern, h.route(name, func(w nethttp.ResponseWriter, r *nethttp.Request) error {
-		req := &request{version: version, subnet: scope == "subnet", ctx: r.Context()}
+	pattern := fmt.Sprintf("%sv%d/%s/{id}/%s", apiPrefix, version, scope, kind)
+	h.mux.HandleFunc(pattern, h.otherMethod("POST"))
+	h.mux.HandleFunc("POST "+pattern, h.route(name, func(w nethttp.ResponseWriter, r *nethttp.Request) error {
+		req := &request{version: version, subnet: scope == "subnet", client: h.lim.client(r), ctx: r.Context()}
 		if err := h.read(w, r, req, envelope.RequestType(kind)); err != nil {
 			return err
 		}
+		units := req.env.Cost()
+		if no := h.lim.check(req.client, units); no != nil {
+			return no
+		}
+		req.checked = sync.OnceFunc(func() { h.lim.checked(units) })
+		defer req.checked() // whatever happens
 		return serve(w, req)
 	}))
 }
@@ -433,6 +427,7 @@ func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
 		return err
 	}
 	id, err := h.b.Submit(req.ctx, req.env, req.raw)
+	req.checked()
 	var rej *envelope.Reject
 	switch {
 	case errors.As(err, &rej):
@@ -464,11 +459,17 @@ func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
 	return nil
 }
 
+// verify authenticates a query or a read.
+func (h *Handler) verify(req *request) error {
+	defer req.checked()
+	return req.env.Verify(h.b.NowNs(), h.b.Verifier())
+}
+
 func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
 	if err := h.checkEffective(req); err != nil {
 		return err
 	}
-	if err := req.env.Verify(h.b.NowNs(), h.b.Verifier()); err != nil {
+	if err := h.verify(req); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(req.ctx, h.cfg.QueryTimeout)
@@ -490,7 +491,7 @@ func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
 }
 
 func (h *Handler) readState(w nethttp.ResponseWriter, req *request) error {
-	if err := req.env.Verify(h.b.NowNs(), h.b.Verifier()); err != nil {
+	if err := h.verify(req); err != nil {
 		return err
 	}
 	snap := h.b.Snapshot()

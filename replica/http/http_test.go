@@ -41,6 +41,9 @@ type server struct {
 	url string
 }
 
+// unlimited is for tests that send from one address as fast as they can.
+var unlimited = replicahttp.Limits{ClientRate: -1, Rate: -1}
+
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func start(t *testing.T, mut func(*replicahttp.Config)) *server {
@@ -475,45 +478,62 @@ func TestReadStateRules(t *testing.T) {
 		paths [][][]byte
 		code  int
 	}{
-		"nothing":                   {onCanister(3), id, nil, 200},
-		"empty path":                {onCanister(3), id, [][][]byte{{}}, 403},
-		"time":                      {onCanister(3), id, [][][]byte{p("time")}, 200},
-		"below time":                {onCanister(3), id, [][][]byte{p("time", "x")}, 403},
-		"unknown root":              {onCanister(3), id, [][][]byte{p("streams")}, 403},
-		"boundary nodes":            {onCanister(3), id, [][][]byte{p("api_boundary_nodes", "n", "domain")}, 200},
-		"boundary node's secret":    {onCanister(3), id, [][][]byte{p("api_boundary_nodes", "n", "secret")}, 403},
-		"own request":               {onCanister(2), id, [][][]byte{p("request_status", rid[:]), p("request_status", rid[:], "reply")}, 200},
-		"own request, other field":  {onCanister(3), id, [][][]byte{p("request_status", rid[:], "sender")}, 403},
-		"somebody's request":        {onCanister(3), newID(t), [][][]byte{p("request_status", rid[:])}, 403},
-		"anonymous reader":          {onCanister(3), identity.Anonymous{}, [][][]byte{p("request_status", rid[:], "status")}, 403},
-		"own, at another canister":  {canisterURL(3, other, "read_state"), id, [][][]byte{p("request_status", rid[:])}, 403},
-		"own, at the subnet":        {onSubnet(3), id, [][][]byte{p("request_status", rid[:])}, 403},
-		"request nobody made":       {onCanister(3), newID(t), [][][]byte{p("request_status", unused)}, 200},
-		"two requests":              {onCanister(3), id, [][][]byte{p("request_status", rid[:]), p("request_status", unused)}, 400},
-		"short request id":          {onCanister(3), id, [][][]byte{p("request_status", rid[:31])}, 400},
-		"all requests":              {onCanister(3), id, [][][]byte{p("request_status")}, 400},
-		"subnets":                   {onCanister(3), id, [][][]byte{p("subnet"), p("subnet", sid, "node"), p("subnet", sid, "node", "n", "public_key")}, 200},
-		"subnet's type":             {onSubnet(2), id, [][][]byte{p("subnet", sid, "type"), p("subnet", sid, "public_key")}, 200},
-		"own ranges":                {onCanister(3), id, [][][]byte{p("subnet", sid, "canister_ranges")}, 200},
-		"other ranges":              {onCanister(3), id, [][][]byte{p("subnet", "x", "canister_ranges")}, 403},
-		"other ranges, v2":          {onCanister(2), id, [][][]byte{p("subnet", "x", "canister_ranges")}, 200},
-		"sharded ranges":            {onSubnet(3), id, [][][]byte{p("canister_ranges", sid)}, 200},
-		"sharded, at a canister":    {onCanister(3), id, [][][]byte{p("canister_ranges", sid)}, 403},
-		"sharded, of two":           {onSubnet(3), id, [][][]byte{p("canister_ranges", sid), p("canister_ranges", "x")}, 400},
-		"all sharded":               {onSubnet(3), id, [][][]byte{p("canister_ranges")}, 403},
-		"metrics":                   {onSubnet(3), id, [][][]byte{p("subnet", sid, "metrics")}, 200},
-		"metrics, at a canister":    {onCanister(3), id, [][][]byte{p("subnet", sid, "metrics")}, 403},
-		"module hash":               {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "module_hash"), p("canister", echo.Bytes(), "controllers")}, 200},
-		"module hash of another":    {onCanister(3), id, [][][]byte{p("canister", other.Bytes(), "module_hash")}, 403},
-		"canister, at the subnet":   {onSubnet(3), id, [][][]byte{p("canister", echo.Bytes(), "module_hash")}, 403},
-		"whole canister":            {onCanister(3), id, [][][]byte{p("canister", echo.Bytes())}, 403},
-		"certified data":            {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "certified_data")}, 403},
-		"private metadata":          {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "metadata", "secret")}, 200},
-		"private, a stranger":       {onCanister(3), newID(t), [][][]byte{p("canister", echo.Bytes(), "metadata", "secret")}, 403},
-		"absent metadata":           {onCanister(3), newID(t), [][][]byte{p("canister", echo.Bytes(), "metadata", "x")}, 200},
-		"metadata name not utf-8":   {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "metadata", "\xff")}, 403},
-		"all metadata":              {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "metadata")}, 403},
-		"one bad path spoils a set": {onCanister(3), id, [][][]byte{p("time"), p("canister", echo.Bytes())}, 403},
+		"nothing":                    {onCanister(3), id, nil, 200},
+		"empty path":                 {onCanister(3), id, [][][]byte{{}}, 403},
+		"time":                       {onCanister(3), id, [][][]byte{p("time")}, 200},
+		"below time":                 {onCanister(3), id, [][][]byte{p("time", "x")}, 403},
+		"unknown root":               {onCanister(3), id, [][][]byte{p("streams")}, 403},
+		"boundary nodes":             {onCanister(3), id, [][][]byte{p("api_boundary_nodes", "n", "domain")}, 200},
+		"boundary nodes, all":        {onCanister(2), id, [][][]byte{p("api_boundary_nodes"), p("api_boundary_nodes", "n"), p("api_boundary_nodes", "n", "ipv4_address"), p("api_boundary_nodes", "n", "ipv6_address")}, 200},
+		"below a boundary node":      {onCanister(3), id, [][][]byte{p("api_boundary_nodes", "n", "domain", "x")}, 403},
+		"boundary node's secret":     {onCanister(3), id, [][][]byte{p("api_boundary_nodes", "n", "secret")}, 403},
+		"own request":                {onCanister(2), id, [][][]byte{p("request_status", rid[:]), p("request_status", rid[:], "reply")}, 200},
+		"own request, other field":   {onCanister(3), id, [][][]byte{p("request_status", rid[:], "sender")}, 403},
+		"somebody's request":         {onCanister(3), newID(t), [][][]byte{p("request_status", rid[:])}, 403},
+		"anonymous reader":           {onCanister(3), identity.Anonymous{}, [][][]byte{p("request_status", rid[:], "status")}, 403},
+		"own, at another canister":   {canisterURL(3, other, "read_state"), id, [][][]byte{p("request_status", rid[:])}, 403},
+		"own, at the subnet":         {onSubnet(3), id, [][][]byte{p("request_status", rid[:])}, 403},
+		"request nobody made":        {onCanister(3), newID(t), [][][]byte{p("request_status", unused)}, 200},
+		"two requests":               {onCanister(3), id, [][][]byte{p("request_status", rid[:]), p("request_status", unused)}, 400},
+		"short request id":           {onCanister(3), id, [][][]byte{p("request_status", rid[:31])}, 400},
+		"all requests":               {onCanister(3), id, [][][]byte{p("request_status")}, 400},
+		"subnets":                    {onCanister(3), id, [][][]byte{p("subnet"), p("subnet", sid, "node"), p("subnet", sid, "node", "n", "public_key")}, 200},
+		"subnet's type":              {onSubnet(2), id, [][][]byte{p("subnet", sid, "type"), p("subnet", sid, "public_key")}, 200},
+		"one node":                   {onSubnet(3), id, [][][]byte{p("subnet", sid, "node", "n")}, 200},
+		"node's secret":              {onSubnet(3), id, [][][]byte{p("subnet", sid, "node", "n", "secret")}, 403},
+		"subnet's secret":            {onSubnet(3), id, [][][]byte{p("subnet", sid, "secret")}, 403},
+		"below a node's key":         {onSubnet(3), id, [][][]byte{p("subnet", sid, "node", "n", "public_key", "x")}, 403},
+		"own ranges, subnet, v2":     {onSubnet(2), id, [][][]byte{p("subnet", sid, "canister_ranges"), p("subnet", "x", "canister_ranges")}, 200},
+		"other ranges, subnet":       {onSubnet(3), id, [][][]byte{p("subnet", "x", "canister_ranges")}, 403},
+		"own ranges":                 {onCanister(3), id, [][][]byte{p("subnet", sid, "canister_ranges")}, 200},
+		"other ranges":               {onCanister(3), id, [][][]byte{p("subnet", "x", "canister_ranges")}, 403},
+		"other ranges, v2":           {onCanister(2), id, [][][]byte{p("subnet", "x", "canister_ranges")}, 200},
+		"sharded ranges":             {onSubnet(3), id, [][][]byte{p("canister_ranges", sid)}, 200},
+		"sharded, at a canister":     {onCanister(3), id, [][][]byte{p("canister_ranges", sid)}, 403},
+		"sharded, v2":                {onSubnet(2), id, [][][]byte{p("canister_ranges", sid)}, 200},
+		"sharded, at a canister, v2": {onCanister(2), id, [][][]byte{p("canister_ranges", sid)}, 403},
+		"one shard":                  {onSubnet(3), id, [][][]byte{p("canister_ranges", sid, "x")}, 403},
+		"sharded, of two":            {onSubnet(3), id, [][][]byte{p("canister_ranges", sid), p("canister_ranges", "x")}, 400},
+		"all sharded":                {onSubnet(3), id, [][][]byte{p("canister_ranges")}, 403},
+		"metrics":                    {onSubnet(3), id, [][][]byte{p("subnet", sid, "metrics")}, 200},
+		"metrics, v2":                {onSubnet(2), id, [][][]byte{p("subnet", sid, "metrics")}, 200},
+		"metrics of another":         {onSubnet(3), id, [][][]byte{p("subnet", "x", "metrics")}, 403},
+		"metrics, at a canister, v2": {onCanister(2), id, [][][]byte{p("subnet", sid, "metrics")}, 403},
+		"metrics, at a canister":     {onCanister(3), id, [][][]byte{p("subnet", sid, "metrics")}, 403},
+		"module hash":                {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "module_hash"), p("canister", echo.Bytes(), "controllers")}, 200},
+		"module hash of another":     {onCanister(3), id, [][][]byte{p("canister", other.Bytes(), "module_hash")}, 403},
+		"creation, installation":     {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "canister_creation_timestamp"), p("canister", echo.Bytes(), "last_install_timestamp")}, 200},
+		"below controllers":          {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "controllers", "x")}, 403},
+		"all canisters":              {onCanister(3), id, [][][]byte{p("canister")}, 403},
+		"canister, at the subnet":    {onSubnet(3), id, [][][]byte{p("canister", echo.Bytes(), "module_hash")}, 403},
+		"whole canister":             {onCanister(3), id, [][][]byte{p("canister", echo.Bytes())}, 403},
+		"certified data":             {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "certified_data")}, 403},
+		"private metadata":           {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "metadata", "secret")}, 200},
+		"private, a stranger":        {onCanister(3), newID(t), [][][]byte{p("canister", echo.Bytes(), "metadata", "secret")}, 403},
+		"absent metadata":            {onCanister(3), newID(t), [][][]byte{p("canister", echo.Bytes(), "metadata", "x")}, 200},
+		"metadata name not utf-8":    {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "metadata", "\xff")}, 403},
+		"all metadata":               {onCanister(3), id, [][][]byte{p("canister", echo.Bytes(), "metadata")}, 403},
+		"one bad path spoils a set":  {onCanister(3), id, [][][]byte{p("time"), p("canister", echo.Bytes())}, 403},
 	} {
 		code, body := s.post(c.url, s.sign(reads(c.paths...), c.id).Encode())
 		if code != c.code {
@@ -593,7 +613,7 @@ func TestRequestsInProgressAreBounded(t *testing.T) {
 	var mu sync.Mutex
 	observed := map[string]int{}
 	s := start(t, func(c *replicahttp.Config) {
-		c.MaxPerIP, c.CallTimeout = 2, time.Minute
+		c.Limits.ClientRequests, c.CallTimeout = 2, time.Minute
 		c.Observe = func(route string, status int, _ time.Duration) {
 			mu.Lock()
 			observed[fmt.Sprint(route, " ", status)]++
@@ -673,7 +693,7 @@ func TestLimitListener(t *testing.T) {
 // No body makes the handler panic or answer with an internal error.
 func FuzzBody(f *testing.F) {
 	s := httpmem.New(1, now)
-	h := replicahttp.NewHandler(s, replicahttp.Config{Log: quiet()})
+	h := replicahttp.NewHandler(s, replicahttp.Config{Log: quiet(), Limits: unlimited})
 	for _, kind := range []envelope.RequestType{envelope.Call, envelope.Query} {
 		e, _ := envelope.Sign(content(kind, echo, "m", nil), identity.Anonymous{})
 		f.Add(e.Encode(), uint8(0))
@@ -699,7 +719,7 @@ func benchmark(b *testing.B, kind envelope.RequestType, version int) {
 	s := httpmem.New(1, now)
 	reply := func(principal.Principal, string, []byte) ([]byte, error) { return []byte("DIDL\x00\x00"), nil }
 	s.Install(echo, &httpmem.Canister{Update: reply, Query: reply})
-	h := replicahttp.NewHandler(s, replicahttp.Config{Log: quiet()})
+	h := replicahttp.NewHandler(s, replicahttp.Config{Log: quiet(), Limits: unlimited})
 	url := canisterURL(version, echo, string(kind))
 	e, err := envelope.Sign(content(kind, echo, "m", make([]byte, 100)), identity.Anonymous{})
 	if err != nil {
