@@ -7,10 +7,10 @@
 //
 // Modules of the core specification 2.0 (MVP, sign extension, saturating conversions, bulk memory, reference types,
 // multi-value, fixed-width SIMD) plus tail calls and the index types of memory64 and table64. Threads, exceptions, GC,
-// relaxed SIMD and several memories are refused by Parse or by the instruction Reader.
+// relaxed SIMD and several memories are refused by Parse or by the instruction Reader, with the name of the extension.
 //
-// Parse checks the format, not the types: every count and size is compared with the bytes that are left before
-// anything is allocated, LEB128 numbers must fit their type, sections must come in order, and names must be UTF-8.
+// Parse checks the format, not the types: every count and size is compared with the bytes that are left, and with the most that
+// other engines accept, before anything is allocated, LEB128 numbers must fit their type, sections must come in order, and names must be UTF-8.
 // Whether the code is well typed is left to the engine that compiles it. Code bodies and constant expressions stay
 // bytes that alias the input; Reader walks them without allocating.
 //

@@ -366,7 +366,7 @@ func (r *Reader) next(in *Instr) error {
 			return err
 		}
 		if sub > 0xff {
-			return fmt.Errorf("%w: opcode %#x %#x", ErrUnsupported, uint8(op), sub)
+			return fmt.Errorf("%w: opcode %#x %#x%s", ErrUnsupported, uint8(op), sub, proposal(prefixProposals, byte(op)))
 		}
 		op = op<<8 | Op(sub)
 		in.Imm, _ = op.Imm()
@@ -445,7 +445,7 @@ func (r *Reader) next(in *Instr) error {
 		}
 		in.Type = ValType(in.Lane)
 		if !in.Type.IsRef() {
-			return fmt.Errorf("%w: reference type %#x", ErrUnsupported, in.Lane)
+			return fmt.Errorf("%w: reference type %#x%s", ErrUnsupported, in.Lane, proposal(typeProposals, in.Lane))
 		}
 		return nil
 	case ImmSelectT:
@@ -461,7 +461,7 @@ func (r *Reader) next(in *Instr) error {
 		}
 		in.Type = ValType(in.Lane)
 		if !in.Type.valid() {
-			return fmt.Errorf("%w: value type %#x", ErrUnsupported, in.Lane)
+			return fmt.Errorf("%w: value type %#x%s", ErrUnsupported, in.Lane, proposal(typeProposals, in.Lane))
 		}
 		return nil
 	case ImmV128, ImmShuffle:
@@ -479,7 +479,13 @@ func (r *Reader) next(in *Instr) error {
 		}
 		return r.lane(in)
 	}
-	return fmt.Errorf("%w: unknown opcode %#x", ErrUnsupported, uint16(op))
+	switch {
+	case op >= 0xfc13 && op <= 0xfc16:
+		return fmt.Errorf("%w: opcode %#x (wide arithmetic)", ErrUnsupported, uint16(op))
+	case op>>8 != 0:
+		return fmt.Errorf("%w: unknown opcode %#x", ErrUnsupported, uint16(op))
+	}
+	return fmt.Errorf("%w: unknown opcode %#x%s", ErrUnsupported, uint16(op), proposal(opProposals, byte(op)))
 }
 
 func (r *Reader) blockType(in *Instr) error {
@@ -490,7 +496,7 @@ func (r *Reader) blockType(in *Instr) error {
 	r.pos, in.Block = pos, BlockType(v)
 	if v < 0 && in.Block != BlockEmpty {
 		if t, ok := in.Block.Result(); v < -64 || !ok || !t.valid() {
-			return fmt.Errorf("%w: block type %d", ErrUnsupported, v)
+			return fmt.Errorf("%w: block type %d%s", ErrUnsupported, v, proposal(typeProposals, byte(v)&0x7f))
 		}
 	}
 	return nil

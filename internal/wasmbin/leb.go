@@ -15,6 +15,8 @@ var (
 	ErrMalformed = errors.New("malformed module")
 	// ErrUnsupported means a construct of a proposal that this package does not read.
 	ErrUnsupported = errors.New("unsupported feature")
+	// ErrTooMany means more of something than Parse makes room for.
+	ErrTooMany = errors.New("limit of the module format exceeded")
 )
 
 // uleb reads an unsigned LEB128 number of at most size bits (32 or 64) and returns the position after it.
@@ -91,6 +93,8 @@ type cursor struct {
 	b    []byte
 	pos  int
 	base int // offset of b in the module, for messages
+
+	items int // element items and runs of locals of the whole section
 }
 
 func (c *cursor) left() int { return len(c.b) - c.pos }
@@ -152,4 +156,16 @@ func (c *cursor) vec(what string) ([]byte, error) {
 		return nil, err
 	}
 	return c.bytes(n, what)
+}
+
+func (c *cursor) tooMany(what string, n, limit int) error {
+	return c.errorf(ErrTooMany, fmt.Sprintf("%d %s exceed %d", n, what, limit))
+}
+
+// room counts items that take much more memory than bytes of the module.
+func (c *cursor) room(what string, n int) error {
+	if c.items += n; c.items > maxItems {
+		return c.tooMany(what, c.items, maxItems)
+	}
+	return nil
 }

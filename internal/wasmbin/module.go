@@ -297,14 +297,37 @@ var sectionOrder = [...]int{
 	secElement: 9, secDataCount: 10, secCode: 11, secData: 12,
 }
 
-var header = []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
+// maxCounts bounds the vectors of sections before memory is taken for them: an element takes up to fifty times as much in memory
+// as in the module. The numbers are those of other engines and far from what compilers produce.
+var maxCounts = [...]int{
+	secType: 1_000_000, secImport: 100_000, secFunction: 1_000_000, secTable: 100_000, secMemory: 100_000, secGlobal: 1_000_000,
+	secExport: 100_000, secElement: 100_000, secCode: 1_000_000, secData: 100_000,
+}
+
+var sectionNames = [...]string{
+	secType: "types", secImport: "imports", secFunction: "functions", secTable: "tables", secMemory: "memories", secGlobal: "globals",
+	secExport: "exports", secElement: "element segments", secCode: "function bodies", secData: "data segments",
+}
+
+const (
+	maxCustoms = 10_000    // custom sections
+	maxItems   = 2_000_000 // items of all element segments, and runs of locals of all functions
+)
+
+var (
+	header    = []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
+	component = []byte{0, 'a', 's', 'm', 0x0d, 0, 1, 0}
+)
 
 // IsModule reports whether b starts with the header of a version 1 module.
 func IsModule(b []byte) bool { return bytes.HasPrefix(b, header) }
 
 // Parse decodes a module. The result aliases b, which must not change afterwards. Errors wrap ErrTruncated,
-// ErrLEB128, ErrMalformed or ErrUnsupported and name the place.
+// ErrLEB128, ErrMalformed, ErrUnsupported or ErrTooMany and name the place.
 func Parse(b []byte) (*Module, error) {
+	if bytes.HasPrefix(b, component) {
+		return nil, fmt.Errorf("%w: this is a component and not a module", ErrUnsupported)
+	}
 	if !IsModule(b) {
 		return nil, fmt.Errorf("%w: no wasm version 1 header", ErrMalformed)
 	}
@@ -327,11 +350,14 @@ func Parse(b []byte) (*Module, error) {
 			if err != nil {
 				return nil, err
 			}
+			if len(m.Customs) == maxCustoms {
+				return nil, s.tooMany("custom sections", maxCustoms+1, maxCustoms)
+			}
 			m.Customs = append(m.Customs, Custom{Name: name, Data: body[s.pos:], After: last})
 			continue
 		}
 		if int(id) >= len(sectionOrder) {
-			return nil, fmt.Errorf("%w: section id %d at offset %#x", ErrUnsupported, id, start-1)
+			return nil, fmt.Errorf("%w: section id %d at offset %#x%s", ErrUnsupported, id, start-1, proposal(sectionProposals, id))
 		}
 		if last != 0 && sectionOrder[id] <= sectionOrder[last] {
 			return nil, fmt.Errorf("%w: section id %d at offset %#x is out of order", ErrMalformed, id, start-1)
@@ -370,6 +396,9 @@ func (m *Module) section(id byte, c *cursor) error {
 	n, err := c.count("section length", min)
 	if err != nil {
 		return err
+	}
+	if n > maxCounts[id] {
+		return c.tooMany(sectionNames[id], n, maxCounts[id])
 	}
 	switch id {
 	case secType:
@@ -438,7 +467,7 @@ func (c *cursor) valType(what string) (ValType, error) {
 	if t := ValType(b); t.valid() {
 		return t, nil
 	}
-	return 0, c.errorf(ErrUnsupported, fmt.Sprintf("%s %#x", what, b))
+	return 0, c.errorf(ErrUnsupported, fmt.Sprintf("%s %#x%s", what, b, proposal(typeProposals, b)))
 }
 
 func (c *cursor) valTypes(what string) ([]ValType, error) {
@@ -456,7 +485,7 @@ func (c *cursor) funcType(t *FuncType) error {
 		return err
 	}
 	if b != 0x60 {
-		return c.errorf(ErrUnsupported, fmt.Sprintf("type form %#x", b))
+		return c.errorf(ErrUnsupported, fmt.Sprintf("type form %#x%s", b, proposal(formProposals, b)))
 	}
 	if t.Params, err = c.valTypes("parameter type"); err != nil {
 		return err
@@ -471,7 +500,7 @@ func (c *cursor) limits(l *Limits) error {
 		return err
 	}
 	if b&^5 != 0 {
-		return c.errorf(ErrUnsupported, fmt.Sprintf("limits flags %#x", b))
+		return c.errorf(ErrUnsupported, fmt.Sprintf("limits flags %#x%s", b, proposal(limitsProposals, b&^5)))
 	}
 	l.HasMax, l.Is64 = b&1 != 0, b&4 != 0
 	num := func(what string) (uint64, error) {
@@ -534,7 +563,7 @@ func (c *cursor) importEntry(i *Import) (err error) {
 	case KindGlobal:
 		err = c.globalType(&i.Global)
 	default:
-		err = c.errorf(ErrUnsupported, fmt.Sprintf("import kind %d", k))
+		err = c.errorf(ErrUnsupported, fmt.Sprintf("import kind %d%s", k, proposal(kindProposals, k)))
 	}
 	return err
 }
@@ -548,7 +577,7 @@ func (c *cursor) exportEntry(e *Export) (err error) {
 		return err
 	}
 	if e.Kind = Kind(k); e.Kind > KindGlobal {
-		return c.errorf(ErrUnsupported, fmt.Sprintf("export kind %d", k))
+		return c.errorf(ErrUnsupported, fmt.Sprintf("export kind %d%s", k, proposal(kindProposals, k)))
 	}
 	e.Index, err = c.u32("export index")
 	return err
@@ -579,6 +608,9 @@ func (c *cursor) constExpr(what string) ([]byte, error) {
 
 func (c *cursor) funcIndices() ([]uint32, error) {
 	n, err := c.count("element items", 1)
+	if err == nil {
+		err = c.room("element items", n)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -633,6 +665,9 @@ func (c *cursor) element(e *Element) error {
 		}
 	}
 	n, err := c.count("element items", 2)
+	if err == nil {
+		err = c.room("element items", n)
+	}
 	if err != nil {
 		return err
 	}
@@ -647,6 +682,9 @@ func (c *cursor) code(f *Code) error {
 	}
 	b := &cursor{b: body, base: c.base + c.pos - len(body)}
 	n, err := b.count("local declarations", 2)
+	if err == nil {
+		err = c.room("local declarations", n)
+	}
 	if err != nil {
 		return err
 	}

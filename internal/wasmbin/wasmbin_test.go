@@ -316,7 +316,7 @@ func TestRefusals(t *testing.T) {
 		want error
 	}{
 		"empty":                  {nil, ErrMalformed},
-		"component":              {[]byte{0, 'a', 's', 'm', 0x0d, 0, 1, 0}, ErrMalformed},
+		"component":              {[]byte{0, 'a', 's', 'm', 0x0d, 0, 1, 0}, ErrUnsupported},
 		"huge count":             {mod(1, 5, 0xff, 0xff, 0xff, 0xff, 0x0f), ErrTruncated},
 		"huge section":           {mod(1, 0xff, 0xff, 0xff, 0xff, 0x0f), ErrTruncated},
 		"section order":          {mod(3, 1, 0, 1, 1, 0), ErrMalformed},
@@ -329,6 +329,7 @@ func TestRefusals(t *testing.T) {
 		"call in initialiser":    {mod(6, 6, 1, 0x7f, 0, 0x10, 0, 0x0b), ErrMalformed},
 		"export name not UTF-8":  {mod(7, 5, 1, 1, 0xff, 0, 0), ErrMalformed},
 		"data count without any": {mod(12, 1, 1), ErrMalformed},
+		"too many imports":       {mod(append([]byte{2, 0x87, 0xb5, 0x18, 0xa1, 0x8d, 0x06}, make([]byte, 4*100_001)...)...), ErrTooMany},
 		"mutability":             {mod(6, 6, 1, 0x7f, 2, 0x41, 0, 0x0b), ErrMalformed},
 	} {
 		if _, err := Parse(c.b); !errors.Is(err, c.want) {

@@ -46,7 +46,9 @@ type Limits struct {
 	Exports         int    // canister methods. The default is 1,000.
 	ExportNameBytes int    // names of all canister methods together. The default is 20,000.
 	CustomSections  int    // sections named icp:public or icp:private. The default is 16.
-	CustomBytes     int    // their contents together. The default is 1 MiB.
+	CustomBytes     int    // their names, without the prefix, and contents together. The default is 1 MiB.
+	TypeValues      int    // parameters, or results, of a function type. The default is 1,000, as in other engines.
+	Tables          int    // The default is 100.
 	TableElements   uint64 // size of a table, now and after table.grow. The default is 1,000,000.
 	// Locals bounds parameters and locals of one function. The default is 50,000, as in the engines of browsers.
 	Locals int
@@ -75,6 +77,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.ExportNameBytes, 20_000)
 	def(&l.CustomSections, 16)
 	def(&l.CustomBytes, 1<<20)
+	def(&l.TypeValues, 1_000)
+	def(&l.Tables, 100)
 	def(&l.Locals, 50_000)
 	def(&l.Complexity, 2_000_000)
 	def(&l.ModuleComplexity, 5_000_000)
@@ -193,7 +197,7 @@ func Decompress(b []byte, limit int) ([]byte, error) {
 		return nil, invalid("gzip: %v", err)
 	}
 	if len(out) > limit {
-		return nil, invalid("more than %d bytes after decompression", limit)
+		return nil, invalid("after decompression the module exceeds the limit of %d bytes", limit)
 	}
 	return out, nil
 }
@@ -273,10 +277,10 @@ func (t *pass) customs() error {
 			return invalid("custom section %q appears twice", name)
 		}
 		t.res.Custom = append(t.res.Custom, CustomSection{Name: name, Public: public, Data: c.Data})
-		total += len(c.Data) + len(c.Name)
-	}
-	if len(t.res.Custom) > t.lim.CustomSections {
-		return invalid("%d icp custom sections exceed the limit of %d", len(t.res.Custom), t.lim.CustomSections)
+		total += len(c.Data) + len(name)
+		if n := len(t.res.Custom); n > t.lim.CustomSections {
+			return invalid("%d icp custom sections exceed the limit of %d", n, t.lim.CustomSections)
+		}
 	}
 	if total > t.lim.CustomBytes {
 		return invalid("%d bytes of icp custom sections exceed the limit of %d", total, t.lim.CustomBytes)
@@ -388,8 +392,8 @@ func (t *pass) sizes() error {
 		return invalid("%d globals exceed the limit of %d", n, lim.Globals)
 	}
 	for i, ft := range m.Types {
-		if len(ft.Params) > 1000 || len(ft.Results) > 1000 {
-			return invalid("type %d has more than 1000 parameters or results", i)
+		if n := max(len(ft.Params), len(ft.Results)); n > lim.TypeValues {
+			return invalid("type %d: %d parameters or results exceed the limit of %d", i, n, lim.TypeValues)
 		}
 	}
 	t.numTypes = len(m.Types)
@@ -422,7 +426,7 @@ func (t *pass) memory() error {
 		max = mem.Max
 	}
 	if mem.Min > MaxPages {
-		return invalid("memory of %d pages exceeds %d", mem.Min, MaxPages)
+		return invalid("memory of %d pages exceeds the limit of %d", mem.Min, MaxPages)
 	}
 	t.mem64, mem.Is64 = mem.Is64, false
 	t.res.HasMemory, t.res.MemoryMin, t.res.MemoryMax = true, uint32(mem.Min), uint32(min(max, MaxPages))
@@ -431,8 +435,8 @@ func (t *pass) memory() error {
 }
 
 func (t *pass) tables() error {
-	if len(t.m.Tables) > 100 {
-		return invalid("%d tables exceed the limit of 100", len(t.m.Tables))
+	if n := len(t.m.Tables); n > t.lim.Tables {
+		return invalid("%d tables exceed the limit of %d", n, t.lim.Tables)
 	}
 	var total uint64
 	for i := range t.m.Tables {
@@ -463,7 +467,7 @@ func (t *pass) constant(expr []byte, want wasmbin.ValType, what string) (lo, hi 
 		return 0, 0, fmt.Errorf("%w: %s: %w", ErrInvalid, what, err)
 	}
 	if err := r.Next(&end); err != nil || end.Op != wasmbin.OpEnd {
-		return 0, 0, invalid("%s must be a single constant", what)
+		return 0, 0, invalid("%s must be a single constant; extended constant expressions are not supported", what)
 	}
 	have := wasmbin.ValType(0)
 	switch in.Op {

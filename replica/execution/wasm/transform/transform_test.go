@@ -538,7 +538,7 @@ func TestRefusals(t *testing.T) {
 		"import type":      {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: "ic0", Name: "time"}} }), "needs () -> (i64)"},
 		"imported memory":  {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: "ic0", Name: "m", Kind: wb.KindMemory}} }), "only functions"},
 		"trap import":      {with(func(m *wb.Module) { m.Imports = []wb.Import{{Module: TrapModule, Name: TrapName}} }), `only module "ic0"`},
-		"huge memory64":    {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Min: MaxPages + 1, Is64: true} }), "exceeds 65535"},
+		"huge memory64":    {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Min: MaxPages + 1, Is64: true} }), "exceeds the limit of 65535"},
 		"memory64 maximum": {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Max: 1<<48 + 1, HasMax: true, Is64: true} }), "memory bounds"},
 		"memory32 maximum": {with(func(m *wb.Module) { m.Memories[0] = wb.Limits{Max: 1<<16 + 1, HasMax: true} }), "memory bounds"},
 		"narrow import": {with(func(m *wb.Module) {
@@ -547,7 +547,7 @@ func TestRefusals(t *testing.T) {
 			m.Imports = []wb.Import{{Module: "ic0", Name: "debug_print", Func: 1}}
 		}), "32-bit pointers in a module with a 64-bit memory"},
 		"two memories":     {with(func(m *wb.Module) { m.Memories = append(m.Memories, wb.Limits{}) }), "2 memories"},
-		"huge memory":      {with(func(m *wb.Module) { m.Memories[0].Min = 65537 }), "exceeds 65535"},
+		"huge memory":      {with(func(m *wb.Module) { m.Memories[0].Min = 65537 }), "exceeds the limit of 65535"},
 		"huge table":       {with(func(m *wb.Module) { m.Tables = []wb.Table{{Type: wb.FuncRef, Limits: wb.Limits{Min: 1 << 30}}} }), "exceed the limit"},
 		"reserved export":  {export("canister_start"), "reserved"},
 		"reserved export2": {export("canister_frobnicate"), "reserved"},
