@@ -56,9 +56,80 @@ func (c *Canister) ECDSAPublicKey(args ECDSAPublicKeyArgs, done func(ECDSAPublic
 // SignWithECDSA asks the subnet for a threshold signature, 64 bytes r‖s, and pays with the given cycles. A *RejectError with
 // any code leaves it open whether a signature exists: treat what was asked to be signed as signed for ever.
 func (c *Canister) SignWithECDSA(args SignWithECDSAArgs, pay Cycles, done func(sig []byte, err error)) {
-	Then(c.Call(principal.Management, "sign_with_ecdsa", args).WithCycles(pay), func(s signature, err error) {
+	c.sign("sign_with_ecdsa", args, pay, done)
+}
+
+// SchnorrAlgorithm is the variant of threshold Schnorr algorithms.
+type SchnorrAlgorithm struct {
+	candid.Variant
+	Bip340Secp256k1 *candid.Null `candid:"bip340secp256k1"`
+	Ed25519         *candid.Null `candid:"ed25519"`
+}
+
+// SchnorrKeyID names a key of the subnet; keys of different algorithms may have the same name.
+type SchnorrKeyID struct {
+	Algorithm SchnorrAlgorithm `candid:"algorithm"`
+	Name      string           `candid:"name"`
+}
+
+// Bip340Key is the id of the BIP 340 key with this name.
+func Bip340Key(name string) SchnorrKeyID {
+	return SchnorrKeyID{SchnorrAlgorithm{Bip340Secp256k1: candid.Unit}, name}
+}
+
+// Ed25519Key is the id of the Ed25519 key with this name.
+func Ed25519Key(name string) SchnorrKeyID {
+	return SchnorrKeyID{SchnorrAlgorithm{Ed25519: candid.Unit}, name}
+}
+
+// SchnorrPublicKeyArgs is the argument of schnorr_public_key; CanisterID nil means the calling canister.
+type SchnorrPublicKeyArgs struct {
+	CanisterID     *principal.Principal `candid:"canister_id"`
+	DerivationPath [][]byte             `candid:"derivation_path"`
+	KeyID          SchnorrKeyID         `candid:"key_id"`
+}
+
+// SchnorrPublicKey is a public key, SEC1 compressed (33 bytes) or of Ed25519 (32 bytes), and its chain code (32 bytes).
+type SchnorrPublicKey struct {
+	PublicKey []byte `candid:"public_key"`
+	ChainCode []byte `candid:"chain_code"`
+}
+
+// Bip341 asks for a signature of the taproot output key, which commits to a merkle root of 32 bytes or, with none, to no script.
+type Bip341 struct {
+	MerkleRootHash []byte `candid:"merkle_root_hash"`
+}
+
+// SchnorrAux is the variant of what a signature may depend on beside key and message.
+type SchnorrAux struct {
+	candid.Variant
+	Bip341 *Bip341 `candid:"bip341"`
+}
+
+// SignWithSchnorrArgs is the argument of sign_with_schnorr. The message is signed as it is, not a hash of it.
+type SignWithSchnorrArgs struct {
+	Message        []byte       `candid:"message"`
+	DerivationPath [][]byte     `candid:"derivation_path"`
+	KeyID          SchnorrKeyID `candid:"key_id"`
+	Aux            *SchnorrAux  `candid:"aux"`
+}
+
+// SchnorrPublicKey asks the subnet for the public key under a derivation path.
+func (c *Canister) SchnorrPublicKey(args SchnorrPublicKeyArgs, done func(SchnorrPublicKey, error)) {
+	Then(c.Call(principal.Management, "schnorr_public_key", args), done)
+}
+
+// SignWithSchnorr asks the subnet for a threshold signature of 64 bytes and pays with the given cycles. As with SignWithECDSA, a
+// rejection leaves it open whether a signature exists.
+func (c *Canister) SignWithSchnorr(args SignWithSchnorrArgs, pay Cycles, done func(sig []byte, err error)) {
+	c.sign("sign_with_schnorr", args, pay, done)
+}
+
+// sign asks for a signature of 64 bytes.
+func (c *Canister) sign(method string, args any, pay Cycles, done func(sig []byte, err error)) {
+	Then(c.Call(principal.Management, method, args).WithCycles(pay), func(s signature, err error) {
 		if err == nil && len(s.Signature) != 64 {
-			err = fmt.Errorf("sign_with_ecdsa: signature of %d bytes, want 64", len(s.Signature))
+			err = fmt.Errorf("%s: signature of %d bytes, want 64", method, len(s.Signature))
 		}
 		done(s.Signature, err)
 	})

@@ -42,8 +42,8 @@ type Protocol interface {
 
 // Share is one member's part of a key.
 type Share interface {
-	// PublicKey is the key that all shares belong to, SEC1 compressed.
-	PublicKey() [33]byte
+	// PublicKey is the key that all shares belong to, in Algorithm.PublicKeySize bytes.
+	PublicKey() []byte
 	// Encode returns everything needed to sign. The result is secret.
 	Encode() Secret
 	// Wipe overwrites what can be overwritten.
@@ -52,6 +52,7 @@ type Share interface {
 
 // Generate describes one member's part in a key generation. A scheme may need secret parameters that took long to make.
 type Generate struct {
+	Algorithm Algorithm
 	Session   [32]byte // binds all proofs of the run
 	Seat      int
 	Seats     int
@@ -70,7 +71,7 @@ type Sign struct {
 	Seat      int   // index into Committee
 	Path      [][]byte
 	ChainCode [32]byte
-	Hash      [32]byte
+	Message   Message
 	Rand      io.Reader
 }
 
@@ -80,8 +81,8 @@ type Generation interface {
 	Share() (Share, error)
 }
 
-// Signing is a Protocol that yields a signature when it is done: r ‖ s, 32 bytes each, big-endian, s in the lower half,
-// verified against the derived public key.
+// Signing is a Protocol that yields a signature when it is done, in the form that Verify takes and verified against the derived
+// public key.
 type Signing interface {
 	Protocol
 	Signature() ([64]byte, error)

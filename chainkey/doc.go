@@ -4,19 +4,19 @@
 // A chain key is a key whose secret no machine holds. The members of a subnet make it, sign with it and one day hand it to
 // other members in ceremonies. A ceremony is three layers, each of them a machine without goroutines, sockets or clocks:
 //
-//	Protocol         the mathematics of one scheme in rounds: messages of everybody in, own messages out (package gg18)
+//	Protocol         the mathematics of one scheme in rounds: messages of everybody in, own messages out (packages gg18, frost)
 //	session.Session  makes the rounds safe among liars: signed and encrypted envelopes bound to one ceremony, echo broadcast
 //	replica/signing  says which ceremonies exist, from replicated state, and moves the bytes
 //
 // # Thresholds
 //
-// A subnet has n = 3f+1 members, of which f may be faulty. ECDSA keys are shared with threshold t = 2f, so exactly 2f+1
+// A subnet has n = 3f+1 members, of which f may be faulty. Keys are shared with threshold t = 2f, so exactly 2f+1
 // members sign: 3 of 4, 9 of 13. Whoever holds 2f shares knows nothing about the key. With n = 1 there is nothing to share
 // and package solo holds a plain key; 2 or 3 members are refused, because f would be 0 and each of them would hold the key.
 //
 // # Schemes
 //
-// gg18 (tss-lib) computes each signature from scratch. Schemes with a pool of presignatures, or with robust sharing, implement
+// gg18 (tss-lib) computes each ECDSA signature from scratch, and frost, in two rounds, each signature of BIP 340 or Ed25519. Schemes with a pool of presignatures, or with robust sharing, implement
 // the same Scheme interface; Presigns says whether a pool must be kept filled. derive computes child keys from public data
 // alone; keystore keeps shares at rest.
 //

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fusion/chainkey"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
 	"fusion/replica/signing"
@@ -38,10 +39,10 @@ type Status struct {
 
 // Key is a threshold key as an operator sees it.
 type Key struct {
-	Name      string `json:"name"`
-	Active    bool   `json:"active"`
-	PublicKey string `json:"public_key,omitempty"` // SEC1 compressed, hexadecimal
-	State     string `json:"state"`
+	ID        chainkey.KeyID `json:"id"`
+	Active    bool           `json:"active"`
+	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
+	State     string         `json:"state"`
 }
 
 // Bitcoin is where the view of the chain stands.
@@ -127,7 +128,7 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 	}
 	for _, k := range s.Keys {
 		if !k.Active {
-			return fmt.Sprintf("running; threshold key %s: %s", k.Name, k.State), true
+			return fmt.Sprintf("running; threshold key %s: %s", k.ID, k.State), true
 		}
 	}
 	return "running", true

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"fusion/chainkey"
 	"fusion/ic/principal"
 	"fusion/replica"
 	"fusion/replica/genesis"
@@ -65,6 +66,17 @@ const (
 
 // TestKey is the threshold key of local networks, under the name that local development networks of the Internet Computer use.
 const TestKey = "dfx_test_key"
+
+// Keys are the threshold keys of local networks: one of each algorithm, all of the same name.
+func Keys() (list []chainkey.KeyID) {
+	for _, a := range chainkey.Algorithms {
+		list = append(list, chainkey.KeyID{Algorithm: a, Name: TestKey})
+	}
+	return list
+}
+
+// EcdsaKey is the one that the ckBTC minter signs with.
+var EcdsaKey = chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: TestKey}
 
 // Freshly created canisters get ids from this range; the well-known ids are ranges of their own.
 const (
@@ -124,7 +136,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		m.Bitcoin, m.ExternalBitcoin = s.BitcoinPeer, true
 	}
 	doc := &genesis.Doc{
-		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: []string{TestKey},
+		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: Keys(),
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
 		CanisterRanges: ranges(),

@@ -277,19 +277,19 @@ func (n *Network) await(ctx context.Context, ok func() (bool, error)) error {
 
 // WaitKeys waits until all threshold keys are active.
 func (n *Network) WaitKeys(ctx context.Context) error {
-	n.opts.Progress.Begin("threshold ECDSA key")
+	n.opts.Progress.Begin("threshold keys")
 	err := n.await(ctx, func() (bool, error) {
 		active := true
 		for _, k := range n.Replica(0).Status().Keys {
 			if !k.Active {
-				n.opts.Progress.Note("%s", k.State)
+				n.opts.Progress.Note("%s: %s", k.ID, k.State)
 				active = false
 			}
 		}
 		return active, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the threshold key: %w", err)
+		return fmt.Errorf("waiting for the threshold keys: %w", err)
 	}
 	n.opts.Progress.Done("%s", TestKey)
 	return nil

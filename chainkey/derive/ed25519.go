@@ -45,19 +45,22 @@ func Ed25519(public, chainCode [32]byte, path [][]byte) (EdChild, error) {
 	return EdChild{PublicKey: public, ChainCode: chainCode, Tweak: tweak}, nil
 }
 
-// The curve of RFC 8032 section 5.1, in affine coordinates over math/big: a few path elements per call do not ask for more.
+// The curve of RFC 8032 section 5.1, in extended coordinates over math/big: a few path elements per call do not ask for more.
 var (
 	edP     = sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
 	edOrder = bigFrom("7237005577332262213973186563042994240857116359379907606001950938285454250989")
 	edD     = bigFrom("37095705934669439343138083508754565189542113879843219016388785533085940283555")
 	edSqrt1 = bigFrom("19681161376707505956807079304988542015446066515923890162744021073123829784752") // a square root of -1
-	edBase  = edPoint{
+	edD2    = mulP(edD, big.NewInt(2))
+	edBase  = affine(
 		bigFrom("15112221349535400772501151409588531511454012693041857206046113283949847762202"),
-		bigFrom("46316835694926478169428394003475163141307993866256225615783033603165251855960"),
-	}
+		bigFrom("46316835694926478169428394003475163141307993866256225615783033603165251855960"))
 )
 
-type edPoint struct{ x, y *big.Int }
+// edPoint is the point (x/z, y/z) with t = xy/z.
+type edPoint struct{ x, y, z, t *big.Int }
+
+func affine(x, y *big.Int) edPoint { return edPoint{x, y, big.NewInt(1), mulP(x, y)} }
 
 func bigFrom(decimal string) *big.Int {
 	v, ok := new(big.Int).SetString(decimal, 10)
@@ -74,19 +77,19 @@ func mulP(a, b *big.Int) *big.Int {
 	return v.Mod(v, edP)
 }
 
-// add is the complete twisted Edwards addition with a = -1.
+// add is the complete addition of twisted Edwards curves with a = -1 (RFC 8032 section 5.1.4).
 func (p edPoint) add(q edPoint) edPoint {
-	k := mulP(edD, mulP(mulP(p.x, q.x), mulP(p.y, q.y)))
-	x := new(big.Int).Add(mulP(p.x, q.y), mulP(p.y, q.x))
-	y := new(big.Int).Add(mulP(p.y, q.y), mulP(p.x, q.x))
-	one := big.NewInt(1)
-	x = mulP(x, new(big.Int).ModInverse(new(big.Int).Mod(new(big.Int).Add(one, k), edP), edP))
-	y = mulP(y, new(big.Int).ModInverse(new(big.Int).Mod(sub(one, k), edP), edP))
-	return edPoint{x, y}
+	plus := func(a, b *big.Int) *big.Int { return new(big.Int).Add(a, b) }
+	a := mulP(sub(p.y, p.x), sub(q.y, q.x))
+	b := mulP(plus(p.y, p.x), plus(q.y, q.x))
+	c := mulP(mulP(p.t, edD2), q.t)
+	d := mulP(plus(p.z, p.z), q.z)
+	e, f, g, h := sub(b, a), sub(d, c), plus(d, c), plus(b, a)
+	return edPoint{mulP(e, f), mulP(g, h), mulP(f, g), mulP(e, h)}
 }
 
 func (p edPoint) mul(k *big.Int) edPoint {
-	r := edPoint{big.NewInt(0), big.NewInt(1)}
+	r := affine(big.NewInt(0), big.NewInt(1))
 	for i := k.BitLen() - 1; i >= 0; i-- {
 		r = r.add(r)
 		if k.Bit(i) == 1 {
@@ -97,9 +100,11 @@ func (p edPoint) mul(k *big.Int) edPoint {
 }
 
 func (p edPoint) encode() (out [32]byte) {
-	p.y.FillBytes(out[:])
+	inverse := new(big.Int).ModInverse(p.z, edP)
+	x, y := mulP(p.x, inverse), mulP(p.y, inverse)
+	y.FillBytes(out[:])
 	slices.Reverse(out[:])
-	out[31] |= byte(p.x.Bit(0)) << 7
+	out[31] |= byte(x.Bit(0)) << 7
 	return out
 }
 
@@ -129,5 +134,5 @@ func edDecode(b [32]byte) (edPoint, bool) {
 	if x.Bit(0) != sign {
 		x = sub(edP, x)
 	}
-	return edPoint{x, y}, true
+	return affine(x, y), true
 }

@@ -141,7 +141,7 @@ func TestUpdateGolden(t *testing.T) {
 			secret.Add(secret, term)
 		}
 		private, _ := btcec.PrivKeyFromBytes(secret.Mod(secret, order).FillBytes(make([]byte, 32)))
-		if got := [33]byte(private.PubKey().SerializeCompressed()); got != shares[0].PublicKey() {
+		if got := private.PubKey().SerializeCompressed(); !bytes.Equal(got, shares[0].PublicKey()) {
 			t.Errorf("without seat %d the shares give key %x, not %x", skip, got, shares[0].PublicKey())
 		}
 	}
@@ -172,7 +172,7 @@ func signers(t testing.TB, shares []*Share, committee []int, session, hash [32]b
 	t.Helper()
 	var all []*Signer
 	for seat, member := range committee {
-		s, err := NewSigner(chainkey.Sign{Session: session, Share: shares[member], Committee: committee, Seat: seat, Path: path, ChainCode: [32]byte{5}, Hash: hash, Rand: rand.Reader})
+		s, err := NewSigner(chainkey.Sign{Session: session, Share: shares[member], Committee: committee, Seat: seat, Path: path, ChainCode: [32]byte{5}, Message: chainkey.HashMessage(hash), Rand: rand.Reader})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestSignVerifiesUnderTheDerivedKey(t *testing.T) {
 			t.Fatalf("seat %d: %v", seat, err)
 		}
 	}
-	child, err := derive.Secp256k1(shares[0].PublicKey(), [32]byte{5}, path)
+	child, err := derive.Secp256k1([33]byte(shares[0].PublicKey()), [32]byte{5}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestCheatersAreNamed(t *testing.T) {
 
 func TestNewSignerRefuses(t *testing.T) {
 	shares := golden(t)
-	good := chainkey.Sign{Share: shares[0], Committee: []int{0, 1, 2}, Rand: rand.Reader}
+	good := chainkey.Sign{Share: shares[0], Committee: []int{0, 1, 2}, Message: chainkey.HashMessage([32]byte{}), Rand: rand.Reader}
 	for name, change := range map[string]func(*chainkey.Sign){
 		"too few":       func(c *chainkey.Sign) { c.Committee = []int{0, 1} },
 		"too many":      func(c *chainkey.Sign) { c.Committee = []int{0, 1, 2, 3} },
@@ -314,7 +314,7 @@ func TestLocalParamsAreRefusedElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := chainkey.Generate{Seats: 4, Threshold: 2, Params: params, Rand: rand.Reader}
+	g := chainkey.Generate{Algorithm: chainkey.EcdsaSecp256k1, Seats: 4, Threshold: 2, Params: params, Rand: rand.Reader}
 	if _, err := NewKeygen(g, nil); !errors.Is(err, ErrParams) {
 		t.Errorf("own local parameters on a public network: %v", err)
 	}

@@ -32,6 +32,9 @@ var _ chainkey.Generation = (*Keygen)(nil)
 
 // NewKeygen prepares a member's part. Retired are moduli of earlier epochs, which nobody may use again.
 func NewKeygen(g chainkey.Generate, retired []*big.Int) (*Keygen, error) {
+	if g.Algorithm != chainkey.EcdsaSecp256k1 {
+		return nil, fmt.Errorf("key generation: %w: %s has no %s", chainkey.ErrAlgorithm, Name, g.Algorithm)
+	}
 	t, err := chainkey.Threshold(g.Seats)
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func SignRaw(shares []*Share, hash [32]byte) ([64]byte, error) {
 				return [64]byte{}, errors.New("signing: the library returned a signature of wrong size")
 			}
 			signature := [64]byte(data.Signature)
-			return signature, chainkey.Verify(shares[0].public, hash, signature)
+			return signature, chainkey.Verify(chainkey.EcdsaSecp256k1, shares[0].public[:], chainkey.HashMessage(hash), signature)
 		}
 	}
 }

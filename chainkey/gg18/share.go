@@ -1,6 +1,7 @@
 package gg18
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/big"
@@ -30,7 +31,7 @@ type Share struct {
 var _ chainkey.Share = (*Share)(nil)
 
 // PublicKey implements chainkey.Share.
-func (s *Share) PublicKey() [33]byte { return s.public }
+func (s *Share) PublicKey() []byte { return bytes.Clone(s.public[:]) }
 
 // Threshold is t: t+1 members sign.
 func (s *Share) Threshold() int { return s.threshold }

@@ -36,7 +36,7 @@ type Signer struct {
 	end       chan *common.SignatureData
 	save      keygen.LocalPartySaveData
 	public    [33]byte // derived
-	hash      [32]byte
+	message   chainkey.Message
 	signature [64]byte
 	done      bool
 }
@@ -56,6 +56,9 @@ func NewSigner(c chainkey.Sign) (*Signer, error) {
 	if c.Seat < 0 || c.Seat >= len(c.Committee) || c.Committee[c.Seat] != share.seat {
 		return nil, fmt.Errorf("signing: the share of seat %d cannot take place %d of committee %v", share.seat, c.Seat, c.Committee)
 	}
+	if err := c.Message.Check(chainkey.EcdsaSecp256k1); err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
 	child, err := derive.Secp256k1(share.public, c.ChainCode, c.Path)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
@@ -64,7 +67,7 @@ func NewSigner(c chainkey.Sign) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
-	s := &Signer{save: save, public: child.PublicKey, hash: c.Hash, end: make(chan *common.SignatureData, 1)}
+	s := &Signer{save: save, public: child.PublicKey, message: c.Message, end: make(chan *common.SignatureData, 1)}
 	if err := s.prepare(c, share.threshold, child); err != nil {
 		s.Wipe()
 		return nil, fmt.Errorf("signing: %w", err)
@@ -109,7 +112,7 @@ func (s *Signer) prepare(c chainkey.Sign, threshold int, child derive.Child) err
 	p := tss.NewParameters(tss.S256(), tss.NewPeerContext(ids), ids[c.Seat], len(ids), threshold)
 	p.SetRand(random)
 	p.SetPartialKeyRand(random)
-	message := new(big.Int).SetBytes(c.Hash[:])
+	message := new(big.Int).SetBytes(c.Message.Bytes)
 	message.Mod(message, order) // SEC1 section 4.1.3: the hash counts modulo the order
 	s.lib = signing.NewLocalPartyWithKDD(message, p, s.save, tweak, s.out, s.end, 32)
 	// From here on the library reads the members' keys only to label its proofs: bind the label to the session.
@@ -138,7 +141,7 @@ func (s *Signer) Deliver(r int, in []chainkey.Input) (chainkey.Output, error) {
 	default:
 		return chainkey.Output{}, errors.New("signing: the library finished without a signature")
 	}
-	if err := chainkey.Verify(s.public, s.hash, s.signature); err != nil {
+	if err := chainkey.Verify(chainkey.EcdsaSecp256k1, s.public[:], s.message, s.signature); err != nil {
 		return chainkey.Output{}, fmt.Errorf("signing: %w", err)
 	}
 	s.done = true

@@ -36,6 +36,9 @@ func (Scheme) NeedsParams() bool { return false }
 
 // Generate implements chainkey.Scheme.
 func (Scheme) Generate(g chainkey.Generate) (chainkey.Generation, error) {
+	if g.Algorithm != chainkey.EcdsaSecp256k1 {
+		return nil, fmt.Errorf("%w: scheme solo has no %s", chainkey.ErrAlgorithm, g.Algorithm)
+	}
 	if g.Seats != 1 || g.Seat != 0 || g.Threshold != 0 {
 		return nil, fmt.Errorf("%w: scheme solo is for 1 member, not %d", chainkey.ErrMembers, g.Seats)
 	}
@@ -52,7 +55,10 @@ func (Scheme) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	if !ok || len(c.Committee) != 1 {
 		return nil, fmt.Errorf("signing: a share of another scheme (%T) or a committee of %d", c.Share, len(c.Committee))
 	}
-	child, err := derive.Secp256k1(s.PublicKey(), c.ChainCode, c.Path)
+	if err := c.Message.Check(chainkey.EcdsaSecp256k1); err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	child, err := derive.Secp256k1(s.public(), c.ChainCode, c.Path)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
@@ -60,13 +66,13 @@ func (Scheme) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	tweak.SetBytes(&child.Tweak)
 	key := secp.NewPrivateKey(tweak.Add(&s.key.Key))
 	defer key.Zero()
-	sig := ecdsa.Sign(key, c.Hash[:])
+	sig := ecdsa.Sign(key, c.Message.Bytes)
 	r, sv := sig.R(), sig.S()
 	out := &signing{}
 	rb, sb := r.Bytes(), sv.Bytes()
 	copy(out.signature[:32], rb[:])
 	copy(out.signature[32:], sb[:])
-	return out, chainkey.Verify(child.PublicKey, c.Hash, out.signature)
+	return out, chainkey.Verify(chainkey.EcdsaSecp256k1, child.PublicKey[:], c.Message, out.signature)
 }
 
 // DecodeShare implements chainkey.Scheme.
@@ -105,7 +111,8 @@ func (s *signing) Signature() ([64]byte, error) { return s.signature, nil }
 
 type share struct{ key *secp.PrivateKey }
 
-func (s *share) PublicKey() [33]byte     { return [33]byte(s.key.PubKey().SerializeCompressed()) }
+func (s *share) public() [33]byte        { return [33]byte(s.key.PubKey().SerializeCompressed()) }
+func (s *share) PublicKey() []byte       { return s.key.PubKey().SerializeCompressed() }
 func (s *share) Encode() chainkey.Secret { return bytes.Clone(s.key.Serialize()) }
 func (s *share) Wipe()                   { s.key.Zero() }
 

@@ -1,6 +1,7 @@
 package solo
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,11 +12,10 @@ import (
 	"testing"
 
 	"fusion/chainkey"
-	"fusion/chainkey/derive"
 )
 
 func TestGenerateStoreSign(t *testing.T) {
-	g, err := Scheme{}.Generate(chainkey.Generate{Seats: 1, Rand: rand.Reader})
+	g, err := Scheme{}.Generate(chainkey.Generate{Algorithm: chainkey.EcdsaSecp256k1, Seats: 1, Rand: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,11 +28,11 @@ func TestGenerateStoreSign(t *testing.T) {
 	}
 	encoded := made.Encode()
 	s, err := Scheme{}.DecodeShare(encoded)
-	if err != nil || s.PublicKey() != made.PublicKey() {
+	if err != nil || !bytes.Equal(s.PublicKey(), made.PublicKey()) {
 		t.Fatalf("read back %v: %v", s, err)
 	}
-	hash, path := sha256.Sum256([]byte("m")), [][]byte{{1}, {2, 3}}
-	sign, err := Scheme{}.Sign(chainkey.Sign{Share: s, Committee: []int{0}, Path: path, Hash: hash})
+	m, path := chainkey.HashMessage(sha256.Sum256([]byte("m"))), [][]byte{{1}, {2, 3}}
+	sign, err := Scheme{}.Sign(chainkey.Sign{Share: s, Committee: []int{0}, Path: path, Message: m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,25 +40,25 @@ func TestGenerateStoreSign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := derive.Secp256k1(s.PublicKey(), [32]byte{}, path)
+	child, err := chainkey.Derive(chainkey.EcdsaSecp256k1, s.PublicKey(), [32]byte{}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := chainkey.Verify(child.PublicKey, hash, sig); err != nil {
+	if err := chainkey.Verify(chainkey.EcdsaSecp256k1, child.PublicKey, m, sig); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		key  [33]byte
-		hash [32]byte
-		sig  [64]byte
+		key []byte
+		m   chainkey.Message
+		sig [64]byte
 	}{
-		"master key":   {s.PublicKey(), hash, sig},
-		"other hash":   {child.PublicKey, [32]byte{}, sig},
-		"zero":         {child.PublicKey, hash, [64]byte{}},
-		"no key":       {[33]byte{}, hash, sig},
-		"out of range": {child.PublicKey, hash, [64]byte{0: 255, 1: 255, 2: 255, 3: 255, 4: 255, 5: 255, 6: 255, 7: 255, 8: 255, 9: 255, 10: 255, 11: 255, 12: 255, 13: 255, 14: 255, 15: 255, 63: 1}},
+		"master key":   {s.PublicKey(), m, sig},
+		"other hash":   {child.PublicKey, chainkey.HashMessage([32]byte{}), sig},
+		"zero":         {child.PublicKey, m, [64]byte{}},
+		"no key":       {make([]byte, 33), m, sig},
+		"out of range": {child.PublicKey, m, [64]byte{0: 255, 1: 255, 2: 255, 3: 255, 4: 255, 5: 255, 6: 255, 7: 255, 8: 255, 9: 255, 10: 255, 11: 255, 12: 255, 13: 255, 14: 255, 15: 255, 63: 1}},
 	} {
-		if err := chainkey.Verify(c.key, c.hash, c.sig); !errors.Is(err, chainkey.ErrSignature) {
+		if err := chainkey.Verify(chainkey.EcdsaSecp256k1, c.key, c.m, c.sig); !errors.Is(err, chainkey.ErrSignature) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestGenerateStoreSign(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	if _, err := (Scheme{}).Generate(chainkey.Generate{Seats: 4, Threshold: 2, Rand: rand.Reader}); !errors.Is(err, chainkey.ErrMembers) {
+	if _, err := (Scheme{}).Generate(chainkey.Generate{Algorithm: chainkey.EcdsaSecp256k1, Seats: 4, Threshold: 2, Rand: rand.Reader}); !errors.Is(err, chainkey.ErrMembers) {
 		t.Errorf("four members: %v", err)
 	}
 	for _, b := range []chainkey.Secret{nil, make([]byte, 32), make([]byte, 31), []byte(strings.Repeat("\xff", 32))} {

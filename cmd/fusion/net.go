@@ -151,9 +151,9 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 		row("subnet", "%s", r.Subnet)
 		for _, k := range r.Keys {
 			if k.Active {
-				row("threshold key", "%s = %s", k.Name, k.PublicKey)
+				row("threshold key", "%s = %s", k.ID, k.PublicKey)
 			} else {
-				row("threshold key", "%s: %s", k.Name, k.State)
+				row("threshold key", "%s: %s", k.ID, k.State)
 			}
 		}
 		if b := r.Bitcoin; b != nil {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"testing"
 
+	"fusion/chainkey"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
@@ -249,7 +250,7 @@ func (g *traffic) manage(method string, arg any) {
 func (g *traffic) begin() {
 	g.round = Round{Height: g.round.Height + 1, TimeNs: g.round.TimeNs + second}
 	if g.rng.Intn(2) == 0 {
-		g.round.Keys = []EcdsaKey{{Name: "key"}}
+		g.round.Keys = []ChainKey{{ID: chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "key"}}}
 	}
 	for i := 0; i < len(g.open); {
 		if g.rng.Intn(3) > 0 {

@@ -71,7 +71,7 @@ type exec struct {
 	prints              [][]byte
 	fault               errorCode
 	heapBefore          uint64 // bytes
-	keys                []EcdsaKey
+	keys                []ChainKey
 	vetKeys             []VetKey
 	performed           []bool // outcomes of call_perform; with replaying, those to repeat
 	replaying           bool

@@ -28,7 +28,7 @@ type Executor struct {
 
 	// Of the round that runs.
 	store       kv.Store
-	keys        []EcdsaKey
+	keys        []ChainKey
 	vetKeys     []VetKey
 	used        uint64 // of the round's budget
 	paused      int    // jobs that stand still
@@ -55,7 +55,7 @@ type Executor struct {
 
 	mu           sync.RWMutex // guards canisters, nowNs and the keys for queries
 	nowNs        uint64
-	queryKeys    []EcdsaKey
+	queryKeys    []ChainKey
 	queryVetKeys []VetKey
 	codeMu       sync.Mutex // one module is compiled or loaded at a time
 	storeMu      sync.Mutex // guards a store that queries share with Round
@@ -90,7 +90,7 @@ func (x *Executor) callbackCost() Cycles {
 func (x *Executor) callCost(bytes uint64) Cycles { return x.price.call(bytes).Add(x.callbackCost()) }
 
 // SetKeys says which keys are active, for queries that run before the first Round after New. Round brings its own.
-func (x *Executor) SetKeys(keys []EcdsaKey, vetKeys []VetKey) {
+func (x *Executor) SetKeys(keys []ChainKey, vetKeys []VetKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.keys, x.vetKeys = slices.Clone(keys), slices.Clone(vetKeys)
@@ -98,7 +98,7 @@ func (x *Executor) SetKeys(keys []EcdsaKey, vetKeys []VetKey) {
 }
 
 // currentKeys is safe for queries.
-func (x *Executor) currentKeys() ([]EcdsaKey, []VetKey) {
+func (x *Executor) currentKeys() ([]ChainKey, []VetKey) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.queryKeys, x.queryVetKeys

@@ -41,7 +41,7 @@ type world struct {
 	now    uint64
 	height uint64
 	nonce  uint64
-	keys   []EcdsaKey
+	keys   []ChainKey
 	vet    []VetKey
 	answer []SystemResponse // for the next round
 	last   RoundResult

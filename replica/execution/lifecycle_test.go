@@ -3,10 +3,12 @@ package execution
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
 
+	"fusion/chainkey"
 	"fusion/chainkey/derive"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
@@ -311,11 +313,14 @@ func TestCyclesBetweenCanisters(t *testing.T) {
 	})
 }
 
+// generator is secp256k1's, compressed: the public key whose secret is 1.
+const generator = "\x02\x79\xbe\x66\x7e\xf9\xdc\xbb\xac\x55\xa0\x62\x95\xce\x87\x0b\x07\x02\x9b\xfc\xdb\x2d\xce\x28\xd9\x59\xf2\x81\x5b\x16\xf8\x17\x98"
+
 func TestSigning(t *testing.T) {
 	scenario(t, func(w *world) {
 		t := w.t
-		w.keys = []EcdsaKey{{Name: "dfx_test_key", ChainCode: [32]byte{9}}}
-		copy(w.keys[0].PublicKey[:], "\x02\x79\xbe\x66\x7e\xf9\xdc\xbb\xac\x55\xa0\x62\x95\xce\x87\x0b\x07\x02\x9b\xfc\xdb\x2d\xce\x28\xd9\x59\xf2\x81\x5b\x16\xf8\x17\x98")
+		w.keys = []ChainKey{{ID: chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "dfx_test_key"}, ChainCode: [32]byte{9}}}
+		w.keys[0].PublicKey = []byte(generator)
 		m := newModule()
 		size := m.host("msg_arg_data_size")
 		pass := m.callback(m.host("msg_arg_data_copy", i32(1024), i32(0), size), m.reply(i32(1024), size))
@@ -325,13 +330,15 @@ func TestSigning(t *testing.T) {
 		pay := m.host("call_cycles_add128", i64(0), i64(30_000_000_000))
 		m.update("key", m.call(nil, "ecdsa_public_key", pass, fail, arg))
 		m.update("sign", m.call(nil, "sign_with_ecdsa", pass, fail, arg, pay))
+		m.update("schnorr key", m.call(nil, "schnorr_public_key", pass, fail, arg))
+		m.update("schnorr sign", m.call(nil, "sign_with_schnorr", pass, fail, arg, pay))
 		m.update("sign for free", m.call(nil, "sign_with_ecdsa", pass, fail, arg))
 		id := w.install(m)
 		keyID := management.EcdsaKeyID{Curve: management.EcdsaCurve{Secp256k1: candid.Unit}, Name: "dfx_test_key"}
 		path := [][]byte{{1}, []byte("two")}
-		var key management.EcdsaPublicKeyResult
+		var key management.PublicKeyResult
 		w.decode(w.mustUpdate(id, "key", candid.MustMarshal(management.EcdsaPublicKeyArgs{DerivationPath: path, KeyID: keyID})), &key)
-		want, err := derive.Secp256k1(w.keys[0].PublicKey, w.keys[0].ChainCode, derive.Path(id.Bytes(), path...))
+		want, err := derive.Secp256k1([33]byte(w.keys[0].PublicKey), w.keys[0].ChainCode, derive.Path(id.Bytes(), path...))
 		if err != nil || !bytes.Equal(key.PublicKey, want.PublicKey[:]) || !bytes.Equal(key.ChainCode, want.ChainCode[:]) {
 			t.Errorf("key %x, want %x (%v)", key.PublicKey, want.PublicKey, err)
 		}
@@ -339,14 +346,14 @@ func TestSigning(t *testing.T) {
 		sign := management.SignWithEcdsaArgs{MessageHash: hash[:], DerivationPath: path, KeyID: keyID}
 		msg := w.message(alice, id, "sign", candid.MustMarshal(sign))
 		calls := w.round(msg).SystemCalls
-		if len(calls) != 1 || calls[0].Kind != Sign || calls[0].Sign.Hash != hash || calls[0].Sign.Key != "dfx_test_key" || len(calls[0].Sign.Path) != 2 || calls[0].Caller != id {
+		if len(calls) != 1 || calls[0].Kind != Sign || !calls[0].Sign.Message.Equal(chainkey.HashMessage(hash)) || calls[0].Sign.Key != w.keys[0].ID || len(calls[0].Sign.Path) != 2 || calls[0].Caller != id {
 			t.Fatalf("%+v", calls)
 		}
 		w.round()
 		w.answer = []SystemResponse{{ID: calls[0].ID, Signature: bytes.Repeat([]byte{5}, 64)}}
 		w.round()
 		reply, rej := w.finish(msg.ID)
-		var sig management.SignWithEcdsaResult
+		var sig management.SignatureResult
 		if rej != nil {
 			t.Fatal(rej)
 		}
@@ -364,12 +371,49 @@ func TestSigning(t *testing.T) {
 			t.Errorf("%v", rej)
 		}
 		sign.MessageHash = hash[:31]
-		if _, rej := w.update(alice, id, "sign", candid.MustMarshal(sign)); rej == nil || !strings.Contains(rej.Message, "31 bytes") {
+		if _, rej := w.update(alice, id, "sign", candid.MustMarshal(sign)); rej == nil || !strings.Contains(rej.Message, "not 31 bytes") {
 			t.Errorf("%v", rej)
 		}
 		keyID.Name = "other"
 		if _, rej := w.update(alice, id, "key", candid.MustMarshal(management.EcdsaPublicKeyArgs{KeyID: keyID})); rej == nil || !strings.Contains(rej.Message, "dfx_test_key") {
 			t.Errorf("%v", rej)
+		}
+		// Schnorr keys are others, under the same name; the two algorithms have the public keys and messages of their own.
+		base := w.keys[0].PublicKey
+		edBase, err := hex.DecodeString("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a") // RFC 8032, test 1
+		if err != nil {
+			t.Fatal(err)
+		}
+		bip340 := chainkey.KeyID{Algorithm: chainkey.Bip340Secp256k1, Name: "schnorr"}
+		ed25519 := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "schnorr"}
+		w.keys = append(w.keys, ChainKey{ID: bip340, PublicKey: base, ChainCode: [32]byte{1}}, ChainKey{ID: ed25519, PublicKey: edBase, ChainCode: [32]byte{2}})
+		for _, k := range w.keys[1:] {
+			keyID := management.SchnorrKeyID{Algorithm: management.SchnorrAlgorithm{Bip340Secp256k1: candid.Unit}, Name: "schnorr"}
+			aux := &management.SchnorrAux{Bip341: &management.Bip341{MerkleRootHash: hash[:]}}
+			if k.ID == ed25519 {
+				keyID.Algorithm, aux = management.SchnorrAlgorithm{Ed25519: candid.Unit}, nil
+			}
+			var key management.PublicKeyResult
+			w.decode(w.mustUpdate(id, "schnorr key", candid.MustMarshal(management.SchnorrPublicKeyArgs{CanisterID: &alice, DerivationPath: path, KeyID: keyID})), &key)
+			want, err := chainkey.Derive(k.ID.Algorithm, k.PublicKey, k.ChainCode, derive.Path(alice.Bytes(), path...))
+			if err != nil || !bytes.Equal(key.PublicKey, want.PublicKey) || !bytes.Equal(key.ChainCode, want.ChainCode[:]) {
+				t.Errorf("%v: key %x, want %x (%v)", k.ID, key.PublicKey, want.PublicKey, err)
+			}
+			sign := management.SignWithSchnorrArgs{Message: make([]byte, 1000), DerivationPath: path, KeyID: keyID, Aux: aux}
+			calls := w.round(w.message(alice, id, "schnorr sign", candid.MustMarshal(sign))).SystemCalls
+			message := chainkey.Message{Bytes: sign.Message}
+			if aux != nil {
+				message.Taproot, message.MerkleRoot = true, hash[:]
+			}
+			if len(calls) != 1 || !calls[0].Sign.Message.Equal(message) || calls[0].Sign.Key != k.ID {
+				t.Fatalf("%v: %+v", k.ID, calls)
+			}
+			w.answer = []SystemResponse{{ID: calls[0].ID, Signature: bytes.Repeat([]byte{6}, 64)}}
+			w.round()
+			sign.Aux = &management.SchnorrAux{Bip341: &management.Bip341{MerkleRootHash: hash[:31]}}
+			if _, rej := w.update(alice, id, "schnorr sign", candid.MustMarshal(sign)); rej == nil || !strings.Contains(rej.Message, "sign_with_schnorr: unknown or unsuitable algorithm") {
+				t.Errorf("%v: a merkle root of 31 bytes: %v", k.ID, rej)
+			}
 		}
 		// Users cannot sign.
 		if _, rej := w.manage("sign_with_ecdsa", sign); rej == nil || rej.Error != "IC0406" {

@@ -30,7 +30,7 @@ type inputs struct {
 	Version uint64
 	Memory  uint64 // beside heap and stable memory
 	Balance Cycles
-	Keys    []EcdsaKey
+	Keys    []ChainKey
 	VetKeys []VetKey
 }
 

@@ -8,7 +8,6 @@ import (
 	"sort"
 	"strings"
 
-	"fusion/chainkey/derive"
 	"fusion/chainkey/vetkd"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
@@ -104,6 +103,8 @@ var handlers = map[string]handler{
 	"raw_rand":                                (*Executor).rawRand,
 	"ecdsa_public_key":                        with((*Executor).ecdsaPublicKey),
 	"sign_with_ecdsa":                         with((*Executor).signWithEcdsa),
+	"schnorr_public_key":                      with((*Executor).schnorrPublicKey),
+	"sign_with_schnorr":                       with((*Executor).signWithSchnorr),
 	"vetkd_public_key":                        with((*Executor).vetkdPublicKey),
 	"vetkd_derive_key":                        with((*Executor).vetkdDeriveKey),
 	"http_request":                            with((*Executor).httpRequest),
@@ -144,8 +145,6 @@ func (x *Executor) manage(k *call) ([]byte, *Reject) {
 		return nil, reject(errIngressTimeout, "Ingress message to the management canister timed out before it was executed")
 	case !ok:
 		return nil, reject(errMethodNotFound, "Management canister has no method '%s'", k.Method)
-	case info.Missing:
-		return nil, reject(errMethodNotFound, "Management canister method '%s' is not available on this subnet", k.Method)
 	case !info.Update:
 		return nil, reject(errCanisterRejected, "Management canister method '%s' can only be called as a query", k.Method)
 	case user && !info.Ingress && !(info.Admin && x.isAdmin(k.caller)):
@@ -748,63 +747,13 @@ func (x *Executor) canisterMetadata(k *call, a *management.CanisterMetadataArgs)
 	return nil, reject(errCanisterRejected, "Canister %s has no metadata %q that %s may read", a.CanisterID, a.Name, k.caller)
 }
 
-func (x *Executor) ecdsaKey(id management.EcdsaKeyID, path [][]byte) (*EcdsaKey, *Reject) {
-	if len(path) > maxPath {
-		return nil, reject(errInvalidPayload, "A derivation path of %d elements, at most %d are allowed", len(path), maxPath)
-	}
-	for i := range x.keys {
-		if x.keys[i].Name == id.Name {
-			return &x.keys[i], nil
-		}
-	}
-	names := make([]string, len(x.keys))
-	for i := range x.keys {
-		names[i] = x.keys[i].Name
-	}
-	return nil, reject(errInvalidPayload, "Requested unknown threshold key: ecdsa:Secp256k1:%s, this subnet has: [%s]", id.Name, strings.Join(names, ", "))
-}
-
-func (x *Executor) ecdsaPublicKey(k *call, a *management.EcdsaPublicKeyArgs) ([]byte, *Reject) {
-	key, rej := x.ecdsaKey(a.KeyID, a.DerivationPath)
-	if rej != nil {
-		return nil, rej
-	}
-	owner := k.caller
-	if a.CanisterID != nil {
-		owner = *a.CanisterID
-	}
-	child, err := derive.Secp256k1(key.PublicKey, key.ChainCode, derive.Path(owner.Bytes(), a.DerivationPath...))
-	if err != nil {
-		return nil, reject(errInvalidPayload, "Deriving the key %s: %v", a.KeyID.Name, err)
-	}
-	return candid.MustMarshal(management.EcdsaPublicKeyResult{PublicKey: child.PublicKey[:], ChainCode: child.ChainCode[:]}), nil
-}
-
-func (x *Executor) signWithEcdsa(k *call, a *management.SignWithEcdsaArgs) ([]byte, *Reject) {
-	key, rej := x.ecdsaKey(a.KeyID, a.DerivationPath)
-	if rej != nil {
-		return nil, rej
-	}
-	if len(a.MessageHash) != 32 {
-		return nil, reject(errInvalidPayload, "A message hash of %d bytes, it must have 32", len(a.MessageHash))
-	}
-	cost := x.price.sign()
-	if k.Cycles.Cmp(cost) < 0 {
-		return nil, reject(errCanisterRejected, "sign_with_ecdsa request sent with %s cycles, but %s cycles are required", k.Cycles, cost)
-	}
-	req := &SignRequest{Key: key.Name, Path: a.DerivationPath, Hash: [32]byte(a.MessageHash)}
-	x.openSystemCall(&pendingCall{Kind: Sign, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles.Sub(cost), Fee: cost, Sign: req})
-	k.pending = true
-	return nil, nil
-}
-
 // systemReply turns the subnet's answer into the reply of the management canister's method.
 func systemReply(p *pendingCall, r *SystemResponse) response {
 	switch {
 	case r.RejectCode != 0:
 		return response{reject: &Reject{Code: r.RejectCode, Message: r.RejectMessage}}
 	case p.Kind == Sign && len(r.Signature) == 64:
-		return response{data: candid.MustMarshal(management.SignWithEcdsaResult{Signature: r.Signature})}
+		return response{data: candid.MustMarshal(management.SignatureResult{Signature: r.Signature})}
 	case p.Kind == Derive && len(r.EncryptedKey) == vetkd.EncryptedKeySize:
 		return response{data: candid.MustMarshal(management.VetKDDeriveKeyResult{EncryptedKey: r.EncryptedKey})}
 	case p.Kind == RawRand && len(r.Random) == 32:

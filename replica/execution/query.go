@@ -241,11 +241,8 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 // managementQuery answers the queries of the management canister.
 func (x *Executor) managementQuery(r QueryRequest) response {
 	info, ok := management.Methods[r.Method]
-	switch {
-	case !ok || !info.Query:
+	if !ok || !info.Query {
 		return rejected(errMethodNotFound, "Management canister has no query method '%s'", r.Method)
-	case info.Missing:
-		return rejected(errMethodNotFound, "Management canister method '%s' is not available on this subnet", r.Method)
 	}
 	var out response
 	if r.Method == "list_canisters" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"fusion/chainkey"
 	"fusion/ic/principal"
 	"fusion/replica/execution/wasm"
 )
@@ -207,18 +208,8 @@ func buildSysAPI() []sysFunc {
 		}},
 		{"cost_create_canister", "I:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[0], e.x.creationCost()); return 0 }},
 		{"cost_http_request", "llI:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[2], e.x.price.httpOutcall(a[0], a[1])); return 0 }},
-		{"cost_sign_with_ecdsa", "IIiI:i", modeAll, func(e *exec, a []uint64) uint64 {
-			name := e.read(a[0], a[1])
-			if a[2] != 0 {
-				return 1
-			}
-			if !slices.ContainsFunc(e.keys, func(k EcdsaKey) bool { return k.Name == string(name) }) {
-				return 2
-			}
-			e.writeCycles(a[3], e.x.price.sign())
-			return 0
-		}},
-		{"cost_sign_with_schnorr", "IIiI:i", modeAll, costOfAbsentKey(1)},
+		{"cost_sign_with_ecdsa", "IIiI:i", modeAll, signatureCost(chainkey.EcdsaSecp256k1)},
+		{"cost_sign_with_schnorr", "IIiI:i", modeAll, signatureCost(chainkey.Bip340Secp256k1, chainkey.Ed25519)},
 		{"cost_vetkd_derive_key", "IIiI:i", modeAll, func(e *exec, a []uint64) uint64 {
 			name := e.read(a[0], a[1])
 			if a[2] != 0 {
@@ -342,17 +333,6 @@ func flag(b bool) uint64 {
 func noMinting(e *exec, _ []uint64) uint64 {
 	e.trap(errContractViolation, "only the cycles minting canister can mint cycles")
 	return 0
-}
-
-// costOfAbsentKey prices schemes of which this subnet has no key: the highest algorithm number is valid, the name never is.
-func costOfAbsentKey(highest uint64) func(e *exec, a []uint64) uint64 {
-	return func(e *exec, a []uint64) uint64 {
-		e.read(a[0], a[1])
-		if a[2] > highest {
-			return 1
-		}
-		return 2
-	}
 }
 
 // trap ends the execution. code is what the reject that follows from it says.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 
+	"fusion/chainkey"
 	"fusion/chainkey/vetkd"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
@@ -105,10 +106,10 @@ type CallerInfo struct {
 	Signer []byte // a principal, or empty
 }
 
-// EcdsaKey is a master key of the subnet that is active for signing.
-type EcdsaKey struct {
-	Name      string // for example "dfx_test_key"
-	PublicKey [33]byte
+// ChainKey is a master key of the subnet that is active.
+type ChainKey struct {
+	ID        chainkey.KeyID
+	PublicKey []byte // as chainkey.Algorithm encodes it
 	ChainCode [32]byte
 }
 
@@ -124,7 +125,7 @@ type Round struct {
 	TimeNs    uint64
 	Ingress   []Ingress
 	Responses []SystemResponse
-	Keys      []EcdsaKey
+	Keys      []ChainKey
 	VetKeys   []VetKey
 	Nodes     []NodeBlocks // what the block tells of the nodes, each once
 }
@@ -134,7 +135,7 @@ type SystemCallKind uint8
 
 // The kinds of system calls.
 const (
-	Sign    SystemCallKind = 1 // threshold ECDSA
+	Sign    SystemCallKind = 1 // a threshold signature
 	RawRand SystemCallKind = 2 // 32 bytes of the random beacon, of a later height than the request's
 	Outcall SystemCallKind = 3 // an HTTPS outcall
 	Derive  SystemCallKind = 4 // an encrypted key
@@ -143,7 +144,7 @@ const (
 func (k SystemCallKind) String() string {
 	switch k {
 	case Sign:
-		return "sign_with_ecdsa"
+		return "a signature request"
 	case RawRand:
 		return "raw_rand"
 	case Outcall:
@@ -156,10 +157,10 @@ func (k SystemCallKind) String() string {
 
 // SignRequest asks for a signature under the caller's derived key.
 type SignRequest struct {
-	_    struct{} `cbor:",toarray"`
-	Key  string
-	Path [][]byte // without the caller's principal, which comes first in the derivation
-	Hash [32]byte
+	_       struct{} `cbor:",toarray"`
+	Key     chainkey.KeyID
+	Path    [][]byte // without the caller's principal, which comes first in the derivation
+	Message chainkey.Message
 }
 
 // DeriveRequest asks for a key that is derived for the caller, encrypted to a transport key.
@@ -182,7 +183,7 @@ type SystemCall struct {
 	Derive *DeriveRequest
 }
 
-// SystemResponse answers a SystemCall: with Signature (64 bytes r‖s), with Random (32 bytes), with Reply (the Candid of an
+// SystemResponse answers a SystemCall: with Signature (64 bytes), with Random (32 bytes), with Reply (the Candid of an
 // outcall's response), with EncryptedKey (192 bytes), or, when RejectCode is not zero, with a rejection. A response whose id is not open is ignored.
 type SystemResponse struct {
 	ID            uint64

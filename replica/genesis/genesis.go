@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"fusion/chainkey"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
 )
@@ -51,8 +52,8 @@ type Doc struct {
 	Class   Class  `json:"class"`
 	TimeNs  uint64 `json:"time_ns"` // nanoseconds since 1970, the time of block 0
 	Nodes   []Node `json:"nodes"`   // 1 or 3f+1 replicas; the position is the node index everywhere
-	// Keys are the threshold ECDSA keys (secp256k1) to generate, by the name canisters ask for.
-	Keys []string `json:"ecdsa_keys"`
+	// Keys are the threshold keys to generate, as "algorithm:name": the name is what canisters ask for.
+	Keys []chainkey.KeyID `json:"keys"`
 	// Bitcoin names the chain to follow; absent where the subnet reads none.
 	Bitcoin *Bitcoin `json:"bitcoin,omitempty"`
 	// CanisterRanges are the ids that belong to this subnet, inclusive, ascending. Fresh ids come from the first.
@@ -176,10 +177,10 @@ func (d *Doc) Validate() error {
 			seen[string(key)] = fmt.Sprintf("node %d's %s", i, name)
 		}
 	}
-	names := map[string]bool{}
+	names := map[chainkey.KeyID]bool{}
 	for _, k := range d.Keys {
-		if k == "" || len(k) > 64 || names[k] {
-			return bad("ecdsa_keys: %q is empty, too long or named twice", k)
+		if !k.Algorithm.Valid() || k.Name == "" || len(k.Name) > 64 || names[k] {
+			return bad("keys: %q has no such algorithm, no name, a long one, or stands there twice", k)
 		}
 		names[k] = true
 	}

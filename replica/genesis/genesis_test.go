@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"fusion/chainkey"
 	"fusion/ic/principal"
 )
 
 func sample(n int) *Doc {
-	d := &Doc{Version: Version, ChainID: "fusion-test", Class: Local, TimeNs: 1, Keys: []string{"dfx_test_key"},
+	d := &Doc{Version: Version, ChainID: "fusion-test", Class: Local, TimeNs: 1, Keys: []chainkey.KeyID{{Algorithm: chainkey.EcdsaSecp256k1, Name: "dfx_test_key"}},
 		Bitcoin:        &Bitcoin{Network: "regtest", StabilityThreshold: 6},
 		CanisterRanges: []Range{{principal.FromUint64(0), principal.FromUint64(99)}, {principal.FromUint64(200), principal.FromUint64(200)}},
 		BlockMaxBytes:  5 << 20, DKGPhaseBlocks: 10, SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 600, SigningParallel: 2}
@@ -45,13 +46,15 @@ func TestSaveAndLoad(t *testing.T) {
 
 func TestValidateNamesTheField(t *testing.T) {
 	for want, change := range map[string]func(*Doc){
-		"version":         func(d *Doc) { d.Version = 9 },
-		"chain_id":        func(d *Doc) { d.ChainID = "a b" },
-		"class":           func(d *Doc) { d.Class = "prod" },
-		"nodes, want 1":   func(d *Doc) { d.Nodes = d.Nodes[:3] },
-		"node_key has 3":  func(d *Doc) { d.Nodes[2].NodeKey = d.Nodes[2].NodeKey[:3] },
-		"is also":         func(d *Doc) { d.Nodes[2].NodeKey = d.Nodes[1].ValidatorKey },
-		"ecdsa_keys":      func(d *Doc) { d.Keys = []string{"a", "a"} },
+		"version":        func(d *Doc) { d.Version = 9 },
+		"chain_id":       func(d *Doc) { d.ChainID = "a b" },
+		"class":          func(d *Doc) { d.Class = "prod" },
+		"nodes, want 1":  func(d *Doc) { d.Nodes = d.Nodes[:3] },
+		"node_key has 3": func(d *Doc) { d.Nodes[2].NodeKey = d.Nodes[2].NodeKey[:3] },
+		"is also":        func(d *Doc) { d.Nodes[2].NodeKey = d.Nodes[1].ValidatorKey },
+		"keys: \"ed25519:a": func(d *Doc) {
+			d.Keys = []chainkey.KeyID{{Algorithm: chainkey.Ed25519, Name: "a"}, {Algorithm: chainkey.Ed25519, Name: "a"}}
+		},
 		"canister_ranges": func(d *Doc) { d.CanisterRanges[1].First = principal.FromUint64(5) },
 		"block_max_bytes": func(d *Doc) { d.BlockMaxBytes = 1 << 20 },
 		"only follow":     func(d *Doc) { d.Bitcoin.Network = "mainnet" },

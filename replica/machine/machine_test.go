@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"fusion/chainkey"
 	"fusion/chainkey/bls"
 	"fusion/ic/candid"
 	"fusion/ic/certificate"
@@ -54,7 +55,7 @@ func newNetwork(t *testing.T, n int) *network {
 	t.Cleanup(func() { engine.Close() })
 	start := uint64(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
 	w := &network{t: t, engine: engine, timeNs: start, doc: &genesis.Doc{Version: genesis.Version, ChainID: "machine-test", Class: genesis.Local,
-		TimeNs: start, Keys: []string{"test_key"}, Bitcoin: &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
+		TimeNs: start, Keys: []chainkey.KeyID{{Algorithm: chainkey.EcdsaSecp256k1, Name: "test_key"}}, Bitcoin: &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
 		CanisterRanges: []genesis.Range{{First: principal.FromUint64(100), Last: principal.FromUint64(199)}},
 		BlockMaxBytes:  5 << 20, DKGPhaseBlocks: 4, SigningDeadlineBlocks: 20, KeygenDeadlineBlocks: 100, SigningParallel: 1}}
 	for i := range n {

@@ -39,9 +39,9 @@ func (m *Machine) stepSigning(sig kv.Store, mac kv.Reader, height uint64, by *pa
 }
 
 // activeKeys are the keys that canisters may use.
-func (m *Machine) activeKeys(sig kv.Reader) (out []execution.EcdsaKey) {
+func (m *Machine) activeKeys(sig kv.Reader) (out []execution.ChainKey) {
 	for _, k := range m.sign.Keys(sig) {
-		out = append(out, execution.EcdsaKey{Name: k.Name, PublicKey: k.PublicKey, ChainCode: k.ChainCode})
+		out = append(out, execution.ChainKey{ID: k.ID, PublicKey: k.PublicKey, ChainCode: k.ChainCode})
 	}
 	return out
 }
@@ -58,7 +58,7 @@ func (m *Machine) takeSystemCalls(sig, out, mac kv.Store, height uint64, calls [
 			mac.Set(randKey(c.ID), binary.BigEndian.AppendUint64(nil, height+1))
 		case execution.Sign:
 			err := m.sign.Submit(sig, signing.Request{ID: c.ID, Key: c.Sign.Key, Canister: c.Caller.Bytes(), Path: c.Sign.Path,
-				Hash: c.Sign.Hash, Height: height})
+				Message: c.Sign.Message, Height: height})
 			if err != nil {
 				mac.Set(refusedKey(c.ID), append([]byte{rejectCode(err)}, err.Error()...))
 			}

@@ -23,7 +23,6 @@ type Method struct {
 	Update      bool   // canisters may call it, and users if Ingress is set
 	Provisional bool   // exists on local networks only
 	Canister    string // the field of the argument that names the canister the call is about; "" where there is none
-	Missing     bool   // part of the interface, not carried out by this version
 }
 
 const id = "canister_id"
@@ -49,6 +48,8 @@ var Methods = map[string]Method{
 	"raw_rand":             {Update: true},
 	"ecdsa_public_key":     {Update: true},
 	"sign_with_ecdsa":      {Update: true},
+	"schnorr_public_key":   {Update: true},
+	"sign_with_schnorr":    {Update: true},
 	"vetkd_public_key":     {Update: true},
 	"vetkd_derive_key":     {Update: true},
 	"http_request":         {Update: true},
@@ -59,8 +60,6 @@ var Methods = map[string]Method{
 	"provisional_top_up_canister":             {Update: true, Ingress: true, Provisional: true, Canister: id},
 
 	"list_canisters":                    {Query: true},
-	"schnorr_public_key":                {Update: true, Missing: true},
-	"sign_with_schnorr":                 {Update: true, Missing: true},
 	"node_metrics_history":              {Update: true},
 	"take_canister_snapshot":            {Update: true, Ingress: true, Canister: id},
 	"load_canister_snapshot":            {Update: true, Ingress: true, Canister: id},

@@ -297,8 +297,8 @@ type EcdsaPublicKeyArgs struct {
 	KeyID          EcdsaKeyID           `candid:"key_id"`
 }
 
-// EcdsaPublicKeyResult is its result: SEC1 compressed key and chain code.
-type EcdsaPublicKeyResult struct {
+// PublicKeyResult is the result of ecdsa_public_key and schnorr_public_key: the key, SEC1 compressed or as RFC 8032 encodes it, and the chain code.
+type PublicKeyResult struct {
 	PublicKey []byte `candid:"public_key"`
 	ChainCode []byte `candid:"chain_code"`
 }
@@ -310,8 +310,8 @@ type SignWithEcdsaArgs struct {
 	KeyID          EcdsaKeyID `candid:"key_id"`
 }
 
-// SignWithEcdsaResult is its result: 64 bytes r‖s.
-type SignWithEcdsaResult struct {
+// SignatureResult is the result of sign_with_ecdsa, r‖s, and of sign_with_schnorr: 64 bytes.
+type SignatureResult struct {
 	Signature []byte `candid:"signature"`
 }
 
@@ -350,6 +350,45 @@ type VetKDDeriveKeyArgs struct {
 // VetKDDeriveKeyResult is its result: two points of G1 around one of G2, 192 bytes.
 type VetKDDeriveKeyResult struct {
 	EncryptedKey []byte `candid:"encrypted_key"`
+}
+
+// SchnorrAlgorithm is schnorr_algorithm.
+type SchnorrAlgorithm struct {
+	candid.Variant
+	Bip340Secp256k1 *candid.Null `candid:"bip340secp256k1"`
+	Ed25519         *candid.Null `candid:"ed25519"`
+}
+
+// SchnorrKeyID names a master key.
+type SchnorrKeyID struct {
+	Algorithm SchnorrAlgorithm `candid:"algorithm"`
+	Name      string           `candid:"name"`
+}
+
+// SchnorrPublicKeyArgs is the argument of schnorr_public_key.
+type SchnorrPublicKeyArgs struct {
+	CanisterID     *principal.Principal `candid:"canister_id"`
+	DerivationPath [][]byte             `candid:"derivation_path"`
+	KeyID          SchnorrKeyID         `candid:"key_id"`
+}
+
+// Bip341 says that the signature is to be of the taproot output key.
+type Bip341 struct {
+	MerkleRootHash []byte `candid:"merkle_root_hash"` // 32 bytes, or none for an output that is spent by key alone
+}
+
+// SchnorrAux is schnorr_aux.
+type SchnorrAux struct {
+	candid.Variant
+	Bip341 *Bip341 `candid:"bip341"`
+}
+
+// SignWithSchnorrArgs is the argument of sign_with_schnorr.
+type SignWithSchnorrArgs struct {
+	Message        []byte       `candid:"message"`
+	DerivationPath [][]byte     `candid:"derivation_path"`
+	KeyID          SchnorrKeyID `candid:"key_id"`
+	Aux            *SchnorrAux  `candid:"aux"`
 }
 
 // NodeMetricsHistoryArgs is the argument of node_metrics_history.

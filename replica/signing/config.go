@@ -12,7 +12,7 @@ import (
 type Config struct {
 	Genesis [32]byte            // hash of the genesis document
 	Nodes   []ed25519.PublicKey // node keys by node index
-	Keys    []string            // names of the keys to generate
+	Keys    []chainkey.KeyID    // to generate
 	Local   bool                // class local: shipped secret parameters are accepted
 
 	// SigningDeadline and KeygenDeadline are how many blocks the first attempt may take; each further one has twice as many,
@@ -30,6 +30,8 @@ type Config struct {
 	RequestBlocks uint64
 	// DisputeBlocks is how long a complaint counts. The default is 5,000 blocks.
 	DisputeBlocks uint64
+
+	substitute chainkey.Scheme // of tests, for all keys
 }
 
 // FromGenesis reads the configuration out of a genesis document.
@@ -72,8 +74,8 @@ func (c *Config) validate() error {
 		}
 	}
 	for _, k := range c.Keys {
-		if k == "" || len(k) > maxKeyName {
-			return fmt.Errorf("signing: key name %q is empty or longer than %d bytes", k, maxKeyName)
+		if !k.Algorithm.Valid() || k.Name == "" || len(k.Name) > maxKeyName {
+			return fmt.Errorf("signing: key %q: no such algorithm, or a name that is empty or longer than %d bytes", k, maxKeyName)
 		}
 	}
 	return nil

@@ -179,7 +179,8 @@ func (d *Driver) Reconcile(v *View) {
 		return
 	}
 	wanted := map[session.ID]*ceremony{}
-	for _, name := range d.m.cfg.Keys {
+	for _, key := range d.m.cfg.Keys {
+		name := key.String()
 		k, _ := load[keyRecord](v.state, keyPrefix+name)
 		switch k.Status {
 		case KeyGenerating, KeyActivating:
@@ -194,7 +195,8 @@ func (d *Driver) Reconcile(v *View) {
 	for i, q := range all {
 		if q.Status == RequestActive {
 			k, _ := load[keyRecord](v.state, keyPrefix+q.Key)
-			chain := ChainCode(d.m.cfg.Genesis, q.Key, [33]byte(k.Public))
+			key, _, _ := d.m.cfg.schemeOf(q.Key)
+			chain := ChainCode(d.m.cfg.Genesis, key, k.Public)
 			d.want(wanted, d.m.context(ids[i], &q, &q.Current, k.Epoch), &q.Current, d.m.cfg.SigningDeadline, chain,
 				keystore.Generation{Key: q.Key, Epoch: k.Epoch, Attempt: k.Attempt.Number})
 		}
@@ -227,7 +229,7 @@ func (d *Driver) want(wanted map[session.ID]*ceremony, c session.Context, a *att
 	w := window(base, a.Number)
 	wanted[id] = &ceremony{d: d, id: id, context: c, seat: seat, chain: chain, generation: g, deadline: a.Deadline, grace: grace(w),
 		punctual: d.view.Height <= a.Started+w/4,
-		inbox:    make(chan inbound, inboxSize), late: make(chan struct{})}
+		inbox:    make(chan inbound, inboxSize), late: make(chan struct{}), view: d.view}
 }
 
 // begin starts a ceremony and hands it what came early.
@@ -272,11 +274,15 @@ func (d *Driver) announce() {
 // paramsReady makes sure that secret parameters for all keys to come are at hand before this node announces itself, since the
 // announcement of the last node starts the key generation.
 func (d *Driver) paramsReady() bool {
-	if d.m.cfg.Local || !d.m.scheme.NeedsParams() {
+	if d.m.cfg.Local {
 		return true
 	}
 	ready := true
-	for _, name := range d.m.cfg.Keys {
+	for _, id := range d.m.cfg.Keys {
+		if !d.m.cfg.costly(id) {
+			continue
+		}
+		name := id.String()
 		k, _ := load[keyRecord](d.view.state, keyPrefix+name)
 		if k.Status == KeyActive {
 			continue
@@ -339,8 +345,8 @@ func (d *Driver) revote(name string, k *keyRecord) {
 	d.vote(g, share.PublicKey(), transcript)
 }
 
-func (d *Driver) vote(g keystore.Generation, public [33]byte, transcript [32]byte) {
-	v := KeyVote{Key: g.Key, Epoch: g.Epoch, Attempt: g.Attempt, Node: uint32(d.self), Public: public[:], Transcript: transcript[:]}
+func (d *Driver) vote(g keystore.Generation, public []byte, transcript [32]byte) {
+	v := KeyVote{Key: g.Key, Epoch: g.Epoch, Attempt: g.Attempt, Node: uint32(d.self), Public: public, Transcript: transcript[:]}
 	v.Signature = d.m.cfg.sign(d.cfg.NodeKey, "key vote", v)
 	d.offer(item(payload.KeyVote, v))
 }
@@ -352,11 +358,12 @@ func (d *Driver) share(g keystore.Generation) (transcript [32]byte, share chaink
 		return transcript, nil, err
 	}
 	defer blob.Wipe()
-	if scheme != d.m.scheme.Name() || len(blob) < 32 {
-		return transcript, nil, fmt.Errorf("share of %v is of scheme %q, want %q", g, scheme, d.m.scheme.Name())
+	_, want, known := d.m.cfg.schemeOf(g.Key)
+	if !known || scheme != want.Name() || len(blob) < 32 {
+		return transcript, nil, fmt.Errorf("share of %v is of scheme %q, which this key does not have", g, scheme)
 	}
 	copy(transcript[:], blob)
-	share, err = d.m.scheme.DecodeShare(blob[32:])
+	share, err = want.DecodeShare(blob[32:])
 	return transcript, share, err
 }
 
@@ -369,7 +376,7 @@ func (d *Driver) tidy(name string, k *keyRecord) {
 	active := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
 	_, share, err := d.share(active)
 	if err == nil {
-		if got := share.PublicKey(); !bytes.Equal(got[:], k.Public) {
+		if got := share.PublicKey(); !bytes.Equal(got, k.Public) {
 			err = fmt.Errorf("the share is of key %x, not %x", got, k.Public)
 		}
 		share.Wipe()
@@ -564,6 +571,7 @@ type ceremony struct {
 	context    session.Context
 	seat       int
 	chain      [32]byte
+	view       *View // in which it began
 	generation keystore.Generation
 	deadline   uint64
 	grace      uint64
@@ -776,13 +784,17 @@ func (c *ceremony) nodeKeys() []ed25519.PublicKey {
 
 // protocol prepares the scheme's part.
 func (c *ceremony) protocol() (chainkey.Protocol, error) {
-	cfg, scheme := &c.d.m.cfg, c.d.m.scheme
+	cfg := &c.d.m.cfg
+	key, scheme, ok := cfg.schemeOf(c.context.Key)
+	if !ok {
+		return nil, fmt.Errorf("%w %q", ErrUnknownKey, c.context.Key)
+	}
 	if c.context.Kind == session.KeyGeneration {
 		threshold, err := chainkey.Threshold(len(cfg.Nodes))
 		if err != nil {
 			return nil, err
 		}
-		g := chainkey.Generate{Session: c.id, Seat: c.seat, Seats: len(cfg.Nodes), Threshold: threshold, AllowLocal: cfg.Local, Rand: c.d.cfg.Rand}
+		g := chainkey.Generate{Algorithm: key.Algorithm, Session: c.id, Seat: c.seat, Seats: len(cfg.Nodes), Threshold: threshold, AllowLocal: cfg.Local, Rand: c.d.cfg.Rand}
 		if scheme.NeedsParams() {
 			if cfg.Local {
 				g.Params, err = gg18.LocalParams(c.d.self)
@@ -796,6 +808,10 @@ func (c *ceremony) protocol() (chainkey.Protocol, error) {
 		}
 		return scheme.Generate(g)
 	}
+	message, open := c.view.message(c.context.Request)
+	if !open || message.Digest() != c.context.Message {
+		return nil, fmt.Errorf("request %d: %w", c.context.Request, context.Canceled) // answered since
+	}
 	_, share, err := c.d.share(c.generation)
 	if err != nil {
 		return nil, err
@@ -806,7 +822,7 @@ func (c *ceremony) protocol() (chainkey.Protocol, error) {
 		committee = append(committee, int(s.Node))
 	}
 	return scheme.Sign(chainkey.Sign{Session: c.id, Share: share, Committee: committee, Seat: c.seat, Path: c.context.Path, ChainCode: c.chain,
-		Hash: c.context.Message, Rand: c.d.cfg.Rand})
+		Message: message, Rand: c.d.cfg.Rand})
 }
 
 // finish publishes what the ceremony made.
@@ -840,7 +856,7 @@ func (c *ceremony) finish(s *session.Session, protocol chainkey.Protocol) error 
 	blob := append(chainkey.Secret(transcript[:]), encoded...)
 	defer blob.Wipe()
 	// The vote promises that the share survives a crash, so it is stored first.
-	if err := c.d.cfg.Store.PutShare(c.generation, c.d.m.scheme.Name(), blob); err != nil {
+	if err := c.d.cfg.Store.PutShare(c.generation, c.context.Scheme, blob); err != nil {
 		return err
 	}
 	c.d.mu.Lock()

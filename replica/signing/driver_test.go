@@ -56,13 +56,13 @@ func (quick) Generate(g chainkey.Generate) (chainkey.Generation, error) {
 
 func (q quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	share := c.Share.(*quickShare)
-	child, err := derive.Secp256k1(share.PublicKey(), c.ChainCode, c.Path)
+	child, err := derive.Secp256k1([33]byte(share.PublicKey()), c.ChainCode, c.Path)
 	if err != nil {
 		return nil, err
 	}
 	var tweak secp.ModNScalar
 	tweak.SetBytes(&child.Tweak)
-	sig := ecdsa.Sign(secp.NewPrivateKey(tweak.Add(&secp.PrivKeyFromBytes(share.secret[:]).Key)), c.Hash[:])
+	sig := ecdsa.Sign(secp.NewPrivateKey(tweak.Add(&secp.PrivKeyFromBytes(share.secret[:]).Key)), c.Message.Bytes)
 	r, s := sig.R(), sig.S()
 	rb, sb := r.Bytes(), s.Bytes()
 	word := "to all"
@@ -81,8 +81,8 @@ func (quick) DecodeShare(b chainkey.Secret) (chainkey.Share, error) {
 
 type quickShare struct{ secret [32]byte }
 
-func (s *quickShare) PublicKey() [33]byte {
-	return [33]byte(secp.PrivKeyFromBytes(s.secret[:]).PubKey().SerializeCompressed())
+func (s *quickShare) PublicKey() []byte {
+	return secp.PrivKeyFromBytes(s.secret[:]).PubKey().SerializeCompressed()
 }
 func (s *quickShare) Encode() chainkey.Secret { return bytes.Clone(s.secret[:]) }
 func (s *quickShare) Wipe()                   {}
@@ -175,7 +175,7 @@ func (l link) Send(to int, msg []byte) {
 func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config)) *testNet {
 	t.Helper()
 	cfg, keys := testConfig(n)
-	cfg.Keys = []string{"k1"}
+	cfg.Keys = []chainkey.KeyID{k1}
 	cfg.SigningDeadline, cfg.KeygenDeadline, cfg.RequestBlocks = 60, 400, 1<<30
 	if change != nil {
 		change(&cfg)
@@ -185,7 +185,7 @@ func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config
 		t.Fatal(err)
 	}
 	if scheme != nil {
-		m.scheme = scheme
+		m.cfg.substitute = scheme
 	}
 	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
 		drivers: make([]*Driver, n), stores: make([]*keystore.Store, n), halted: make([]string, n)}
@@ -298,7 +298,7 @@ func (net *testNet) block() {
 	for _, r := range out {
 		net.answers[r.ID] = r
 	}
-	v := net.m.Snapshot(net.s, net.height)
+	v := net.m.Snapshot(net.s.Clone(), net.height) // the store of a replica can be read while it is written
 	net.height++
 	for _, d := range drivers {
 		if d != nil {
@@ -329,7 +329,7 @@ func (net *testNet) keysActive() bool { return len(net.m.Keys(net.s)) == len(net
 func (net *testNet) ask(count int) {
 	for range count {
 		net.next++
-		net.waiting = append(net.waiting, Request{ID: net.next, Key: "k1", Canister: []byte{1}, Path: [][]byte{{byte(net.next)}}, Hash: sha256.Sum256([]byte{byte(net.next)})})
+		net.waiting = append(net.waiting, Request{ID: net.next, Key: k1, Canister: []byte{1}, Path: [][]byte{{byte(net.next)}}, Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(net.next)}))})
 	}
 	net.block()
 }
@@ -361,6 +361,45 @@ func TestNetworkGeneratesAndSigns(t *testing.T) {
 			for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
 				if info.Sentence != "in good standing" {
 					t.Errorf("node %d: %s", info.Node, info.Sentence)
+				}
+			}
+		})
+	}
+}
+
+// TestNetworkSignsWithSchnorr: FROST keys are made beside each other and sign messages of any length, with one node and with four.
+func TestNetworkSignsWithSchnorr(t *testing.T) {
+	keys := []chainkey.KeyID{{Algorithm: chainkey.Bip340Secp256k1, Name: "s"}, {Algorithm: chainkey.Ed25519, Name: "s"}}
+	messages := map[chainkey.Algorithm][]chainkey.Message{
+		chainkey.Bip340Secp256k1: {{}, {Bytes: make([]byte, 100_000)}, {Bytes: []byte("spend"), Taproot: true}, {Bytes: []byte("spend"), Taproot: true, MerkleRoot: make([]byte, 32)}},
+		chainkey.Ed25519:         {{}, {Bytes: make([]byte, 100_000)}},
+	}
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n, " nodes"), func(t *testing.T) {
+			net := newTestNet(t, n, nil, func(c *Config) { c.Keys, c.SigningDeadline, c.KeygenDeadline, c.Parallel = keys, 1<<20, 1<<20, 4 })
+			net.startAll()
+			net.until("keys", net.keysActive)
+			asked := map[uint64]Request{}
+			for _, key := range keys {
+				for _, m := range messages[key.Algorithm] {
+					net.next++
+					asked[net.next] = Request{ID: net.next, Key: key, Canister: []byte{7}, Path: [][]byte{{1}, {byte(net.next)}}, Message: m}
+					net.waiting = append(net.waiting, asked[net.next])
+				}
+			}
+			net.block()
+			net.answered()
+			for id, r := range asked {
+				k, _ := net.m.key(net.s, r.Key)
+				child, err := chainkey.Derive(r.Key.Algorithm, k.PublicKey, k.ChainCode, derive.Path(r.Canister, r.Path...))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := chainkey.Verify(r.Key.Algorithm, child.PublicKey, r.Message, [64]byte(net.answers[id].Signature)); err != nil {
+					t.Errorf("%v, message of %d bytes: %v", r.Key, len(r.Message.Bytes), err)
+				}
+				if _, left := load[chainkey.Message](net.s, messageKey(id)); left {
+					t.Errorf("request %d is answered and its message still stored", id)
 				}
 			}
 		})
@@ -428,7 +467,7 @@ func TestMemberWithoutShare(t *testing.T) {
 	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
 	net.startAll()
 	net.until("key", net.keysActive)
-	if err := net.stores[1].WipeShare(keystore.Generation{Key: "k1"}); err != nil {
+	if err := net.stores[1].WipeShare(keystore.Generation{Key: k1.String()}); err != nil {
 		t.Fatal(err)
 	}
 	net.ask(4)
@@ -519,7 +558,7 @@ func TestCrashBetweenShareAndVote(t *testing.T) {
 	}
 	net.startAll()
 	net.until("three votes", func() bool {
-		k, _ := load[keyRecord](net.s, keyPrefix+"k1")
+		k, _ := load[keyRecord](net.s, keyPrefix+k1.String())
 		votes := 0
 		for _, v := range k.Votes {
 			if len(v.Public) > 0 {
@@ -538,7 +577,7 @@ func TestCrashBetweenShareAndVote(t *testing.T) {
 	crashed = true
 	net.start(3)
 	net.until("key", net.keysActive)
-	if k, _ := load[keyRecord](net.s, keyPrefix+"k1"); k.Attempt.Number != 0 {
+	if k, _ := load[keyRecord](net.s, keyPrefix+k1.String()); k.Attempt.Number != 0 {
 		t.Errorf("the key is of attempt %d", k.Attempt.Number)
 	}
 	net.ask(3)
@@ -571,7 +610,7 @@ func TestLostShareIsAlarmed(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Error(err)
 	}
-	if alarmed != "k1" {
+	if alarmed != k1.String() {
 		t.Errorf("alarmed for %q", alarmed)
 	}
 }
@@ -582,7 +621,7 @@ func TestNobodyAnnouncesItselfBeforeItsParameters(t *testing.T) {
 	net := newTestNet(t, 4, quick{params: true}, func(c *Config) { c.Local = false })
 	d := net.start(0)
 	d.mu.Lock()
-	making := d.making["k1"]
+	making := d.making[k1.String()]
 	d.mu.Unlock()
 	if !making || len(d.Pending()) != 0 {
 		t.Errorf("making parameters: %v, pending %v", making, d.Pending())
@@ -592,7 +631,7 @@ func TestNobodyAnnouncesItselfBeforeItsParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(store.PutParams(keystore.Generation{Key: "k1"}, make(chainkey.Secret, 1024)), store.Close()); err != nil {
+	if err := errors.Join(store.PutParams(keystore.Generation{Key: k1.String()}, make(chainkey.Secret, 1024)), store.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if p := net.start(0).Pending(); len(p) != 1 || p[0].Kind != payload.Incarnation {
@@ -601,7 +640,7 @@ func TestNobodyAnnouncesItselfBeforeItsParameters(t *testing.T) {
 }
 
 func TestFromGenesis(t *testing.T) {
-	doc := &genesis.Doc{Class: genesis.Local, Keys: []string{"a"}, SigningDeadlineBlocks: 5, KeygenDeadlineBlocks: 7, SigningParallel: 3,
+	doc := &genesis.Doc{Class: genesis.Local, Keys: []chainkey.KeyID{k1}, SigningDeadlineBlocks: 5, KeygenDeadlineBlocks: 7, SigningParallel: 3,
 		Nodes: []genesis.Node{{NodeKey: make([]byte, 32)}}}
 	m, err := NewMachine(FromGenesis(doc))
 	if err != nil {
@@ -645,7 +684,7 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 		if err != nil {
 			t.Fatal(err)
 		}
-		share, err := net.m.scheme.DecodeShare(encoded)
+		share, err := net.m.cfg.scheme(chainkey.EcdsaSecp256k1).DecodeShare(encoded)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -655,11 +694,11 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(store.PutShare(keystore.Generation{Key: "k1"}, "gg18", append(make([]byte, 32), encoded...)), store.Close()); err != nil {
+		if err := errors.Join(store.PutShare(keystore.Generation{Key: k1.String()}, "gg18", append(make([]byte, 32), encoded...)), store.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	save(net.s, keyPrefix+"k1", keyRecord{Status: KeyActive, Public: public, Activated: 1})
+	save(net.s, keyPrefix+k1.String(), keyRecord{Status: KeyActive, Public: public, Activated: 1})
 	net.startAll()
 	net.until("announcements", func() bool {
 		for node := range 4 {

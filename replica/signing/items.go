@@ -29,11 +29,11 @@ type Incarnation struct {
 // KeyVote says that a node holds its share of a key durably.
 type KeyVote struct {
 	_          struct{} `cbor:",toarray"`
-	Key        string
+	Key        string   // chainkey.KeyID
 	Epoch      uint64
 	Attempt    uint32
 	Node       uint32
-	Public     []byte // 33 bytes
+	Public     []byte
 	Transcript []byte // 32 bytes: hash of everything that was said in the ceremony
 	Signature  []byte
 }
@@ -41,7 +41,7 @@ type KeyVote struct {
 // Complaint says that an attempt failed for a node, and whom it blames. Exactly one of Key and Request is set.
 type Complaint struct {
 	_         struct{} `cbor:",toarray"`
-	Key       string   // for a key generation
+	Key       string   // chainkey.KeyID, for a key generation
 	Request   uint64   // for a signature
 	Attempt   uint32
 	Node      uint32

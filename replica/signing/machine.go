@@ -10,6 +10,7 @@ import (
 
 	"fusion/chainkey"
 	"fusion/chainkey/derive"
+	"fusion/chainkey/frost"
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/session"
 	"fusion/chainkey/solo"
@@ -35,17 +36,20 @@ const (
 	maxPathBytes = 16 << 10
 )
 
-// Request asks for an ECDSA signature.
+// maxMessageBytes bounds the message of a Schnorr signature: as much as a canister's call carries.
+const maxMessageBytes = 2 << 20
+
+// Request asks for a signature.
 type Request struct {
 	ID       uint64 // unique for ever
-	Key      string
+	Key      chainkey.KeyID
 	Canister []byte // principal of the caller, the first element of the full derivation path
 	Path     [][]byte
-	Hash     [32]byte
+	Message  chainkey.Message
 	Height   uint64 // of the block that orders it
 }
 
-// Response ends a request: with a signature (r ‖ s, 64 bytes), or with a reject of the Internet Computer's codes.
+// Response ends a request: with a signature (64 bytes, see chainkey.Algorithm), or with a reject of the Internet Computer's codes.
 type Response struct {
 	ID            uint64
 	Signature     []byte
@@ -58,15 +62,14 @@ const sysTransient = 2
 
 // Key is a key that signs.
 type Key struct {
-	Name      string
-	PublicKey [33]byte
+	ID        chainkey.KeyID
+	PublicKey []byte
 	ChainCode [32]byte
 }
 
 // Machine is the deterministic half. It is immutable and may be used concurrently, each call with its own store.
 type Machine struct {
-	cfg    Config
-	scheme chainkey.Scheme
+	cfg Config
 }
 
 // NewMachine makes the machine of a network.
@@ -75,42 +78,60 @@ func NewMachine(cfg Config) (*Machine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	m := &Machine{cfg: cfg, scheme: gg18.Scheme{}}
-	if len(cfg.Nodes) == 1 {
-		m.scheme = solo.Scheme{}
+	return &Machine{cfg: cfg}, nil
+}
+
+// scheme is how a key is shared: ECDSA by gg18, Schnorr by FROST, and one member alone holds an ECDSA key as it is.
+func (c *Config) scheme(a chainkey.Algorithm) chainkey.Scheme {
+	switch {
+	case c.substitute != nil:
+		return c.substitute
+	case a != chainkey.EcdsaSecp256k1:
+		return frost.Scheme{}
+	case len(c.Nodes) == 1:
+		return solo.Scheme{}
 	}
-	return m, nil
+	return gg18.Scheme{}
+}
+
+// schemeOf is scheme for a key as it stands in records.
+func (c *Config) schemeOf(key string) (chainkey.KeyID, chainkey.Scheme, bool) {
+	for _, id := range c.Keys {
+		if id.String() == key {
+			return id, c.scheme(id.Algorithm), true
+		}
+	}
+	return chainkey.KeyID{}, nil, false
 }
 
 // ChainCode is the chain code of a master key: a hash of public data, since a chain code need not be secret. It outlives
 // resharing, which changes neither the public key nor the name.
-func ChainCode(genesis [32]byte, name string, public [33]byte) [32]byte {
+func ChainCode(genesis [32]byte, key chainkey.KeyID, public []byte) [32]byte {
 	h := sha256.New()
 	h.Write([]byte("fusion/signing/chain code\x00"))
 	h.Write(genesis[:])
-	h.Write(public[:])
-	h.Write([]byte(name))
+	h.Write(public)
+	h.Write([]byte(key.String()))
 	return [32]byte(h.Sum(nil))
 }
 
 // Keys returns the keys that sign, in the order of the genesis document.
 func (m *Machine) Keys(r kv.Reader) []Key {
 	var keys []Key
-	for _, name := range m.cfg.Keys {
-		if k, ok := m.key(r, name); ok {
+	for _, id := range m.cfg.Keys {
+		if k, ok := m.key(r, id); ok {
 			keys = append(keys, k)
 		}
 	}
 	return keys
 }
 
-func (m *Machine) key(r kv.Reader, name string) (Key, bool) {
-	rec, ok := load[keyRecord](r, keyPrefix+name)
+func (m *Machine) key(r kv.Reader, id chainkey.KeyID) (Key, bool) {
+	rec, ok := load[keyRecord](r, keyPrefix+id.String())
 	if !ok || rec.Status != KeyActive {
 		return Key{}, false
 	}
-	public := [33]byte(rec.Public)
-	return Key{name, public, ChainCode(m.cfg.Genesis, name, public)}, true
+	return Key{id, rec.Public, ChainCode(m.cfg.Genesis, id, rec.Public)}, true
 }
 
 // Submit opens a request. After an error nothing has changed, and the caller rejects the call.
@@ -120,6 +141,12 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 	}
 	if _, ok := m.key(s, r.Key); !ok {
 		return fmt.Errorf("%w: %q is still being generated", ErrKeyNotReady, r.Key)
+	}
+	if err := r.Message.Check(r.Key.Algorithm); err != nil {
+		return fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	if len(r.Message.Bytes) > maxMessageBytes {
+		return fmt.Errorf("%w: a message of %d bytes", ErrRequest, len(r.Message.Bytes))
 	}
 	size := 0
 	for _, e := range r.Path {
@@ -134,14 +161,16 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 	open := 0
 	_, all := requests(s)
 	for _, o := range all {
-		if o.Key == r.Key {
+		if o.Key == r.Key.String() {
 			open++
 		}
 	}
 	if open >= m.cfg.QueueLimit {
 		return fmt.Errorf("%w for key %q: %d", ErrQueueFull, r.Key, open)
 	}
-	save(s, requestKey(r.ID), requestRecord{Key: r.Key, Canister: r.Canister, Path: r.Path, Hash: r.Hash[:], Height: r.Height})
+	digest := r.Message.Digest()
+	save(s, requestKey(r.ID), requestRecord{Key: r.Key.String(), Canister: r.Canister, Path: r.Path, Digest: digest[:], Height: r.Height})
+	save(s, messageKey(r.ID), r.Message)
 	return nil
 }
 
@@ -244,7 +273,8 @@ func (m *Machine) applyIncarnation(s kv.Store, height uint64, v *Incarnation) {
 			m.failAttempt(s, ids[i], &q, why)
 		}
 	}
-	for _, name := range m.cfg.Keys {
+	for _, id := range m.cfg.Keys {
+		name := id.String()
 		if k, ok := load[keyRecord](s, keyPrefix+name); ok && k.Status == KeyGenerating {
 			m.failKey(s, height, name, &k, why)
 		}
@@ -263,16 +293,17 @@ func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, err
 	}
 	rec, ok := load[keyRecord](r, keyPrefix+v.Key)
 	running := rec.Status == KeyGenerating || rec.Status == KeyActivating
-	if !ok || !slices.Contains(m.cfg.Keys, v.Key) || !running || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
+	id, _, known := m.cfg.schemeOf(v.Key)
+	if !ok || !known || !running || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
 		return nil, nil, fmt.Errorf("%w: vote for key %q, epoch %d, attempt %d, which is not being generated", ErrItem, v.Key, v.Epoch, v.Attempt)
 	}
 	if len(rec.Votes[v.Node].Public) != 0 {
 		return nil, nil, fmt.Errorf("%w: node %d voted before", ErrItem, v.Node)
 	}
-	if len(v.Public) != 33 || len(v.Transcript) != 32 {
-		return nil, nil, fmt.Errorf("%w: a vote with a key of %d bytes", ErrItem, len(v.Public))
+	if len(v.Transcript) != 32 {
+		return nil, nil, fmt.Errorf("%w: a vote with a transcript of %d bytes", ErrItem, len(v.Transcript))
 	}
-	if _, err := derive.Secp256k1([33]byte(v.Public), [32]byte{}, nil); err != nil {
+	if _, err := chainkey.Derive(id.Algorithm, v.Public, [32]byte{}, nil); err != nil {
 		return nil, nil, fmt.Errorf("%w: vote of node %d: %w", ErrItem, v.Node, err)
 	}
 	return v, &rec, nil
@@ -307,14 +338,16 @@ func (m *Machine) failKey(s kv.Store, height uint64, name string, rec *keyRecord
 
 // context is what an attempt at a request binds its session to.
 func (m *Machine) context(id uint64, q *requestRecord, a *attemptRecord, epoch uint64) session.Context {
-	c := session.Context{Genesis: m.cfg.Genesis, Key: q.Key, Scheme: m.scheme.Name(), Kind: session.Signature, Request: id, Attempt: a.Number,
-		Epoch: epoch, Message: [32]byte(q.Hash), Path: derive.Path(q.Canister, q.Path...)}
+	_, scheme, _ := m.cfg.schemeOf(q.Key)
+	c := session.Context{Genesis: m.cfg.Genesis, Key: q.Key, Scheme: scheme.Name(), Kind: session.Signature, Request: id, Attempt: a.Number,
+		Epoch: epoch, Message: [32]byte(q.Digest), Path: derive.Path(q.Canister, q.Path...)}
 	c.Committee = seats(a)
 	return c
 }
 
 func (m *Machine) keyContext(name string, k *keyRecord) session.Context {
-	return session.Context{Genesis: m.cfg.Genesis, Key: name, Scheme: m.scheme.Name(), Kind: session.KeyGeneration, Attempt: k.Attempt.Number,
+	_, scheme, _ := m.cfg.schemeOf(name)
+	return session.Context{Genesis: m.cfg.Genesis, Key: name, Scheme: scheme.Name(), Kind: session.KeyGeneration, Attempt: k.Attempt.Number,
 		Epoch: k.Epoch, Committee: seats(&k.Attempt)}
 }
 
@@ -461,15 +494,20 @@ func (m *Machine) checkResult(r kv.Reader, body []byte) (*Result, error) {
 	if !ok || len(v.Signature) != 64 {
 		return nil, fmt.Errorf("%w: a signature of %d bytes for request %d, which is not open", ErrItem, len(v.Signature), v.Request)
 	}
-	k, ok := m.key(r, q.Key)
+	key, _, _ := m.cfg.schemeOf(q.Key)
+	k, ok := m.key(r, key)
 	if !ok {
 		return nil, fmt.Errorf("%w: key %q is not active", ErrItem, q.Key)
 	}
-	child, err := derive.Secp256k1(k.PublicKey, k.ChainCode, derive.Path(q.Canister, q.Path...))
+	child, err := chainkey.Derive(key.Algorithm, k.PublicKey, k.ChainCode, derive.Path(q.Canister, q.Path...))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrItem, err)
 	}
-	if err := chainkey.Verify(child.PublicKey, [32]byte(q.Hash), [64]byte(v.Signature)); err != nil {
+	message, ok := load[chainkey.Message](r, messageKey(v.Request))
+	if !ok {
+		return nil, fmt.Errorf("%w: request %d is not open", ErrItem, v.Request) // r is a view whose source has moved on
+	}
+	if err := chainkey.Verify(key.Algorithm, child.PublicKey, message, [64]byte(v.Signature)); err != nil {
 		return nil, fmt.Errorf("%w: request %d: %w", ErrItem, v.Request, err)
 	}
 	return v, nil
@@ -483,7 +521,7 @@ func (m *Machine) applyResult(s kv.Store, v *Result) []Response {
 			save(s, nodeKey(int(node)), rec)
 		}
 	}
-	s.Delete([]byte(requestKey(v.Request)))
+	forgetRequest(s, v.Request)
 	return []Response{{ID: v.Request, Signature: v.Signature}}
 }
 
@@ -545,8 +583,13 @@ func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) 
 	return out
 }
 
-func (m *Machine) reject(s kv.Store, id uint64, why string) Response {
+func forgetRequest(s kv.Store, id uint64) {
 	s.Delete([]byte(requestKey(id)))
+	s.Delete([]byte(messageKey(id)))
+}
+
+func (m *Machine) reject(s kv.Store, id uint64, why string) Response {
+	forgetRequest(s, id)
 	return Response{ID: id, RejectCode: sysTransient, RejectMessage: "signature request expired: " + why}
 }
 
@@ -579,10 +622,11 @@ func (m *Machine) attempt(s kv.Store, height uint64, number uint32, base uint64,
 	return a
 }
 
-// advanceKeys runs one key generation at a time: each needs all nodes and much of their CPU.
+// advanceKeys runs one key generation of a costly scheme at a time: each needs all nodes and much of their CPU. Others do not wait.
 func (m *Machine) advanceKeys(s kv.Store, height uint64) {
 	running := false
-	for _, name := range m.cfg.Keys {
+	for _, id := range m.cfg.Keys {
+		name := id.String()
 		k, _ := load[keyRecord](s, keyPrefix+name)
 		if (k.Status == KeyGenerating || k.Status == KeyActivating) && height >= k.Attempt.Deadline {
 			var silent []int
@@ -593,11 +637,12 @@ func (m *Machine) advanceKeys(s kv.Store, height uint64) {
 			}
 			m.failKey(s, height, name, &k, fmt.Sprintf("nodes %v did not finish before the deadline", silent))
 		}
-		running = running || k.Status == KeyGenerating || k.Status == KeyActivating
+		running = running || m.cfg.costly(id) && (k.Status == KeyGenerating || k.Status == KeyActivating)
 	}
-	for _, name := range m.cfg.Keys {
+	for _, id := range m.cfg.Keys {
+		name := id.String()
 		k, _ := load[keyRecord](s, keyPrefix+name)
-		if running || k.Status != KeyPending || height < k.NotBefore {
+		if running && m.cfg.costly(id) || k.Status != KeyPending || height < k.NotBefore {
 			continue
 		}
 		var everybody []int
@@ -611,9 +656,12 @@ func (m *Machine) advanceKeys(s kv.Store, height uint64) {
 		k.Attempt = m.attempt(s, height, k.Attempt.Number, m.cfg.KeygenDeadline, everybody)
 		k.Votes = make([]voteRecord, len(m.cfg.Nodes))
 		save(s, keyPrefix+name, k)
-		running = true
+		running = running || m.cfg.costly(id)
 	}
 }
+
+// costly reports whether generating the key takes seconds of CPU time.
+func (c *Config) costly(id chainkey.KeyID) bool { return c.scheme(id.Algorithm).NeedsParams() }
 
 // forget removes disputes that have expired.
 func (m *Machine) forget(s kv.Store, height uint64) {

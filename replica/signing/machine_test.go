@@ -36,8 +36,13 @@ type bench struct {
 	nonces []byte // of each node's newest incarnation: its first byte
 }
 
+var (
+	k1 = chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "k1"}
+	k2 = chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "k2"}
+)
+
 func testConfig(n int) (Config, []ed25519.PrivateKey) {
-	cfg := Config{Genesis: [32]byte{7}, Keys: []string{"k1", "k2"}, Local: true, SigningDeadline: 10, KeygenDeadline: 20, Parallel: 2}
+	cfg := Config{Genesis: [32]byte{7}, Keys: []chainkey.KeyID{k1, k2}, Local: true, SigningDeadline: 10, KeygenDeadline: 20, Parallel: 2}
 	var keys []ed25519.PrivateKey
 	for i := range n {
 		seed := sha256.Sum256(fmt.Appendf(nil, "node %d", i))
@@ -87,14 +92,16 @@ func (b *bench) result(id uint64) payload.Item {
 	if !ok {
 		b.t.Fatalf("request %d is not open", id)
 	}
-	k, _ := b.m.key(b.s, q.Key)
-	child, err := derive.Secp256k1(k.PublicKey, k.ChainCode, derive.Path(q.Canister, q.Path...))
+	key, _, _ := b.m.cfg.schemeOf(q.Key)
+	k, _ := b.m.key(b.s, key)
+	child, err := derive.Secp256k1([33]byte(k.PublicKey), k.ChainCode, derive.Path(q.Canister, q.Path...))
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	message, _ := load[chainkey.Message](b.s, messageKey(id))
 	var tweak secp.ModNScalar
 	tweak.SetBytes(&child.Tweak)
-	sig := ecdsa.Sign(secp.NewPrivateKey(tweak.Add(&b.master.Key)), q.Hash)
+	sig := ecdsa.Sign(secp.NewPrivateKey(tweak.Add(&b.master.Key)), message.Bytes)
 	r, s := sig.R(), sig.S()
 	rb, sb := r.Bytes(), s.Bytes()
 	return item(payload.Signature, Result{Request: id, Signature: append(rb[:], sb[:]...)})
@@ -130,18 +137,18 @@ func (b *bench) ready() {
 	b.end()
 	for _, key := range b.m.cfg.Keys {
 		for node := range b.nodes {
-			b.apply(b.vote(node, key, nil))
+			b.apply(b.vote(node, key.String(), nil))
 		}
 		b.end()
 	}
-	if keys := b.m.Keys(b.s); len(keys) != 2 || keys[0].PublicKey != keys[1].PublicKey || keys[0].ChainCode == keys[1].ChainCode {
+	if keys := b.m.Keys(b.s); len(keys) != 2 || !bytes.Equal(keys[0].PublicKey, keys[1].PublicKey) || keys[0].ChainCode == keys[1].ChainCode {
 		b.t.Fatalf("keys: %+v", keys)
 	}
 }
 
-func (b *bench) submit(id uint64, key string) {
+func (b *bench) submit(id uint64, key chainkey.KeyID) {
 	b.t.Helper()
-	if err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: []byte{1, 2}, Path: [][]byte{{3}}, Hash: sha256.Sum256([]byte{byte(id)}), Height: b.height}); err != nil {
+	if err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: []byte{1, 2}, Path: [][]byte{{3}}, Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(id)})), Height: b.height}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -157,7 +164,7 @@ func (b *bench) request(id uint64) requestRecord {
 
 func TestKeyBecomesActiveOnlyUnanimously(t *testing.T) {
 	b := newBench(t, 4)
-	b.m.cfg.Keys = []string{"k1"}
+	b.m.cfg.Keys = []chainkey.KeyID{k1}
 	for node := range 3 {
 		b.apply(b.incarnation(node))
 	}
@@ -165,13 +172,13 @@ func TestKeyBecomesActiveOnlyUnanimously(t *testing.T) {
 	if st := b.m.Status(b.m.Snapshot(b.s, b.height)); !strings.Contains(st.Keys[0].Sentence, "nodes [3] to start") {
 		t.Errorf("%q", st.Keys[0].Sentence)
 	}
-	if err := b.m.Check(b.s, b.vote(0, "k1", nil)); !errors.Is(err, ErrItem) {
+	if err := b.m.Check(b.s, b.vote(0, k1.String(), nil)); !errors.Is(err, ErrItem) {
 		t.Errorf("a vote before the generation: %v", err)
 	}
 	b.apply(b.incarnation(3))
 	b.end()
 	for node := range 3 {
-		b.apply(b.vote(node, "k1", nil))
+		b.apply(b.vote(node, k1.String(), nil))
 		b.end()
 	}
 	if len(b.m.Keys(b.s)) != 0 {
@@ -180,19 +187,19 @@ func TestKeyBecomesActiveOnlyUnanimously(t *testing.T) {
 	if st := b.m.Status(b.m.Snapshot(b.s, b.height)); !strings.Contains(st.Keys[0].Sentence, "nodes [3] have not confirmed") {
 		t.Errorf("%q", st.Keys[0].Sentence)
 	}
-	if err := b.m.Check(b.s, b.vote(1, "k1", nil)); !errors.Is(err, ErrItem) {
+	if err := b.m.Check(b.s, b.vote(1, k1.String(), nil)); !errors.Is(err, ErrItem) {
 		t.Errorf("a second vote: %v", err)
 	}
 	// The fourth holds another transcript: the attempt is over, its votes count no more, and after a pause comes the next.
-	old := b.vote(3, "k1", nil)
-	b.apply(b.vote(3, "k1", func(v *KeyVote) { v.Transcript[0] = 1 }))
+	old := b.vote(3, k1.String(), nil)
+	b.apply(b.vote(3, k1.String(), func(v *KeyVote) { v.Transcript[0] = 1 }))
 	if err := b.m.Check(b.s, old); !errors.Is(err, ErrItem) {
 		t.Errorf("a vote for an abandoned attempt: %v", err)
 	}
 	for range 3 {
 		b.end()
 	}
-	k, _ := load[keyRecord](b.s, keyPrefix+"k1")
+	k, _ := load[keyRecord](b.s, keyPrefix+k1.String())
 	if k.Status != KeyGenerating || k.Attempt.Number != 1 {
 		t.Fatalf("after a mismatch: %+v", k)
 	}
@@ -201,7 +208,7 @@ func TestKeyBecomesActiveOnlyUnanimously(t *testing.T) {
 	for b.height < k.Attempt.Deadline+4 {
 		b.end()
 	}
-	if k, _ = load[keyRecord](b.s, keyPrefix+"k1"); k.Attempt.Number != 2 || k.Attempt.Deadline-k.Attempt.Started != 2*first {
+	if k, _ = load[keyRecord](b.s, keyPrefix+k1.String()); k.Attempt.Number != 2 || k.Attempt.Deadline-k.Attempt.Started != 2*first {
 		t.Fatalf("after the deadline: %+v", k.Attempt)
 	}
 	// A restart before any vote abandons the attempt as well; one after it does not.
@@ -209,31 +216,31 @@ func TestKeyBecomesActiveOnlyUnanimously(t *testing.T) {
 	for range 6 {
 		b.end()
 	}
-	if k, _ = load[keyRecord](b.s, keyPrefix+"k1"); k.Attempt.Number != 3 || k.Status != KeyGenerating {
+	if k, _ = load[keyRecord](b.s, keyPrefix+k1.String()); k.Attempt.Number != 3 || k.Status != KeyGenerating {
 		t.Fatalf("after a restart: %+v", k)
 	}
-	b.apply(b.vote(0, "k1", nil), b.incarnation(1), b.vote(1, "k1", nil), b.vote(2, "k1", nil), b.vote(3, "k1", nil))
-	if keys := b.m.Keys(b.s); len(keys) != 1 || keys[0].Name != "k1" {
+	b.apply(b.vote(0, k1.String(), nil), b.incarnation(1), b.vote(1, k1.String(), nil), b.vote(2, k1.String(), nil), b.vote(3, k1.String(), nil))
+	if keys := b.m.Keys(b.s); len(keys) != 1 || keys[0].ID != k1 {
 		t.Fatalf("keys: %+v", keys)
 	}
 }
 
 func TestRequestLifeCycle(t *testing.T) {
 	b := newBench(t, 4)
-	if err := b.m.Submit(b.s, Request{ID: 1, Key: "k1"}); !errors.Is(err, ErrKeyNotReady) {
+	if err := b.m.Submit(b.s, Request{ID: 1, Key: k1}); !errors.Is(err, ErrKeyNotReady) {
 		t.Errorf("before the key: %v", err)
 	}
 	b.ready()
 	if b.m.Busy(b.s) {
 		t.Error("busy without work")
 	}
-	b.submit(1, "k1")
+	b.submit(1, k1)
 	ordered := b.height
 	for name, r := range map[string]Request{
-		"unknown key":  {ID: 9, Key: "k9"},
-		"same id":      {ID: 1, Key: "k1"},
-		"long path":    {ID: 9, Key: "k1", Path: make([][]byte, 256)},
-		"path too big": {ID: 9, Key: "k1", Path: [][]byte{make([]byte, maxPathBytes+1)}},
+		"unknown key":  {ID: 9, Key: chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "k9"}},
+		"same id":      {ID: 1, Key: k1},
+		"long path":    {ID: 9, Key: k1, Path: make([][]byte, 256)},
+		"path too big": {ID: 9, Key: k1, Path: [][]byte{make([]byte, maxPathBytes+1)}},
 	} {
 		if err := b.m.Submit(b.s, r); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -294,12 +301,12 @@ func TestQueueLimitAndFairness(t *testing.T) {
 	b := newBench(t, 4)
 	b.ready()
 	for id := range uint64(20) {
-		b.submit(id, "k1")
+		b.submit(id, k1)
 	}
-	if err := b.m.Submit(b.s, Request{ID: 99, Key: "k1"}); !errors.Is(err, ErrQueueFull) {
+	if err := b.m.Submit(b.s, Request{ID: 99, Key: k1, Message: chainkey.HashMessage([32]byte{})}); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("the 21st: %v", err)
 	}
-	b.submit(100, "k2")
+	b.submit(100, k2)
 	for range 4 {
 		b.end()
 	}
@@ -312,7 +319,7 @@ func TestQueueLimitAndFairness(t *testing.T) {
 func TestDeadlineThenComplaintThenExpiry(t *testing.T) {
 	b := newBench(t, 4)
 	b.ready()
-	b.submit(1, "k1")
+	b.submit(1, k1)
 	for range 4 {
 		b.end()
 	}
@@ -388,7 +395,7 @@ func TestDeadlineThenComplaintThenExpiry(t *testing.T) {
 func TestDisputesExpire(t *testing.T) {
 	b := newBench(t, 4)
 	b.ready()
-	b.submit(1, "k1")
+	b.submit(1, k1)
 	for range 4 {
 		b.end()
 	}
@@ -410,12 +417,12 @@ func TestDisputesExpire(t *testing.T) {
 func TestEquivocationExcludes(t *testing.T) {
 	b := newBench(t, 7)
 	b.ready()
-	b.submit(1, "k1")
+	b.submit(1, k1)
 	for range 4 {
 		b.end()
 	}
 	q := b.request(1)
-	k, _ := load[keyRecord](b.s, keyPrefix+"k1")
+	k, _ := load[keyRecord](b.s, keyPrefix+k1.String())
 	id := b.m.context(1, &q, &q.Current, k.Epoch).ID()
 	culprit, witness := q.Current.Committee[1], q.Current.Committee[0]
 	evidence := equivocate(b, id, q.Current.Committee, 1)
@@ -483,7 +490,7 @@ func equivocate(b *bench, id session.ID, committee []uint32, seat int) []byte {
 func TestRestartEndsAttempt(t *testing.T) {
 	b := newBench(t, 4)
 	b.ready()
-	b.submit(1, "k1")
+	b.submit(1, k1)
 	for range 4 {
 		b.end()
 	}
@@ -508,7 +515,7 @@ func TestAgainstModel(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		b := newBench(t, n)
 		b.ready()
-		open := map[uint64]string{} // the model: id → key
+		open := map[uint64]chainkey.KeyID{} // the model: id → key
 		answered := map[uint64]bool{}
 		settle := func(out []Response) {
 			for _, r := range out {
@@ -521,14 +528,14 @@ func TestAgainstModel(t *testing.T) {
 		}
 		for id := uint64(1); b.height < 200; {
 			for range rng.IntN(4) {
-				key := []string{"k1", "k2"}[rng.IntN(2)]
+				key := []chainkey.KeyID{k1, k2}[rng.IntN(2)]
 				crowd := 0
 				for _, k := range open {
 					if k == key {
 						crowd++
 					}
 				}
-				err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: []byte{1}, Hash: sha256.Sum256([]byte{byte(id)}), Height: b.height})
+				err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: []byte{1}, Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(id)})), Height: b.height})
 				if full := crowd >= 20; full != errors.Is(err, ErrQueueFull) || !full && err != nil {
 					t.Fatalf("seed %d: %d open, error %v", seed, crowd, err)
 				} else if !full {
@@ -693,7 +700,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"two nodes": func(c *Config) { c.Nodes = c.Nodes[:2] },
 		"short key": func(c *Config) { c.Nodes = slices.Clone(c.Nodes); c.Nodes[0] = c.Nodes[0][:5] },
-		"no name":   func(c *Config) { c.Keys = []string{""} },
+		"no name":   func(c *Config) { c.Keys = []chainkey.KeyID{{Algorithm: chainkey.Ed25519}} },
 	} {
 		c := cfg
 		change(&c)
@@ -707,7 +714,7 @@ func FuzzCheck(f *testing.F) {
 	b := newBench(f, 4)
 	f.Add(uint8(payload.Incarnation), b.incarnation(0).Body)
 	b.ready()
-	b.submit(1, "k1")
+	b.submit(1, k1)
 	for range 4 {
 		b.end()
 	}
@@ -715,7 +722,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add(uint8(payload.Incarnation), b.incarnation(0).Body)
 	f.Add(uint8(payload.Complaint), b.complaint(int(c[0]), 1, 0, session.Silent, c[1]).Body)
 	f.Add(uint8(payload.Signature), b.result(1).Body)
-	f.Add(uint8(payload.KeyVote), codec.Marshal(KeyVote{Key: "k1", Public: make([]byte, 33), Transcript: make([]byte, 32)}))
+	f.Add(uint8(payload.KeyVote), codec.Marshal(KeyVote{Key: k1.String(), Public: make([]byte, 33), Transcript: make([]byte, 32)}))
 	f.Fuzz(func(t *testing.T, kind uint8, body []byte) {
 		it := payload.Item{Kind: payload.Kind(kind), Body: body}
 		s := b.s.Clone()

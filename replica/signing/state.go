@@ -13,8 +13,9 @@ const (
 	prefix        = "signing/"
 	nodePrefix    = prefix + "n/" // node index, 4 bytes → nodeRecord
 	edgePrefix    = prefix + "e/" // two node indices, ascending → edgeRecord
-	keyPrefix     = prefix + "k/" // key name → keyRecord
+	keyPrefix     = prefix + "k/" // chainkey.KeyID → keyRecord
 	requestPrefix = prefix + "r/" // request id, 8 bytes → requestRecord
+	messagePrefix = prefix + "m/" // request id, 8 bytes → chainkey.Message, which may be long
 )
 
 // nodeRecord is what is known of a node.
@@ -87,7 +88,7 @@ type requestRecord struct {
 	Key      string
 	Canister []byte
 	Path     [][]byte
-	Hash     []byte
+	Digest   []byte // of the message, which is stored apart
 	Height   uint64
 	Status   RequestStatus
 	Seed     []byte // the beacon
@@ -120,6 +121,10 @@ func edgeKey(a, b int) string {
 
 func requestKey(id uint64) string {
 	return string(binary.BigEndian.AppendUint64([]byte(requestPrefix), id))
+}
+
+func messageKey(id uint64) string {
+	return string(binary.BigEndian.AppendUint64([]byte(messagePrefix), id))
 }
 
 // requests lists the open requests by id.

@@ -1,26 +1,49 @@
 package signing
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
+	"fusion/chainkey"
 	"fusion/internal/kv"
 )
 
 // View is a copy of the machine's committed state at a height. It is immutable and may be read by many.
 type View struct {
 	Height uint64
-	state  *kv.Mem
+	state  viewState
 }
 
-// Snapshot copies the machine's part of a store: some kilobytes.
+// viewState is a copy of all records but the messages, which are read where the copy was made: there they are gone once their requests
+// are answered.
+type viewState struct {
+	*kv.Mem
+	source kv.Reader
+}
+
+func (s viewState) Get(key []byte) ([]byte, bool) {
+	if bytes.HasPrefix(key, []byte(messagePrefix)) {
+		return s.source.Get(key)
+	}
+	return s.Mem.Get(key)
+}
+
+// Snapshot copies the machine's part of a store without the messages: some kilobytes. The reader must stay usable, from any goroutine.
 func (m *Machine) Snapshot(r kv.Reader, height uint64) *View {
-	v := &View{height, kv.NewMem()}
-	kv.ScanPrefix(r, []byte(prefix), func(key, value []byte) bool {
-		v.state.Set(key, value)
-		return true
-	})
+	v := &View{height, viewState{kv.NewMem(), r}}
+	for _, part := range []string{nodePrefix, edgePrefix, keyPrefix, requestPrefix} {
+		kv.ScanPrefix(r, []byte(part), func(key, value []byte) bool {
+			v.state.Set(key, value)
+			return true
+		})
+	}
 	return v
+}
+
+// message is what a request wants signed; ok is false when the request has been answered since.
+func (v *View) message(id uint64) (chainkey.Message, bool) {
+	return load[chainkey.Message](v.state, messageKey(id))
 }
 
 // Status is the machine's state in words and numbers, for the CLI, the dashboard and the API.
@@ -33,12 +56,12 @@ type Status struct {
 
 // KeyInfo describes a key.
 type KeyInfo struct {
-	Name      string `json:"name"`
-	Active    bool   `json:"active"`
-	PublicKey string `json:"public_key,omitempty"` // SEC1 compressed, hexadecimal
-	Epoch     uint64 `json:"epoch"`
-	Attempt   uint32 `json:"attempt"`
-	Sentence  string `json:"sentence"` // where it stands, for an operator
+	ID        chainkey.KeyID `json:"id"`
+	Active    bool           `json:"active"`
+	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
+	Epoch     uint64         `json:"epoch"`
+	Attempt   uint32         `json:"attempt"`
+	Sentence  string         `json:"sentence"` // where it stands, for an operator
 }
 
 // RequestInfo describes an open request.
@@ -64,9 +87,9 @@ type NodeInfo struct {
 // Status explains a view.
 func (m *Machine) Status(v *View) Status {
 	out := Status{Height: v.Height}
-	for _, name := range m.cfg.Keys {
-		k, _ := load[keyRecord](v.state, keyPrefix+name)
-		info := KeyInfo{Name: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
+	for _, id := range m.cfg.Keys {
+		k, _ := load[keyRecord](v.state, keyPrefix+id.String())
+		info := KeyInfo{ID: id, Epoch: k.Epoch, Attempt: k.Attempt.Number}
 		switch k.Status {
 		case KeyPending:
 			var absent []int

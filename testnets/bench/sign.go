@@ -44,7 +44,7 @@ func (s *suite) signatures(ctx context.Context) error {
 			hash := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 			in := management.SignWithEcdsaArgs{MessageHash: hash[:], KeyID: management.EcdsaKeyID{
 				Curve: management.EcdsaCurve{Secp256k1: candid.Unit}, Name: testnets.TestKey}}
-			var out management.SignWithEcdsaResult
+			var out management.SignatureResult
 			if err := a.Update(gctx, forwarder, "sign", []any{in}, []any{&out}); err != nil {
 				return fmt.Errorf("signature %d: %w", i, err)
 			}
@@ -102,9 +102,9 @@ func (s *suite) shares() (_ []*gg18.Share, err error) {
 		if err != nil {
 			return nil, err
 		}
-		all = slices.DeleteFunc(all, func(g keystore.Generation) bool { return g.Key != testnets.TestKey })
+		all = slices.DeleteFunc(all, func(g keystore.Generation) bool { return g.Key != testnets.EcdsaKey.String() })
 		if len(all) == 0 {
-			return nil, fmt.Errorf("node %d has no share of %s", node, testnets.TestKey)
+			return nil, fmt.Errorf("node %d has no share of %s", node, testnets.EcdsaKey)
 		}
 		// An attempt that failed may have left one; the last attempt made the key.
 		last := slices.MaxFunc(all, func(a, b keystore.Generation) int { return cmp.Compare(a.Attempt, b.Attempt) })

@@ -118,7 +118,7 @@ func (s *story) meet(ctx context.Context) error {
 func (s *story) deriveMinter() error {
 	st := s.n.Replica(0).Status()
 	for _, k := range st.Keys {
-		if k.Name != testnets.TestKey {
+		if k.ID != testnets.EcdsaKey {
 			continue
 		}
 		raw, err := hex.DecodeString(k.PublicKey)
@@ -126,7 +126,7 @@ func (s *story) deriveMinter() error {
 			return fmt.Errorf("threshold key %q is not a public key", k.PublicKey)
 		}
 		pub := [33]byte(raw)
-		chain := signing.ChainCode(s.n.Replica(0).Genesis().Hash(), k.Name, pub)
+		chain := signing.ChainCode(s.n.Replica(0).Genesis().Hash(), k.ID, raw)
 		s.minterKey, err = derive.Secp256k1(pub, chain, derive.Path(s.n.Minter.Bytes()))
 		return err
 	}

@@ -91,11 +91,14 @@ func OpenWorld(ctx context.Context, dir string, chain Chain, status func(context
 		return nil, err
 	}
 	for _, k := range st.Keys {
+		if k.ID != testnets.EcdsaKey {
+			continue
+		}
 		pub, err := hex.DecodeString(k.PublicKey)
 		if err != nil || len(pub) != 33 {
-			return nil, fmt.Errorf("threshold key %s is %q: %s", k.Name, k.PublicKey, k.State)
+			return nil, fmt.Errorf("threshold key %s is %q: %s", k.ID, k.PublicKey, k.State)
 		}
-		w.minterKey, err = derive.Secp256k1([33]byte(pub), signing.ChainCode(doc.Hash(), k.Name, [33]byte(pub)), derive.Path(m.Minter.Bytes()))
+		w.minterKey, err = derive.Secp256k1([33]byte(pub), signing.ChainCode(doc.Hash(), k.ID, pub), derive.Path(m.Minter.Bytes()))
 		if err != nil {
 			return nil, err
 		}
