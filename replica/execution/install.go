@@ -117,6 +117,9 @@ func (x *Executor) runInstall(c *canister, j job, in *inputs) *Reject {
 	charge := x.price.execution(i.spent)
 	c.dirty = true
 	c.consume(forInstructions, charge)
+	if rej == nil && j.Install.Mode == modeReinstall {
+		c.logs, c.dirtyLog = nil, true // they are part of what goes
+	}
 	for _, text := range i.e.prints {
 		c.log(i.e.timeNs, text)
 	}

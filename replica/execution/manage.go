@@ -421,7 +421,11 @@ func (x *Executor) create(k *call, specified *principal.Principal, s *management
 	}
 	c := newCanister(id, wasmCanister)
 	c.Settings, c.Cycles, c.CreatedNs = set, cycles, x.global.TimeNs
-	x.changed(c, k.message, senderVersion, change{Kind: changeCreation, Controllers: set.Controllers})
+	created := change{Kind: changeCreation, Controllers: set.Controllers}
+	if s != nil && s.EnvironmentVariables != nil {
+		created.Hash = envHash(set.Env)
+	}
+	x.changed(c, k.message, senderVersion, created)
 	c.view = c.snapshot(x)
 	x.mu.Lock()
 	x.canisters[id] = c
@@ -564,6 +568,18 @@ func applySettings(out *settings, s *management.Settings) *Reject {
 		out.Env = env
 	}
 	return nil
+}
+
+// envHash is the representation-independent hash of environment variables (section "Hash of map").
+func envHash(env []envVar) []byte {
+	pairs := make([]string, len(env))
+	for i, v := range env {
+		name, value := sha256.Sum256([]byte(v.Name)), sha256.Sum256([]byte(v.Value))
+		pairs[i] = string(name[:]) + string(value[:])
+	}
+	sort.Strings(pairs)
+	sum := sha256.Sum256([]byte(strings.Join(pairs, "")))
+	return sum[:]
 }
 
 func principalList(ps []principal.Principal) []principalBytes {

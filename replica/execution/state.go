@@ -205,8 +205,8 @@ type change struct {
 	FromUser    bool
 	OriginVer   *uint64
 	Kind        uint8
-	Mode        uint8 // of a deployment
-	Hash        []byte
+	Mode        uint8  // of a deployment
+	Hash        []byte // of the module, or of the environment variables of a creation that named some
 	Controllers []principalBytes
 	Load        *loadedSnapshot
 }

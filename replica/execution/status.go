@@ -79,7 +79,7 @@ func (v *view) infoReply(changes *uint64) []byte {
 		}
 		switch ch.Kind {
 		case changeCreation:
-			r.Details.Creation = &management.Creation{Controllers: principals(ch.Controllers)}
+			r.Details.Creation = &management.Creation{Controllers: principals(ch.Controllers), EnvHash: optBytes(ch.Hash)}
 		case changeUninstall:
 			r.Details.CodeUninstall = candid.Unit
 		case changeLoadSnapshot:

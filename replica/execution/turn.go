@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"fusion/ic/candid"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
 )
@@ -469,7 +470,7 @@ func (w *worker) settle(e *exec, ctx *callContext, rej *Reject) {
 		ctx.Instructions += e.inst.InstructionsUsed()
 		ctx.Available = e.available
 		for i := range e.calls {
-			w.sendCall(c, ctx, &e.calls[i])
+			w.sendCall(c, ctx, &e.calls[i], e.version)
 		}
 		if e.response != nil {
 			ctx.Responded = true
@@ -494,8 +495,8 @@ func (w *worker) closeContext(c *canister, ctx *callContext, rej *Reject) {
 	finishStopping(c, w)
 }
 
-// sendCall registers the callback of a call and sends its request.
-func (w *worker) sendCall(c *canister, ctx *callContext, call *outCall) {
+// sendCall registers the callback of a call that c made as so many versions old, and sends its request.
+func (w *worker) sendCall(c *canister, ctx *callContext, call *outCall, version uint64) {
 	cb := &callback{ID: c.NextID, Context: ctx.ID, Callee: call.callee.Bytes(), Reply: call.reply, Reject: call.reject, Cleanup: call.cleanup,
 		Prepaid: call.prepaid, Deadline: call.deadline}
 	c.NextID++
@@ -503,7 +504,30 @@ func (w *worker) sendCall(c *canister, ctx *callContext, call *outCall) {
 	ctx.Outstanding++
 	m := &message{Method: call.method, Data: call.arg, Caller: c.id.Bytes(), Cycles: call.cycles,
 		Origin: origin{Kind: originCall, ID: c.id.Bytes(), Callback: cb.ID, Deadline: call.deadline}}
+	if rej := checkSenderVersion(call, version); rej != nil {
+		w.respond(m.Origin, response{reject: rej}, m.Cycles)
+		return
+	}
 	w.t.out = append(w.t.out, effect{kind: sendRequest, callee: call.callee, message: m})
+}
+
+// versioned are the management canister's methods whose argument may hold the caller's version.
+var versioned = map[string]bool{"create_canister": true, "provisional_create_canister_with_cycles": true, "update_settings": true, "install_code": true,
+	"install_chunked_code": true, "uninstall_code": true, "take_canister_snapshot": true, "load_canister_snapshot": true}
+
+// checkSenderVersion refuses a call of the management canister that names another version of the caller than the one that makes it. An argument
+// that does not decode is the method's to refuse.
+func checkSenderVersion(call *outCall, version uint64) *Reject {
+	if call.callee != principal.Management || !versioned[call.method] {
+		return nil
+	}
+	var a struct {
+		Version *uint64 `candid:"sender_canister_version"`
+	}
+	if err := candid.Unmarshal(call.arg, &a); err != nil || a.Version == nil || *a.Version == version {
+		return nil
+	}
+	return reject(errContractViolation, "Management canister call payload includes sender canister version %d that does not match the actual sender canister version %d", *a.Version, version)
 }
 
 // credit gives cycles back, and takes those that could not be taken while a message stood still.
