@@ -270,15 +270,23 @@ func readModule(file string) (*module, error) {
 		return nil, fmt.Errorf("module %s: %w", file, err)
 	}
 	out := &module{bytes: b}
+	metadata := map[string]string{}
 	for _, c := range m.Customs {
 		name := strings.TrimPrefix(strings.TrimPrefix(c.Name, "icp:public "), "icp:private ")
-		switch {
-		case name == c.Name: // no metadata
-		case name == "enhanced-orthogonal-persistence":
-			out.keepsHeap = true
-		case name == "candid:service" && len(c.Data) <= maxInterface:
-			if prog, err := candid.ParseDID(string(c.Data)); err == nil {
-				out.program = prog
+		if name != c.Name && len(c.Data) <= maxInterface {
+			metadata[name] = string(c.Data)
+		}
+	}
+	_, out.keepsHeap = metadata["enhanced-orthogonal-persistence"]
+	if prog, err := candid.ParseDID(metadata["candid:service"]); err == nil && prog.Service != nil {
+		out.program = prog
+	}
+	// The service is what callers see. The arguments of its constructor stand beside it, where candid:service leaves them out, as Motoko's compiler does.
+	if p := out.program; p != nil && !p.HasInit && metadata["candid:args"] != "" {
+		if types, err := candid.ParseTypes(metadata["candid:args"], p); err == nil {
+			p.HasInit = true
+			for _, t := range types {
+				p.Init = append(p.Init, candid.Arg{Type: t})
 			}
 		}
 	}
