@@ -49,9 +49,10 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 	go test -race -short -timeout 30m ./ic/... ./internal/... ./replica/... ./adapters/... ./cdk/...
 
 .PHONY: e2e
-e2e: build $(BIN)/btcd $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) chromium ## run the real tier: processes, kills, btcd, wasmtime, JavaScript clients, a browser (case=REGEXP)
+e2e: build motoko $(BIN)/btcd $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) chromium ## run the real tier: processes, kills, btcd, wasmtime, JavaScript clients, a browser (case=REGEXP)
 	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_ISSUER=$(CURDIR)/$(BIN)/issuer.wasm.gz \
-	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./testnets/e2e
+	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
+	go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./testnets/e2e
 	FUSION_MESSAGES=10000 go test -count=1 -v -timeout 20m -run '^TestReplay$$' ./testnets
 
 $(BIN)/btcd: tools/go.mod
@@ -68,6 +69,16 @@ ifeq ($(CHROMIUM),)
 	  $$sudo apt-get update -q && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends chromium || \
 	  { echo "Chromium could not be installed: install it, or name its program with CHROMIUM=/path/to/chromium"; exit 1; }
 endif
+
+.PHONY: motoko
+motoko: $(BIN)/motoko/built ## compile the Motoko samples with both compilers, from npm
+
+# A compiler takes half a minute of one core, so both run at once.
+$(BIN)/motoko/built: examples/motoko/node_modules examples/motoko/build.mjs $(wildcard examples/motoko/*/*.mo)
+	@rm -f $@
+	node examples/motoko/build.mjs 3.13 $(BIN)/motoko/3.13 & old=$$!; \
+	  node examples/motoko/build.mjs 4.10 $(BIN)/motoko/4.10 && wait $$old
+	@touch $@
 
 %/node_modules: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --ignore-scripts
@@ -99,4 +110,4 @@ fuzz: ## run every fuzz target for fuzztime (default 20s)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(BIN) $(CANISTERS)/*.wasm.gz $(JS) bench.json
+	rm -rf $(BIN) $(CANISTERS)/*.wasm.gz $(JS) examples/motoko/node_modules bench.json

@@ -1,12 +1,14 @@
 // Package examples holds canisters to learn from, in Go and in Motoko, and the one from which `fusion new` makes a project.
 //
-//	go/counter         state that survives upgrades
-//	go/caller          calls to other canisters, rejects, traps in callbacks
-//	go/certified-page  a web page whose every response is certified
-//	motoko             the same in Motoko, and what shows its semantics
+//	counter         state that survives upgrades
+//	caller          calls to other canisters, rejects, traps after an await, a lock that is always released
+//	certified-page  a web page that the subnet certifies
 //
-// The Go ones are tested natively here and as wasm by the tests of cmd/fusion; the Motoko ones are compiled and installed by the real
-// tier, testnets/e2e.
+// go and motoko hold one of each. Counter and caller have the same interface in both, so that each caller can call each counter. motoko/semantics
+// has actors that show what Motoko relies on. docs/develop.md says how to run them.
+//
+// The Go samples are tested natively where they are. The real tier, testnets/e2e, builds all of them, those in Motoko with two compilers from npm,
+// and runs them on a network.
 package examples
 
 import "embed"

@@ -5,5 +5,6 @@
 //	FUSION_BIN       the fusion program
 //	BTCD_BIN         the btcd program
 //	WASMTIME_BIN     the program of tools/wasmtime
+//	MOTOKO_SAMPLES   the compiled Motoko samples, a directory for each compiler
 //	CHROMIUM_BIN     the browser, Chromium or one of its kind
 package e2e
