@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fusion/ic/certificate"
@@ -100,6 +101,8 @@ var (
 	ErrVerification = errors.New("response does not verify")
 	// ErrStale means that a certificate or a signature is too old, or that our clock is wrong.
 	ErrStale = errors.New("response is not recent")
+	// ErrClock means that a replica refused a request for its expiry, and that the replica's clock and ours are far apart.
+	ErrClock = errors.New("our clock and the replica's disagree")
 	// ErrNotFound means that a state read found nothing where something was expected.
 	ErrNotFound = errors.New("not in the certified state")
 )
@@ -159,6 +162,27 @@ type shared struct {
 	mu       sync.Mutex // guards verifier while it is made
 	verifier *certificate.Verifier
 	nodes    nodeKeys
+	versions [len(endpoints)]atomic.Int32 // of each endpoint, the newest that the replica has: an index into its versions
+}
+
+// endpoint is one that exists in several versions. Ranges of canisters stand at other paths in certificates of the newer ones; the
+// verifier takes either.
+type endpoint int
+
+const (
+	callEndpoint endpoint = iota
+	queryEndpoint
+	readEndpoint
+	subnetReadEndpoint
+)
+
+// endpoints are the endpoints' URLs with the principal left out, in the order in which they are tried. The oldest kind of call answers
+// nothing but that it was received.
+var endpoints = [...][]string{
+	callEndpoint:       {"/api/v4/canister/%s/call", "/api/v3/canister/%s/call", "/api/v2/canister/%s/call"},
+	queryEndpoint:      {"/api/v3/canister/%s/query", "/api/v2/canister/%s/query"},
+	readEndpoint:       {"/api/v3/canister/%s/read_state", "/api/v2/canister/%s/read_state"},
+	subnetReadEndpoint: {"/api/v3/subnet/%s/read_state", "/api/v2/subnet/%s/read_state"},
 }
 
 // New makes an agent for the replica at a URL.
@@ -249,6 +273,26 @@ type response struct {
 	failed bool
 }
 
+// post sends a request to the newest version of an endpoint that the replica has.
+func (a *Agent) post(ctx context.Context, e endpoint, at principal.Principal, body []byte) (response, error) {
+	known := &a.versions[e]
+	failed := false
+	for i := int(known.Load()); ; i++ {
+		res, err := a.send(ctx, http.MethodPost, fmt.Sprintf(endpoints[e][i], at), body)
+		failed = failed || res.failed
+		res.failed = failed
+		var h *HTTPError
+		missing := errors.As(err, &h) && (h.Status == http.StatusNotFound || h.Status == http.StatusMethodNotAllowed)
+		if missing && i+1 < len(endpoints[e]) {
+			continue
+		}
+		if !missing { // or somebody between us and the replica answered for it
+			known.Store(int32(i))
+		}
+		return res, err
+	}
+}
+
 // send makes a request until it has a status that is an answer (200 or 202), or an error that trying again will not heal.
 func (a *Agent) send(ctx context.Context, method, path string, body []byte) (response, error) {
 	var res response
@@ -261,7 +305,7 @@ func (a *Agent) send(ctx context.Context, method, path string, body []byte) (res
 			return res, nil
 		}
 		res.failed = res.failed || mayHaveActed(err)
-		if attempt >= a.opts.Retries || !worthRetrying(err) || pause(ctx, max(jitter(wait), after)) != nil {
+		if attempt >= a.opts.Retries || !worthRetrying(err) || pause(ctx, after+jitter(wait)) != nil {
 			return res, err
 		}
 		wait = min(2*wait, maxBackoff)
@@ -319,8 +363,28 @@ func (a *Agent) once(ctx context.Context, method, path string, body []byte) (out
 		after = min(time.Duration(s)*time.Second, maxBackoff)
 	}
 	text := buf.Bytes()[:min(buf.Len(), 500)]
-	return nil, 0, after, &HTTPError{res.StatusCode, strings.TrimSpace(strings.ToValidUTF8(string(text), "?"))}
+	refused := &HTTPError{res.StatusCode, strings.TrimSpace(strings.ToValidUTF8(string(text), "?"))}
+	return nil, 0, after, a.explain(refused, res.Header)
 }
+
+// explain adds that clocks disagree, by how much, to a refusal of a request's expiry.
+func (a *Agent) explain(e *HTTPError, header http.Header) error {
+	theirs, err := http.ParseTime(header.Get("Date"))
+	if e.Status != http.StatusBadRequest || err != nil || !strings.Contains(strings.ToLower(e.Body), "expiry") {
+		return e
+	}
+	d := a.opts.Now().Sub(theirs).Round(time.Second)
+	switch {
+	case d > clockSlack:
+		return fmt.Errorf("%w: ours is %s ahead: %w", ErrClock, d, e)
+	case d < -clockSlack:
+		return fmt.Errorf("%w: ours is %s behind: %w", ErrClock, -d, e)
+	}
+	return e
+}
+
+// clockSlack is how far clocks may be apart without being the reason of anything.
+const clockSlack = 20 * time.Second
 
 // jitter spreads waits over half to all of d.
 func jitter(d time.Duration) time.Duration { return d/2 + mathrand.N(d/2+1) }

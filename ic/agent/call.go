@@ -103,7 +103,7 @@ func (a *Agent) Do(ctx context.Context, r Request) ([]byte, error) {
 	unknown := func(cause error) error {
 		return &OutcomeError{RequestID: id, Effective: at, ExpiryNs: c.IngressExpiry, Cause: cause}
 	}
-	answer, err := a.send(ctx, http.MethodPost, "/api/v4/canister/"+at.String()+"/call", e.Encode())
+	answer, err := a.post(ctx, callEndpoint, at, e.Encode())
 	switch {
 	case err != nil && answer.failed:
 		return nil, unknown(err)
@@ -223,15 +223,15 @@ func (a *Agent) ReadState(ctx context.Context, effective principal.Principal, pa
 	if effective.IsManagement() {
 		scope = certificate.Any // the status of a call that created a canister; the id of the request says enough
 	}
-	return a.readState(ctx, "/api/v3/canister/"+effective.String()+"/read_state", scope, paths)
+	return a.readState(ctx, readEndpoint, effective, scope, paths)
 }
 
 // ReadSubnetState is ReadState at a subnet's URL.
 func (a *Agent) ReadSubnetState(ctx context.Context, subnet principal.Principal, paths ...[][]byte) (*certificate.Certificate, error) {
-	return a.readState(ctx, "/api/v3/subnet/"+subnet.String()+"/read_state", certificate.ForSubnet(subnet), paths)
+	return a.readState(ctx, subnetReadEndpoint, subnet, certificate.ForSubnet(subnet), paths)
 }
 
-func (a *Agent) readState(ctx context.Context, path string, scope certificate.Scope, paths [][][]byte) (*certificate.Certificate, error) {
+func (a *Agent) readState(ctx context.Context, at endpoint, id principal.Principal, scope certificate.Scope, paths [][][]byte) (*certificate.Certificate, error) {
 	if paths == nil {
 		paths = [][][]byte{}
 	}
@@ -239,7 +239,7 @@ func (a *Agent) readState(ctx context.Context, path string, scope certificate.Sc
 	if err != nil {
 		return nil, err
 	}
-	answer, err := a.send(ctx, http.MethodPost, path, e.Encode())
+	answer, err := a.post(ctx, at, id, e.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("reading state: %w", err)
 	}

@@ -8,9 +8,11 @@
 //	err = a.Update(ctx, ledger, "icrc1_transfer", []any{arg}, []any{&result})
 //	err = a.Ask(ctx, ledger, "icrc1_balance_of", []any{account}, []any{&balance})
 //
-// Calls are answered in one request where the replica is quick; otherwise the agent polls until there is an answer or the call can
-// no longer be executed. Refusals for overload and failures of the connection are retried with the same signed request, which a
-// subnet executes at most once. Errors say which of three things happened:
+// It speaks the newest version of each endpoint that the replica has, back to the asynchronous calls of version 2. Calls are answered
+// in one request where the replica is quick; otherwise the agent polls until there is an answer or the call can no longer be
+// executed. Refusals for overload and failures of the connection are retried with the same signed request, which a subnet executes at
+// most once; waits grow to two seconds, are spread at random and heed Retry-After, and a handful of attempts is all. A refusal because
+// of the time says by how much the clocks disagree ([ErrClock]). Errors say which of three things happened:
 //
 //   - a [RejectError]: the canister or the subnet refused;
 //   - [ErrUnknownOutcome]: the call was sent and nobody said what became of it. It may have been executed: ask again with

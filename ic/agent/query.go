@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 
 	"fusion/ic/certificate"
@@ -25,7 +24,7 @@ func (a *Agent) DoQuery(ctx context.Context, r Request) ([]byte, error) {
 		return nil, err
 	}
 	at := r.effective()
-	answer, err := a.send(ctx, http.MethodPost, "/api/v3/canister/"+at.String()+"/query", e.Encode())
+	answer, err := a.post(ctx, queryEndpoint, at, e.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("querying %s of canister %s: %w", r.Method, r.Canister, err)
 	}
