@@ -120,7 +120,7 @@ var handlers = map[string]handler{
 // runManagement executes a call of the management canister.
 func (x *Executor) runManagement(m *message) {
 	x.used += messageOverhead
-	x.result.Messages++
+	x.executed(1)
 	k := &call{message: m, caller: m.Caller.principal(), refund: m.Cycles}
 	reply, rej := x.manage(k)
 	if k.later {

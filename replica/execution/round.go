@@ -48,7 +48,7 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 // runNative executes a call of a canister that is implemented in Go.
 func (x *Executor) runNative(c *canister, m *message) {
 	x.used += messageOverhead
-	x.result.Messages++
+	x.executed(1)
 	if m.Expiry != 0 && m.Expiry < x.global.TimeNs {
 		x.respond(m.Origin, response{reject: reject(errIngressTimeout, "Ingress message to Canister %s timed out before it was executed", c.id)}, m.Cycles)
 		return

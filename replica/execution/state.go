@@ -53,6 +53,7 @@ type globalRecord struct {
 	NextCall     uint64 // next id of a system call
 	NextDone     uint64 // next number of a terminal ingress status
 	LastLayer    uint64
+	Executed     uint64 // messages, tasks and callbacks so far
 }
 
 type status uint8

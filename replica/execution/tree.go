@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sort"
 
+	"fusion/ic/cbor"
 	"fusion/ic/hashtree"
 	"fusion/ic/principal"
 	"fusion/replica/execution/wasm"
@@ -15,8 +16,8 @@ var (
 	labelRequest  = []byte("request_status")
 )
 
-// Tree returns base with /canister and /request_status as the executor has them. Only what changed since the last call is
-// touched; the first call after New inserts everything, into a base that has neither of the two yet.
+// Tree returns base with /canister, /request_status and the metrics of the subnet as the executor has them. Only what changed since the
+// last call is touched; the first call after New inserts everything, into a base that has none of it yet.
 func (x *Executor) Tree(base *hashtree.Map) *hashtree.Map {
 	ids := make([]principal.Principal, 0, len(x.treeDirty))
 	for id := range x.treeDirty {
@@ -36,7 +37,37 @@ func (x *Executor) Tree(base *hashtree.Map) *hashtree.Map {
 		base = base.InsertMap([][]byte{labelRequest, id[:]}, requestTree(x.history.entries[id]))
 	}
 	clear(x.history.tree)
-	return base
+	return base.Insert([][]byte{[]byte("subnet"), x.subnet, []byte("metrics")}, x.subnetMetrics())
+}
+
+// executed counts messages: those of the round, and those of all rounds, which are state. The entry points that run within a message, as
+// in an installation, are not messages of their own there; where a long one begins anew after a restart, they run again.
+func (x *Executor) executed(messages int) {
+	x.result.Messages += messages
+	x.global.Executed += uint64(messages)
+}
+
+// subnetMetrics is what stands at /subnet/<id>/metrics. The specification gives the fields names; the Internet Computer, and so every
+// client, numbers them in the order of the names: canisters, bytes of their state, cycles consumed (low and high half), messages.
+func (x *Executor) subnetMetrics() []byte {
+	var canisters, bytes uint64
+	var consumed Cycles
+	for _, c := range x.order {
+		if c.kind != managementCanister { // which keeps what deleted canisters consumed
+			canisters++
+			bytes += c.memory()
+		}
+		for _, n := range c.Consumed {
+			consumed = consumed.Add(n)
+		}
+	}
+	out := cbor.AppendMap(nil, 4)
+	out = cbor.AppendUint(cbor.AppendUint(out, 0), canisters)
+	out = cbor.AppendUint(cbor.AppendUint(out, 1), bytes)
+	out = cbor.AppendMap(cbor.AppendUint(out, 2), 2)
+	out = cbor.AppendUint(cbor.AppendUint(out, 0), consumed.Lo)
+	out = cbor.AppendUint(cbor.AppendUint(out, 1), consumed.Hi)
+	return cbor.AppendUint(cbor.AppendUint(out, 3), x.global.Executed)
 }
 
 // canisterTree is what stands below /canister/<id>; nil removes it.

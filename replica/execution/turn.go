@@ -69,7 +69,7 @@ func (x *Executor) apply(t *turn) {
 	}
 	t.c.usedRound += t.used
 	x.result.InstructionsUsed += t.instructions
-	x.result.Messages += t.messages
+	x.executed(t.messages)
 	x.result.Traps += t.traps
 	if t.began && t.c.run == nil {
 		x.paused--

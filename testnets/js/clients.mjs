@@ -169,6 +169,8 @@ export async function run(kit) {
     const subnet = await kit.SubnetStatus.request({ subnetId, agent: anonymous, paths: known });
     check('subnet, public key', same(subnet.get('publicKey') ?? [], rootKey), subnet.get('publicKey'));
     check('subnet, node keys', subnet.get('nodeKeys')?.size > 0);
+    const metrics = await kit.SubnetStatus.request({ subnetId, agent: anonymous, paths: [new CanisterStatus.CustomPath('metrics', 'metrics', 'raw')] });
+    check('subnet, metrics', metrics.get('metrics')?.[0] === 0xa4, metrics.get('metrics')); // a map of four
     if (kit.readsRanges) check('subnet, canister ranges', subnet.get('canisterRanges')?.some(([from, to]) => from.compareTo(id) !== 'gt' && to.compareTo(id) !== 'lt'), subnet.get('canisterRanges'));
   }
 
