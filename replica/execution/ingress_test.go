@@ -1,8 +1,11 @@
 package execution
 
 import (
+	"context"
 	"encoding/binary"
 	"testing"
+
+	"fusion/ic/principal"
 )
 
 // Answers are kept for five minutes, or less where there are very many; that there was a call is known until it cannot be repeated.
@@ -61,4 +64,44 @@ func TestAnswersAreForgotten(t *testing.T) {
 			t.Errorf("%s: %d changes in the tree, want %d", step.name, len(h.tree), touched)
 		}
 	}
+}
+
+// What is refused before it is ordered is refused with the reason, and nothing of it is remembered.
+func TestRefusedBeforeOrdering(t *testing.T) {
+	scenario(t, func(w *world) {
+		t := w.t
+		runs, empty, stopped, frozen, halting := w.install(counter()), w.create(), w.install(counter()), w.install(counter()), w.install(counter())
+		w.mustManage("stop_canister", idArg(stopped))
+		w.x.canisters[frozen].view.frozen = MaxCycles
+		w.x.canisters[halting].view.status = stopping
+		for name, c := range map[string]struct {
+			canister principal.Principal
+			want     string
+		}{
+			"running": {runs, ""}, "unknown": {principal.FromUint64(12345), "IC0301"}, "empty": {empty, "IC0537"}, "stopped": {stopped, "IC0508"},
+			"stopping": {halting, "IC0509"}, "frozen": {frozen, "IC0207"},
+		} {
+			m := w.message(alice, c.canister, "inc", nil)
+			rej := w.x.InspectMessage(t.Context(), m)
+			if got := errorOf(rej); got != c.want {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+			if w.x.KnowsIngress(m.ID) {
+				t.Errorf("%s: what was only inspected is known", name)
+			}
+		}
+		// A user who has gone away, or whose time is up, keeps no canister busy.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if rej := w.x.InspectMessage(ctx, w.message(alice, runs, "inc", nil)); rej == nil || rej.Code != SysTransient {
+			t.Errorf("cancelled: %v", rej)
+		}
+	})
+}
+
+func errorOf(r *Reject) string {
+	if r == nil {
+		return ""
+	}
+	return r.Error
 }
