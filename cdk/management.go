@@ -135,6 +135,66 @@ func (c *Canister) sign(method string, args any, pay Cycles, done func(sig []byt
 	})
 }
 
+// VetKDCurve is the variant of curves of vetkd; bls12_381_g2 is the only one the interface has.
+type VetKDCurve struct {
+	candid.Variant
+	Bls12381G2 *candid.Null `candid:"bls12_381_g2"`
+}
+
+// VetKDKeyID names a key of the subnet that secret keys are derived from, for example "dfx_test_key" or "key_1".
+type VetKDKeyID struct {
+	Curve VetKDCurve `candid:"curve"`
+	Name  string     `candid:"name"`
+}
+
+// Bls12381G2Key is the id of the bls12_381_g2 key with this name.
+func Bls12381G2Key(name string) VetKDKeyID {
+	return VetKDKeyID{Curve: VetKDCurve{Bls12381G2: candid.Unit}, Name: name}
+}
+
+// VetKDPublicKeyArgs is the argument of vetkd_public_key; CanisterID nil means the calling canister.
+type VetKDPublicKeyArgs struct {
+	CanisterID *principal.Principal `candid:"canister_id"`
+	Context    []byte               `candid:"context"`
+	KeyID      VetKDKeyID           `candid:"key_id"`
+}
+
+// VetKDDeriveKeyArgs is the argument of vetkd_derive_key. The key is that of Input, in a domain that Context separates from the canister's
+// others; TransportPublicKey (48 bytes) is of whoever will open it.
+type VetKDDeriveKeyArgs struct {
+	Input              []byte     `candid:"input"`
+	Context            []byte     `candid:"context"`
+	TransportPublicKey []byte     `candid:"transport_public_key"`
+	KeyID              VetKDKeyID `candid:"key_id"`
+}
+
+// VetKDPublicKey asks the subnet for the public key, 96 bytes, that a canister's keys verify under.
+func (c *Canister) VetKDPublicKey(args VetKDPublicKeyArgs, done func(key []byte, err error)) {
+	type result struct {
+		PublicKey []byte `candid:"public_key"`
+	}
+	Then(c.Call(principal.Management, "vetkd_public_key", args), func(r result, err error) {
+		if err == nil && len(r.PublicKey) != 96 {
+			err = fmt.Errorf("vetkd_public_key: key of %d bytes, want 96", len(r.PublicKey))
+		}
+		done(r.PublicKey, err)
+	})
+}
+
+// VetKDDeriveKey asks the subnet for a secret key, 192 bytes encrypted to the transport key, and pays with the given cycles. The canister decides
+// who learns which key: what Input and TransportPublicKey a caller may choose, it has to check.
+func (c *Canister) VetKDDeriveKey(args VetKDDeriveKeyArgs, pay Cycles, done func(encrypted []byte, err error)) {
+	type result struct {
+		EncryptedKey []byte `candid:"encrypted_key"`
+	}
+	Then(c.Call(principal.Management, "vetkd_derive_key", args).WithCycles(pay), func(r result, err error) {
+		if err == nil && len(r.EncryptedKey) != 192 {
+			err = fmt.Errorf("vetkd_derive_key: encrypted key of %d bytes, want 192", len(r.EncryptedKey))
+		}
+		done(r.EncryptedKey, err)
+	})
+}
+
 // RawRand asks the subnet for 32 bytes that nobody could know when the call was made. It is the only source of secrets: the
 // random numbers of the Go runtime are predictable in a canister.
 func (c *Canister) RawRand(done func([32]byte, error)) {

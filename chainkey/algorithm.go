@@ -14,26 +14,35 @@ import (
 // Algorithm is what kind of signatures a key makes, by the name used in genesis documents and status.
 type Algorithm string
 
-// The algorithms. All their signatures have 64 bytes.
+// The algorithms that sign. All their signatures have 64 bytes.
 const (
 	EcdsaSecp256k1  Algorithm = "ecdsa_secp256k1"  // r ‖ s, big-endian, s in the lower half (BIP 62)
 	Bip340Secp256k1 Algorithm = "bip340_secp256k1" // x(R) ‖ s, big-endian (BIP 340)
 	Ed25519         Algorithm = "ed25519"          // R ‖ s, s little-endian (RFC 8032)
 )
 
-// Algorithms lists them.
+// Bls12381G2 is that of keys from which secret keys are derived (package vetkd). It signs nothing.
+const Bls12381G2 Algorithm = "bls12_381_g2"
+
+// Algorithms lists those that sign.
 var Algorithms = []Algorithm{EcdsaSecp256k1, Bip340Secp256k1, Ed25519}
 
 // ErrAlgorithm says that there is no such algorithm, or that it cannot do what was asked.
 var ErrAlgorithm = errors.New("unknown or unsuitable algorithm")
 
 // Valid reports whether the algorithm exists.
-func (a Algorithm) Valid() bool { return a == EcdsaSecp256k1 || a == Bip340Secp256k1 || a == Ed25519 }
+func (a Algorithm) Valid() bool { return a.Signs() || a == Bls12381G2 }
 
-// PublicKeySize is the length of a public key in bytes: SEC1 compressed, or as RFC 8032 encodes it.
+// Signs reports whether the algorithm exists and makes signatures.
+func (a Algorithm) Signs() bool { return a == EcdsaSecp256k1 || a == Bip340Secp256k1 || a == Ed25519 }
+
+// PublicKeySize is the length of a public key in bytes: SEC1 compressed, as RFC 8032 encodes it, or a compressed point of G2.
 func (a Algorithm) PublicKeySize() int {
-	if a == Ed25519 {
+	switch a {
+	case Ed25519:
 		return 32
+	case Bls12381G2:
+		return 96
 	}
 	return 33
 }
@@ -52,7 +61,7 @@ func ParseKeyID(s string) (KeyID, error) {
 	a, name, ok := strings.Cut(s, ":")
 	k := KeyID{Algorithm(a), name}
 	if !ok || !k.Algorithm.Valid() || name == "" {
-		return KeyID{}, fmt.Errorf("%w: key %q, want one of %v, a colon and a name", ErrAlgorithm, s, Algorithms)
+		return KeyID{}, fmt.Errorf("%w: key %q, want one of %v or %s, a colon and a name", ErrAlgorithm, s, Algorithms, Bls12381G2)
 	}
 	return k, nil
 }
@@ -83,7 +92,7 @@ func HashMessage(hash [32]byte) Message { return Message{Bytes: hash[:]} }
 // Check says why the algorithm cannot sign the message.
 func (m Message) Check(a Algorithm) error {
 	switch {
-	case !a.Valid():
+	case !a.Signs():
 		return fmt.Errorf("%w: %q", ErrAlgorithm, a)
 	case a == EcdsaSecp256k1 && len(m.Bytes) != 32:
 		return fmt.Errorf("%w: %s signs hashes of 32 bytes, not %d bytes", ErrAlgorithm, a, len(m.Bytes))
@@ -126,7 +135,7 @@ type Child struct {
 
 // Derive returns the key at path below (public, chainCode); see package derive.
 func Derive(a Algorithm, public []byte, chainCode [32]byte, path [][]byte) (Child, error) {
-	if !a.Valid() || len(public) != a.PublicKeySize() {
+	if !a.Signs() || len(public) != a.PublicKeySize() {
 		return Child{}, fmt.Errorf("%w: %q with a key of %d bytes", ErrAlgorithm, a, len(public))
 	}
 	if a == Ed25519 {

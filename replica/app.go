@@ -44,6 +44,7 @@ func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
 		}
 	}
 	a.signing.propose(b)
+	a.deriver.propose(b)
 	a.outcall.propose(b, p.Height)
 	if lag := time.Since(time.Unix(0, int64(p.TimeNs))); lag > maxLag {
 		a.log.Info("proposing no time-dependent items: block time lags", "height", p.Height, "lag", lag)
@@ -113,7 +114,11 @@ func (r *Replica) reconcile(v *machine.View) {
 		}
 		return
 	}
-	if err := r.dkg.finish(v); err != nil {
+	if err := r.dkg.finish(r.machine.FinishedBoard, func(s *bls.SecretShare) { r.cert.SetKey(v.Group, s) }); err != nil {
+		r.fail(err)
+		return
+	}
+	if err := r.deriver.generate(); err != nil {
 		r.fail(err)
 		return
 	}
@@ -131,6 +136,7 @@ func (r *Replica) reconcile(v *machine.View) {
 	// What costs others' time waits until this replica has caught up: open ceremonies and outcalls of old blocks are over.
 	if time.Since(time.Unix(0, int64(v.TimeNs))) < maxLag {
 		r.signing.reconcile(v)
+		r.deriver.reconcile()
 		r.outcall.reconcile(v)
 	}
 	if r.bitcoin != nil {

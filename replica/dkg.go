@@ -11,16 +11,18 @@ import (
 	"fusion/chainkey/bls"
 	"fusion/chainkey/keystore"
 	"fusion/replica/gossip"
-	"fusion/replica/machine"
 )
 
-// dkg is this replica's part in the generation of the subnet's BLS key, and the keeper of its share.
+// dkg is this replica's part in the generation of a BLS key, and the keeper of its share.
 //
 // What a member says is derived from its seed, which is on disk before anything leaves. Items are gossiped so that whoever
 // proposes next can include them.
 type dkg struct {
-	r      *Replica
-	member *bls.Member // nil once there is a share
+	r          *Replica
+	topic      string
+	what       string // the key in words
+	generation keystore.Generation
+	member     *bls.Member // nil once there is a share
 
 	mu       sync.Mutex
 	pool     map[[32]byte][]byte
@@ -35,32 +37,31 @@ const (
 	blsKey = "bls12-381"
 )
 
-var blsGeneration = keystore.Generation{Key: blsKey}
-
-func newDKG(r *Replica) (*dkg, error) {
-	d := &dkg{r: r, pool: map[[32]byte][]byte{}}
-	r.net.Handle(gossip.Topic{Name: dkgTopic, MaxBytes: maxDKGItem}, func(_ int, msg []byte) { d.add(msg) })
-	if _, share, err := r.keys.Share(blsGeneration); err == nil {
+// newDKG takes up the generation of a key under its name in the key store; made says that it is over in the committed state.
+func newDKG(r *Replica, topic, what, name string, made bool) (*dkg, error) {
+	d := &dkg{r: r, topic: topic, what: what, generation: keystore.Generation{Key: name}, pool: map[[32]byte][]byte{}}
+	r.net.Handle(gossip.Topic{Name: topic, MaxBytes: maxDKGItem}, func(_ int, msg []byte) { d.add(msg) })
+	if _, share, err := r.keys.Share(d.generation); err == nil {
 		share.Wipe()
 		return d, nil
 	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, keystore.ErrNotFound) {
-		return nil, fmt.Errorf("reading the share of the subnet's key: %w", err)
+		return nil, fmt.Errorf("reading the share of %s: %w", what, err)
 	}
-	secret, err := r.keys.Params(blsGeneration)
+	secret, err := r.keys.Params(d.generation)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, keystore.ErrNotFound) {
-		if r.machine.View().Group != nil {
-			return nil, fmt.Errorf("the key store of %s has neither the share nor the seed of the subnet's key; restore its backup", r.cfg.Dir)
+		if made {
+			return nil, fmt.Errorf("the key store of %s has neither the share nor the seed of %s; restore its backup", r.cfg.Dir, what)
 		}
 		seed := bls.NewSeed()
 		secret = chainkey.Secret(seed[:])
-		err = r.keys.PutParams(blsGeneration, secret)
+		err = r.keys.PutParams(d.generation, secret)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keeping the seed of the key generation: %w", err)
+		return nil, fmt.Errorf("keeping the seed of the generation of %s: %w", what, err)
 	}
 	var seed [32]byte
 	if copy(seed[:], secret) != len(seed) {
-		return nil, errors.New("the seed of the key generation is damaged; restore the key store's backup")
+		return nil, fmt.Errorf("the seed of the generation of %s is damaged; restore the key store's backup", what)
 	}
 	secret.Wipe()
 	d.member = bls.NewMember(seed, r.self, r.key)
@@ -83,7 +84,7 @@ func (d *dkg) publish(b *bls.Board) {
 	}
 	if item := d.member.Pending(b); item != nil {
 		d.add(item)
-		d.r.net.Broadcast(dkgTopic, item)
+		d.r.net.Broadcast(d.topic, item)
 	}
 }
 
@@ -106,25 +107,26 @@ func (d *dkg) items(b *bls.Board) [][]byte {
 	return out
 }
 
-// finish hands this replica's share to certification, once, and keeps it in place of the seed.
-func (d *dkg) finish(v *machine.View) error {
+// finish hands this replica's share out, once, and keeps it in place of the seed; the board is that of the finished generation. A nil share
+// says that this replica has none: it can follow the subnet, and not sign.
+func (d *dkg) finish(board func() (*bls.Board, error), use func(*bls.SecretShare)) error {
 	if d.finished {
 		return nil
 	}
-	share, err := d.share(v)
+	share, err := d.share(board)
 	if err != nil {
-		return fmt.Errorf("this replica's share of the subnet's key: %w", err)
+		return fmt.Errorf("this replica's share of %s: %w", d.what, err)
 	}
-	d.r.cert.SetKey(v.Group, share)
+	use(share)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.finished, d.pool, d.member = true, nil, nil
 	return nil
 }
 
-func (d *dkg) share(v *machine.View) (*bls.SecretShare, error) {
+func (d *dkg) share(board func() (*bls.Board, error)) (*bls.SecretShare, error) {
 	if d.member == nil {
-		_, secret, err := d.r.keys.Share(blsGeneration)
+		_, secret, err := d.r.keys.Share(d.generation)
 		if err != nil {
 			return nil, err
 		}
@@ -135,20 +137,20 @@ func (d *dkg) share(v *machine.View) (*bls.SecretShare, error) {
 		}
 		return s, nil
 	}
-	board, err := d.r.machine.FinishedBoard()
+	b, err := board()
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.member.Share(board)
-	if errors.Is(err, bls.ErrNoShare) { // it can follow the subnet, and not sign
-		d.r.log.Warn("no share of the subnet's key; this replica follows without certifying", "err", err)
+	s, err := d.member.Share(b)
+	if errors.Is(err, bls.ErrNoShare) {
+		d.r.log.Warn("no share of "+d.what+"; this replica follows without using it", "err", err)
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := d.r.keys.PutShare(blsGeneration, "bls", chainkey.Secret(s.Scalar[:])); err != nil {
+	if err := d.r.keys.PutShare(d.generation, "bls", chainkey.Secret(s.Scalar[:])); err != nil {
 		return nil, err
 	}
-	return s, d.r.keys.WipeParams(blsGeneration)
+	return s, d.r.keys.WipeParams(d.generation)
 }

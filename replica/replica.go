@@ -68,6 +68,7 @@ type Replica struct {
 	dkg     *dkg
 	ingest  *batcher
 	signing *signer
+	deriver *deriver
 	outcall *outcaller
 	bitcoin *bitcoinFeed // nil where the subnet follows no chain
 	metrics *metrics
@@ -205,13 +206,17 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	r.opened(func() error { r.cert.Close(); return nil })
 	r.ingest = newBatcher(r)
 	r.pool = ingress.New(ingress.Config{Memo: r.memo, Verifier: func() *certificate.Verifier { return r.machine.View().Verifier }, Known: r.knownIngress, OnAdd: r.ingest.add})
-	if r.dkg, err = newDKG(r); err != nil {
+	if r.dkg, err = newDKG(r, dkgTopic, "the subnet's key", blsKey, r.machine.View().Group != nil); err != nil {
 		return err
 	}
 	if r.signing, err = newSigner(r); err != nil {
 		return err
 	}
 	r.opened(r.signing.close)
+	if r.deriver, err = newDeriver(r); err != nil {
+		return err
+	}
+	r.opened(r.deriver.close)
 	if r.outcall, err = newOutcaller(r); err != nil {
 		return err
 	}

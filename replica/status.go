@@ -32,6 +32,7 @@ type Status struct {
 	Connected  []int     `json:"connected"`
 	Keys       []Key     `json:"keys,omitempty"`
 	Signing    []string  `json:"signing,omitempty"`  // open ceremonies, a sentence each
+	Deriving   []string  `json:"deriving,omitempty"` // open requests for derived keys, a sentence each
 	Outcalls   []string  `json:"outcalls,omitempty"` // open HTTPS outcalls, a sentence each
 	Bitcoin    *Bitcoin  `json:"bitcoin,omitempty"`
 	PoolCalls  int       `json:"pool_calls"`
@@ -90,6 +91,9 @@ func (r *Replica) Status() Status {
 	if v.Group != nil {
 		s.Subnet, s.RootKey = v.Subnet.String(), fmt.Sprintf("%x", v.RootKeyDER)
 		s.Keys, s.Signing = r.signing.status(v)
+		var vetKeys []Key
+		vetKeys, s.Deriving = r.deriver.status(v)
+		s.Keys = append(s.Keys, vetKeys...)
 		s.Outcalls = r.outcall.driver.Status()
 		if v.Bitcoin != nil {
 			i := v.Bitcoin.Info
@@ -149,6 +153,9 @@ type metrics struct {
 	backlog      prometheus.Gauge
 	ceremonies   *prometheus.HistogramVec
 	shareMissing prometheus.Counter
+	derived      prometheus.Histogram
+	derivedOpen  prometheus.Gauge
+	derivedBad   prometheus.Counter
 	outcalls     *prometheus.HistogramVec
 	outcallsOpen prometheus.Gauge
 	outcallsBad  prometheus.Counter
@@ -185,6 +192,9 @@ func newMetrics(node int) *metrics {
 	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
 	m.ceremonies = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ceremony_seconds", ConstLabels: labels,
 		Help: "This replica's part in threshold-key ceremonies.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 12)}, []string{"kind", "outcome"})
+	m.derived = histogram("derived_key_seconds", "From the order of a derivation to its encrypted key.", prometheus.ExponentialBuckets(0.01, 2, 12))
+	m.derivedOpen = gauge("derivations_open", "Requests for derived keys that wait for their answer.")
+	m.derivedBad = counter("derivation_shares_refused_total", "Shares of derived keys, by any replica, that were wrong.")
 	m.outcallsOpen = gauge("outcalls_open", "HTTPS outcalls that wait for their answer.")
 	m.outcallsBad = counter("outcall_messages_refused_total", "Messages of other replicas about outcalls that were wrong.")
 	m.outcalls = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "outcall_seconds", ConstLabels: labels,

@@ -72,7 +72,7 @@ func Keys() (list []chainkey.KeyID) {
 	for _, a := range chainkey.Algorithms {
 		list = append(list, chainkey.KeyID{Algorithm: a, Name: TestKey})
 	}
-	return list
+	return append(list, chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: TestKey})
 }
 
 // EcdsaKey is the one that the ckBTC minter signs with.

@@ -127,7 +127,7 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 	fmt.Fprintf(w, "network %s, %s, %s\n\n", s.Manifest.ChainID, plural(s.Manifest.Nodes, "replica"), how)
 	for _, r := range s.Replicas {
 		fmt.Fprintf(w, "  replica %-2d  block %-7d certified %-7d %s\n", r.Node, r.Height, r.Certified, r.Sentence)
-		for _, line := range slices.Concat(r.Signing, r.Outcalls) {
+		for _, line := range slices.Concat(r.Signing, r.Deriving, r.Outcalls) {
 			fmt.Fprintf(w, "              %s\n", line)
 		}
 	}

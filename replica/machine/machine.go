@@ -26,6 +26,7 @@ import (
 	"fusion/replica/payload"
 	"fusion/replica/signing"
 	"fusion/replica/state"
+	"fusion/replica/vetkeys"
 )
 
 // ErrInvalid is wrapped by every refusal of a block.
@@ -35,6 +36,7 @@ var ErrInvalid = errors.New("invalid block")
 const (
 	prefixDKG       = "dkg/"
 	prefixSigning   = "sig/"
+	prefixVetKeys   = "vet/"
 	prefixOutcalls  = "out/"
 	prefixBitcoin   = "btc/"
 	prefixExecution = "exe/"
@@ -71,6 +73,7 @@ type Machine struct {
 	subnet
 	exec *execution.Executor
 	sign *signing.Machine
+	vet  *vetkeys.Machine
 	out  *outcalls.Machine
 	btc  *bitcoin
 	tree *hashtree.Map
@@ -167,6 +170,9 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc)); err != nil {
 		return err
 	}
+	if m.vet, err = vetkeys.OpenMachine(vetkeys.FromGenesis(doc), kv.PrefixReader(s, prefixVetKeys)); err != nil {
+		return err
+	}
 	if m.out, err = outcalls.NewMachine(outcalls.FromGenesis(doc)); err != nil {
 		return err
 	}
@@ -189,6 +195,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	if err != nil {
 		return err
 	}
+	m.exec.SetKeys(m.activeKeys(kv.PrefixReader(s, prefixSigning)), m.activeVetKeys())
 	t := stateTree(nil, doc, m.subnet.id, der)
 	m.tree = withTime(m.exec.Tree(t), m.timeNs)
 	return nil
@@ -222,9 +229,6 @@ func (m *Machine) Check(b driver.Block) error {
 		}
 		return nil
 	}
-	if len(by.dkg) > 0 {
-		return bad(errors.New("it carries key generation after there is a key"))
-	}
 	for _, raw := range by.beacons {
 		if _, err := m.checkBeacon(raw); err != nil {
 			return bad(err)
@@ -234,6 +238,9 @@ func (m *Machine) Check(b driver.Block) error {
 		if err := m.CheckSigning(it); err != nil {
 			return bad(err)
 		}
+	}
+	if err := m.CheckVetKeys(by.dkg, by.derived); err != nil {
+		return bad(err)
 	}
 	if err := m.CheckOutcalls(by.outcalls); err != nil {
 		return bad(err)
@@ -254,8 +261,8 @@ func (m *Machine) Check(b driver.Block) error {
 
 // parts are a block's bodies by kind.
 type parts struct {
-	beacons, dkg, outcalls, bitcoin, ingress [][]byte
-	signing                                  []payload.Item // those of package signing, in the order of the block
+	beacons, dkg, derived, outcalls, bitcoin, ingress [][]byte
+	signing                                           []payload.Item // those of package signing, in the order of the block
 }
 
 func split(items []payload.Item) (p parts) {
@@ -267,6 +274,8 @@ func split(items []payload.Item) (p parts) {
 			p.signing = append(p.signing, it)
 		case payload.DKG:
 			p.dkg = append(p.dkg, it.Body)
+		case payload.DerivedKey:
+			p.derived = append(p.derived, it.Body)
 		case payload.Outcall:
 			p.outcalls = append(p.outcalls, it.Body)
 		case payload.Bitcoin:
@@ -356,13 +365,15 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	sig := kv.Prefix(blk, prefixSigning)
 	answers := m.answerRefused(mac)
 	answers = append(answers, m.stepSigning(sig, mac, b.Height, &by)...)
+	vet := kv.Prefix(blk, prefixVetKeys)
+	answers = append(answers, m.stepVetKeys(vet, b.Height, &by, res)...)
 	answers = append(answers, m.answerRandom(mac)...)
 	out := kv.Prefix(blk, prefixOutcalls)
 	answers = append(answers, m.stepOutcalls(out, by.outcalls, res)...)
 	if m.btc != nil {
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
 	}
-	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig),
+	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig), VetKeys: m.activeVetKeys(),
 		Nodes: m.nodeBlocks(mac, b)}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
 		round.Ingress = append(round.Ingress, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister,
@@ -370,7 +381,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 		res.Ingress = append(res.Ingress, msg.ID)
 	}
 	res.RoundResult = m.exec.Round(kv.Prefix(blk, prefixExecution), round)
-	m.takeSystemCalls(sig, out, mac, b.Height, res.SystemCalls)
+	m.takeSystemCalls(sig, vet, out, mac, b.Height, res.SystemCalls)
 	m.dropBeacons(mac, b.Height)
 	m.tree = m.exec.Tree(m.tree)
 }

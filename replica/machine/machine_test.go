@@ -55,7 +55,8 @@ func newNetwork(t *testing.T, n int) *network {
 	t.Cleanup(func() { engine.Close() })
 	start := uint64(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
 	w := &network{t: t, engine: engine, timeNs: start, doc: &genesis.Doc{Version: genesis.Version, ChainID: "machine-test", Class: genesis.Local,
-		TimeNs: start, Keys: []chainkey.KeyID{{Algorithm: chainkey.EcdsaSecp256k1, Name: "test_key"}}, Bitcoin: &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
+		TimeNs: start, Keys: []chainkey.KeyID{{Algorithm: chainkey.EcdsaSecp256k1, Name: "test_key"}, {Algorithm: chainkey.Bls12381G2, Name: "test_key"}},
+		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
 		CanisterRanges: []genesis.Range{{First: principal.FromUint64(100), Last: principal.FromUint64(199)}},
 		BlockMaxBytes:  5 << 20, DKGPhaseBlocks: 4, SigningDeadlineBlocks: 20, KeygenDeadlineBlocks: 100, SigningParallel: 1}}
 	for i := range n {
@@ -248,6 +249,50 @@ func TestLifeOfANetwork(t *testing.T) {
 	}
 }
 
+// A key to derive from is made like the subnet's, after it and independent of it, across restarts of every machine.
+func TestVetKeysAreMade(t *testing.T) {
+	w := newNetwork(t, 4)
+	w.found()
+	if s := w.ms[0].View().VetKeys; len(s) != 1 || s[0].Active {
+		t.Fatalf("before the first block after the subnet's: %+v", s)
+	}
+	var members []*bls.Member
+	for i := range w.ms {
+		members = append(members, bls.NewMember(sha256.Sum256(fmt.Appendf(nil, "vetkd seed %d", i)), i, key(i, "node")))
+	}
+	for range 20 {
+		var items []payload.Item
+		if b := w.ms[0].VetKeys().Board(0); b != nil {
+			for _, m := range members {
+				if it := m.Pending(b); it != nil {
+					items = append(items, payload.Item{Kind: payload.DKG, Body: it})
+				}
+			}
+		}
+		w.block(items...)
+		for i := range w.ms {
+			w.close(i)
+			w.open(i)
+		}
+		if w.ms[0].View().VetKeys[0].Active {
+			break
+		}
+	}
+	s, root := w.ms[0].View().VetKeys[0], w.ms[0].View().Group.PublicKey()
+	if !s.Active || s.PublicKey == root || s.PublicKey == [bls.PublicKeySize]byte{} {
+		t.Fatalf("%+v", s)
+	}
+	board, err := w.ms[0].FinishedVetBoard(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range members {
+		if _, err := m.Share(board); err != nil {
+			t.Errorf("member %d: %v", i, err)
+		}
+	}
+}
+
 func TestBeaconIsTakenOnceCommitted(t *testing.T) {
 	w := newNetwork(t, 1)
 	w.found()
@@ -300,8 +345,9 @@ func TestCheckRefuses(t *testing.T) {
 		"forged":          {payload.Ingress, [][]byte{forged}, "signature"},
 		"twice":           {payload.Ingress, [][]byte{good, good}, "twice"},
 		"no cbor":         {payload.Ingress, [][]byte{[]byte("rubbish")}, ""},
-		"late dkg":        {payload.DKG, [][]byte{[]byte("x")}, "after there is a key"},
+		"late dkg":        {payload.DKG, [][]byte{[]byte("x")}, "not expected"},
 		"bitcoin rubbish": {payload.Bitcoin, [][]byte{[]byte("x")}, "bitcoin"},
+		"bad derived key": {payload.DerivedKey, [][]byte{[]byte("x")}, "vetkd"},
 		"bad signature":   {payload.Signature, [][]byte{[]byte("x")}, ""},
 		"bad complaint":   {payload.Complaint, [][]byte{[]byte("x")}, ""},
 		"bad vote":        {payload.KeyVote, [][]byte{[]byte("x")}, ""},
@@ -325,9 +371,9 @@ func TestBadItemsOfADecidedBlockAreSkipped(t *testing.T) {
 	w := newNetwork(t, 1)
 	w.found()
 	blk := driver.Block{Height: w.ms[0].Head().Height + 1, TimeNs: w.timeNs + 1, Txs: [][]byte{
-		{byte(payload.Beacon), 1}, {byte(payload.Bitcoin), 1}, {byte(payload.Ingress), 1}}}
+		{byte(payload.Beacon), 1}, {byte(payload.DKG), 1}, {byte(payload.DerivedKey), 1}, {byte(payload.Bitcoin), 1}, {byte(payload.Ingress), 1}}}
 	res, err := w.ms[0].Step(blk)
-	if err != nil || res.Skipped != 3 {
+	if err != nil || res.Skipped != 5 {
 		t.Fatalf("%d items skipped, %v", res.Skipped, err)
 	}
 	if _, err := w.ms[0].Step(blk); !errors.Is(err, ErrInvalid) {

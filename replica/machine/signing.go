@@ -8,6 +8,7 @@ import (
 	"fusion/replica/execution"
 	"fusion/replica/payload"
 	"fusion/replica/signing"
+	"fusion/replica/vetkeys"
 )
 
 // The chain-key room is called twice in a block: before the round of the canisters, which then sees its answers, and after
@@ -47,7 +48,7 @@ func (m *Machine) activeKeys(sig kv.Reader) (out []execution.ChainKey) {
 }
 
 // takeSystemCalls registers what only the subnet can answer. A request that is refused is answered in the next round.
-func (m *Machine) takeSystemCalls(sig, out, mac kv.Store, height uint64, calls []execution.SystemCall) {
+func (m *Machine) takeSystemCalls(sig, vet, out, mac kv.Store, height uint64, calls []execution.SystemCall) {
 	for _, c := range calls {
 		switch c.Kind {
 		case execution.Outcall:
@@ -62,6 +63,10 @@ func (m *Machine) takeSystemCalls(sig, out, mac kv.Store, height uint64, calls [
 			if err != nil {
 				mac.Set(refusedKey(c.ID), append([]byte{rejectCode(err)}, err.Error()...))
 			}
+		case execution.Derive:
+			if err := m.openDerivation(vet, height, c); err != nil {
+				mac.Set(refusedKey(c.ID), append([]byte{rejectCode(err)}, err.Error()...))
+			}
 		}
 	}
 }
@@ -70,8 +75,10 @@ func refusedKey(id uint64) []byte { return binary.BigEndian.AppendUint64([]byte(
 
 // rejectCode tells a caller whether trying again can help.
 func rejectCode(err error) byte {
-	if errors.Is(err, signing.ErrQueueFull) || errors.Is(err, signing.ErrKeyNotReady) {
-		return execution.SysTransient
+	for _, passing := range []error{signing.ErrQueueFull, signing.ErrKeyNotReady, vetkeys.ErrQueueFull, vetkeys.ErrKeyNotReady} {
+		if errors.Is(err, passing) {
+			return execution.SysTransient
+		}
 	}
 	return execution.CanisterReject
 }

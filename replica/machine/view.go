@@ -10,6 +10,7 @@ import (
 	"fusion/ic/principal"
 	"fusion/internal/kv"
 	"fusion/replica/execution"
+	"fusion/replica/vetkeys"
 )
 
 // View is the committed state as the reconciler and the public interface see it. It never changes.
@@ -31,6 +32,8 @@ type View struct {
 	Tree       *hashtree.Map
 	Root       [32]byte
 	Executor   *execution.Executor
+	// VetKeys says where the keys to derive from stand.
+	VetKeys []vetkeys.Status
 	// Beacons are the committed heights whose beacon something waits for.
 	Beacons []uint64
 	// Bitcoin is what the view of the chain lacks and what is to be announced; nil where the subnet follows no chain.
@@ -79,6 +82,7 @@ func (m *Machine) publish() {
 		mac := kv.PrefixReader(m.db.Reader(), prefixMachine)
 		v.Key, v.Group, v.Subnet, v.RootKeyDER, v.Verifier = m.subnet.keyResult, m.group, m.subnet.id, m.subnet.rootKeyDER, m.subnet.verifier
 		v.Tree, v.Root, v.Executor = m.tree, m.tree.Digest(), m.exec
+		v.VetKeys = m.vet.Status()
 		v.Beacons = m.wantedBeacons(mac, head.Height)
 		if m.btc != nil {
 			v.Bitcoin = &BitcoinView{Request: m.btc.Request(), Outgoing: m.btc.Outgoing(), Info: m.btc.Info()}

@@ -19,17 +19,18 @@ type Kind byte
 const (
 	Beacon      Kind = 1 + iota // a combined BLS signature over a height
 	Incarnation                 // a replica's announcement of its newest boot
-	DKG                         // bundles of the BLS key generation
+	DKG                         // bundles of BLS key generations
 	KeyVote                     // a member's vote to activate a threshold key
 	Complaint                   // a member's complaint about another in a ceremony
 	Signature                   // a finished threshold signature
+	DerivedKey                  // a finished encrypted key
 	Outcall                     // what the world outside answered, or that the replicas do not agree on it
 	Bitcoin                     // Bitcoin headers and blocks
 	Ingress                     // a user's signed call
 	kinds
 )
 
-var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "outcall", "bitcoin", "ingress"}
+var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress"}
 
 func (k Kind) String() string {
 	if k == 0 || k >= kinds {
@@ -54,6 +55,7 @@ var Quotas = [kinds]Quota{
 	KeyVote:     {Bytes: 32 << 10, Count: 128},
 	Complaint:   {Bytes: 64 << 10, Count: 128},
 	Signature:   {Bytes: 64 << 10, Count: 256},
+	DerivedKey:  {Bytes: 32 << 10, Count: 64}, // checking one costs 5 ms
 	Outcall:     {Bytes: 2<<20 + 128<<10, Count: 256},
 	Bitcoin:     {Bytes: 4_000_000 + 64<<10, Count: 1},
 	Ingress:     {Bytes: 1 << 20, Count: 4_000},

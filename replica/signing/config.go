@@ -36,8 +36,13 @@ type Config struct {
 
 // FromGenesis reads the configuration out of a genesis document.
 func FromGenesis(doc *genesis.Doc) Config {
-	c := Config{Genesis: doc.Hash(), Keys: doc.Keys, Local: doc.Class == genesis.Local,
+	c := Config{Genesis: doc.Hash(), Local: doc.Class == genesis.Local,
 		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel}
+	for _, k := range doc.Keys {
+		if k.Algorithm.Signs() {
+			c.Keys = append(c.Keys, k)
+		}
+	}
 	for _, n := range doc.Nodes {
 		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
 	}
@@ -74,7 +79,7 @@ func (c *Config) validate() error {
 		}
 	}
 	for _, k := range c.Keys {
-		if !k.Algorithm.Valid() || k.Name == "" || len(k.Name) > maxKeyName {
+		if !k.Algorithm.Signs() || k.Name == "" || len(k.Name) > maxKeyName {
 			return fmt.Errorf("signing: key %q: no such algorithm, or a name that is empty or longer than %d bytes", k, maxKeyName)
 		}
 	}

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 
+	"fusion/chainkey"
 	"fusion/chainkey/bls"
 	"fusion/chainkey/vetkd"
 	"fusion/internal/codec"
 	"fusion/internal/kv"
+	"fusion/replica/genesis"
 )
 
 // Errors of requests and items.
@@ -38,6 +40,20 @@ type Config struct {
 	QueueLimit int
 	// RequestBlocks is after how many blocks an unanswered request is rejected. The default is 600, several minutes.
 	RequestBlocks uint64
+}
+
+// FromGenesis reads the configuration out of a genesis document.
+func FromGenesis(doc *genesis.Doc) Config {
+	c := Config{Genesis: doc.Hash(), PhaseBlocks: doc.DKGPhaseBlocks}
+	for _, n := range doc.Nodes {
+		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
+	}
+	for _, k := range doc.Keys {
+		if k.Algorithm == chainkey.Bls12381G2 {
+			c.Keys = append(c.Keys, k.Name)
+		}
+	}
+	return c
 }
 
 // EnsureDefaults fills fields that are zero.

@@ -1,0 +1,98 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"fusion/chainkey"
+	"fusion/chainkey/bls"
+	"fusion/replica/machine"
+	"fusion/replica/payload"
+	"fusion/replica/vetkeys"
+)
+
+// deriver joins package vetkeys to this replica: its part in the generation of each key that others derive from, its shares of what
+// is derived, and both in proposals.
+type deriver struct {
+	r      *Replica
+	dkgs   []*dkg // by key
+	names  []string
+	driver *vetkeys.Driver
+}
+
+func newDeriver(r *Replica) (*deriver, error) {
+	d := &deriver{r: r, names: vetkeys.FromGenesis(r.doc).Keys}
+	v := r.machine.View()
+	for i, name := range d.names {
+		made := v.Group != nil && v.VetKeys[i].Active
+		// Each key has a topic of its own: a node that floods the generation of one does not disturb another's.
+		g, err := newDKG(r, fmt.Sprintf("%s-vetkey-%d", dkgTopic, i), "vetkd key "+name, chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: name}.String(), made)
+		if err != nil {
+			return nil, err
+		}
+		d.dkgs = append(d.dkgs, g)
+	}
+	d.driver = vetkeys.NewDriver(vetkeys.DriverConfig{Net: r.net, Log: r.log, Listener: vetkeys.Listener{
+		Refused: func(int, error) { r.metrics.derivedBad.Inc() },
+		Derived: func(took time.Duration) { r.metrics.derived.Observe(took.Seconds()) },
+	}})
+	return d, nil
+}
+
+func (d *deriver) close() error { d.driver.Close(); return nil }
+
+// generate takes part in key generations and takes shares of those that are over.
+func (d *deriver) generate() error {
+	m := d.r.machine.VetKeys()
+	for i, g := range d.dkgs {
+		if b := m.Board(i); b != nil {
+			g.publish(b)
+		}
+		if !m.Ready(i) {
+			continue
+		}
+		err := g.finish(func() (*bls.Board, error) { return d.r.machine.FinishedVetBoard(i) }, func(s *bls.SecretShare) {
+			if s != nil {
+				d.driver.SetShare(d.names[i], s)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reconcile works on what the committed state has open.
+func (d *deriver) reconcile() {
+	open := d.r.machine.OpenDerivations()
+	d.driver.Reconcile(open)
+	d.r.metrics.derivedOpen.Set(float64(len(open)))
+}
+
+// propose adds what a block may carry now.
+func (d *deriver) propose(b *payload.Builder) {
+	m := d.r.machine.VetKeys()
+	for i, g := range d.dkgs {
+		for _, it := range g.items(m.Board(i)) {
+			b.Add(payload.DKG, it)
+		}
+	}
+	for _, it := range d.driver.Pending() {
+		if d.r.machine.CheckVetKeys(nil, [][]byte{it}) == nil {
+			b.Add(payload.DerivedKey, it)
+		}
+	}
+}
+
+// status explains keys and open requests.
+func (d *deriver) status(v *machine.View) (keys []Key, open []string) {
+	for _, k := range v.VetKeys {
+		key := Key{ID: chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: k.Name}, Active: k.Active, State: k.Sentence}
+		if k.Active {
+			key.PublicKey = fmt.Sprintf("%x", k.PublicKey)
+		}
+		keys = append(keys, key)
+	}
+	return keys, d.driver.Status()
+}
