@@ -128,3 +128,20 @@ func TestMessageCheck(t *testing.T) {
 		}
 	}
 }
+
+// A key from which others are derived signs nothing, whatever it is asked.
+func TestKeysThatDoNotSign(t *testing.T) {
+	a := Bls12381G2
+	if k, err := ParseKeyID("bls12_381_g2:key_1"); err != nil || k.Algorithm != a || k.Name != "key_1" || !a.Valid() || a.Signs() {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if err := HashMessage([32]byte{}).Check(a); !errors.Is(err, ErrAlgorithm) {
+		t.Errorf("a message to sign: %v", err)
+	}
+	if _, err := Derive(a, make([]byte, a.PublicKeySize()), [32]byte{}, nil); !errors.Is(err, ErrAlgorithm) {
+		t.Errorf("a path below it: %v", err)
+	}
+	if err := Verify(a, make([]byte, a.PublicKeySize()), HashMessage([32]byte{}), [64]byte{}); !errors.Is(err, ErrAlgorithm) {
+		t.Errorf("a signature by it: %v", err)
+	}
+}
