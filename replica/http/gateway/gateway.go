@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	nethttp "net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -189,8 +190,22 @@ func (x *exchange) extend(d time.Duration) {
 	_ = nethttp.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(d))
 }
 
-// slack is the time for writing one part of a body.
-const slack = 30 * time.Second
+// A reader has slack for each piece of a body: it may be slow, but not idle.
+const (
+	slack = 30 * time.Second
+	piece = 1 << 20
+)
+
+// send writes a body.
+func (x *exchange) send(body []byte) error {
+	for b := range slices.Chunk(body, piece) {
+		x.extend(slack)
+		if _, err := x.w.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (x *exchange) serve() error {
 	x.extend(x.cfg.FetchTimeout + x.cfg.CallTimeout + slack)
@@ -498,8 +513,7 @@ func (x *exchange) write(res *httpcert.Response, headers []httpcert.HeaderField,
 	}
 	x.w.WriteHeader(int(res.Status))
 	if !bodiless && x.r.Method != nethttp.MethodHead {
-		x.extend(slack)
-		_, _ = x.w.Write(res.Body) // a browser that is gone is not our error
+		_ = x.send(res.Body) // a browser that is gone is not our error
 	}
 	return nil
 }

@@ -677,6 +677,33 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// pieces is a connection that remembers how much was written within each deadline.
+type pieces struct {
+	*httptest.ResponseRecorder
+	sizes []int
+}
+
+func (p *pieces) SetWriteDeadline(time.Time) error { p.sizes = append(p.sizes, 0); return nil }
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.sizes[len(p.sizes)-1] += len(b)
+	return p.ResponseRecorder.Write(b)
+}
+
+// TestSlowReader checks that a large page has more time than a small one: what counts is that the reader goes on.
+func TestSlowReader(t *testing.T) {
+	w := start(t, nil)
+	body := strings.Repeat("0123456789", 350_000)
+	w.put("/", &page{expr: httpcert.ResponseOnly, path: httpcert.ExactPath("/"), body: body})
+	out := &pieces{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Host = host(site)
+	gateway.New(w, gateway.Config{}).ServeHTTP(out, r)
+	if out.Code != 200 || out.Body.String() != body || slices.Max(out.sizes) > 1<<20 {
+		t.Errorf("%d, %d bytes, written in %v", out.Code, out.Body.Len(), out.sizes)
+	}
+}
+
 // file certifies a body in ranges of 10 bytes.
 func (w *world) file(url, body string, skip int) {
 	e := httpcert.Expression{Request: &httpcert.RequestPart{Headers: []string{"range"}}, Exclude: true}

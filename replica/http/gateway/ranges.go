@@ -117,7 +117,7 @@ func (x *exchange) next(begin, total int64, first []httpcert.HeaderField) (conte
 	if !slices.Equal(whole(headers), first) || c.total != total {
 		return c, fmt.Errorf("%w: the body changed while it was read", errReply)
 	}
-	if _, err := x.w.Write(res.Body); err != nil {
+	if err := x.send(res.Body); err != nil {
 		return c, err
 	}
 	return c, x.flush()
