@@ -105,7 +105,7 @@ func installCmd(o *options) *cobra.Command {
 	f.StringVar(&how.argFile, "arg-file", "", "file with the arguments, or - for standard input")
 	f.BoolVar(&how.raw, "raw", false, "the arguments are the encoded message in hexadecimal, not Candid text")
 	f.StringVar(&how.memory, "wasm-memory", "auto",
-		"what an upgrade does with the heap: keep, replace, or auto, which keeps it for modules that ask for it (Motoko's enhanced orthogonal persistence)")
+		"what an upgrade does with the heap: keep, replace, or auto, which keeps it where old and new code ask for it (Motoko's enhanced orthogonal persistence)")
 	f.BoolVar(&how.skipPre, "skip-pre-upgrade", false, "upgrade without the old code's pre-upgrade hook, the way out when it traps; what it would have saved is lost")
 	f.StringVar(&how.did, "did", "", "interface file, where the module does not carry its own")
 	return cmd
@@ -206,6 +206,16 @@ func install(ctx context.Context, c *client, w io.Writer, file string, how *inst
 	if err != nil {
 		return err
 	}
+	if how.mode == "upgrade" && module.keepsHeap {
+		// There is nothing to keep in the heap of code that did not mean it to be kept, such as an actor with classical persistence.
+		_, err := c.Read(ctx, id, []byte("canister"), id.Bytes(), []byte("metadata"), []byte(keepsHeap))
+		if module.keepsHeap = err == nil; err != nil && !errors.Is(err, agent.ErrNotFound) {
+			return err
+		}
+		if mode, err = how.installMode(module); err != nil {
+			return err
+		}
+	}
 	if err := testnets.Install(ctx, c.Agent, id, mode, module.bytes, arg); err != nil {
 		var r *agent.RejectError
 		if errors.As(err, &r) && r.ErrorCode == "IC0514" {
@@ -230,6 +240,9 @@ func (c *client) create(ctx context.Context, id principal.Principal, specified b
 	}
 	return out.CanisterID, nil
 }
+
+// keepsHeap names the metadata of modules whose upgrades keep the heap (interface specification, "Code upgrade").
+const keepsHeap = "enhanced-orthogonal-persistence"
 
 // module is a WebAssembly module on its way to a canister.
 type module struct {
@@ -277,7 +290,7 @@ func readModule(file string) (*module, error) {
 			metadata[name] = string(c.Data)
 		}
 	}
-	_, out.keepsHeap = metadata["enhanced-orthogonal-persistence"]
+	_, out.keepsHeap = metadata[keepsHeap]
 	if prog, err := candid.ParseDID(metadata["candid:service"]); err == nil && prog.Service != nil {
 		out.program = prog
 	}

@@ -21,7 +21,7 @@ mo.setPublicMetadata(['candid:service', 'candid:args', 'motoko:stable-types']);
 
 const samples = {
   counter: 'counter/main.mo', caller: 'caller/main.mo', page: 'certified-page/main.mo',
-  lab: 'semantics/lab.mo', keeper1: 'semantics/keeper1.mo', keeper2: 'semantics/keeper2.mo', keeperbad: 'semantics/keeperbad.mo',
+  lab: 'semantics/lab.mo', factory: 'semantics/factory.mo', keeper1: 'semantics/keeper1.mo', keeper2: 'semantics/keeper2.mo', keeperbad: 'semantics/keeperbad.mo',
 };
 for (const dir of new Set(Object.values(samples).map((f) => path.dirname(f)))) {
   for (const name of fs.readdirSync(path.join(import.meta.dirname, dir)).filter((n) => n.endsWith('.mo'))) {

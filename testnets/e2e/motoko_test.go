@@ -27,7 +27,7 @@ func TestMotoko(t *testing.T) {
 			for _, c := range []struct {
 				name string
 				run  func(s *samples, language string)
-			}{{"upgrades", (*samples).upgrades}, {"traps", (*samples).traps}, {"regions", (*samples).regions}, {"certified page", (*samples).certifiedPage}} {
+			}{{"upgrades", (*samples).upgrades}, {"traps", (*samples).traps}, {"regions", (*samples).regions}, {"classes", (*samples).classes}, {"certified page", (*samples).certifiedPage}} {
 				t.Run(c.name, func(t *testing.T) { c.run(s.in(t), l) })
 			}
 			t.Run("timers", func(t *testing.T) { running = append(running, s.in(t).timers(l)) })
@@ -136,14 +136,18 @@ func (s *samples) moduleHash(id principal.Principal) []byte {
 
 // migration: an actor with classical persistence is not taken over by a module with enhanced orthogonal persistence by accident.
 func (s *samples) migration() {
+	const implicit = "implicit upgrade from classical orthogonal persistence"
 	id := s.install(classical, "keeper1")
 	s.do(id, "push", candid.NatFromUint64(5))
 	replace := management.ModeUpgrade(&management.UpgradeOptions{WasmMemoryPersistence: &management.Persistence{Replace: candid.Unit}})
 	for _, mode := range []management.InstallMode{management.ModeUpgrade(nil), replace} {
-		s.refused(s.put(id, mode, enhanced, "keeper1"), 5, "")
+		s.refused(s.put(id, mode, enhanced, "keeper1"), 5, implicit)
 		if got := s.keeper(id); got != "version 1: keeper, 1 elements of sum 5, 1 messages" {
 			s.t.Fatalf("the keeper holds %q", got)
 		}
+	}
+	if _, err := s.cli("canister", "install", s.module(enhanced, "keeper1"), "--id", id.String(), "--mode", "upgrade"); err == nil || !strings.Contains(err.Error(), implicit) {
+		s.t.Errorf("from the command line: %v", err)
 	}
 }
 
@@ -240,6 +244,32 @@ func (s *samples) regions(language string) {
 	}
 	s.do(id, "store", uint64(0), []byte("near"))
 	check("written after an upgrade")
+}
+
+// classes: an actor makes others, pays for them, and upgrades and reinstalls them.
+func (s *samples) classes(language string) {
+	t := s.t
+	id := s.install(language, "factory")
+	type made struct {
+		ID    principal.Principal `candid:"id"`
+		Count uint64              `candid:"count"`
+	}
+	m := update[made](s, id, "make", uint64(7))
+	if m.Count != 8 {
+		t.Errorf("a counter from 7 counts to %d", m.Count)
+	}
+	if n := update[uint64](s, m.ID, "increment"); n != 9 {
+		t.Errorf("everybody's increment answers %d", n)
+	}
+	if n := update[uint64](s, id, "upgrade", m.ID); n != 10 {
+		t.Errorf("upgraded, it counts to %d, want 10", n)
+	}
+	if n := update[uint64](s, id, "reinstall", m.ID); n != 101 {
+		t.Errorf("reinstalled from 100, it counts to %d", n)
+	}
+	// It belongs to the actor that made it, and to nobody else.
+	s.refused(s.put(m.ID, management.ModeReinstall(), language, "counter"), 5, "controller")
+	s.refused(s.guest.Update(s, m.ID, "set", []any{uint64(1)}, nil), 5, "only controllers may set the counter")
 }
 
 // times is what the lab's timers did.
