@@ -56,10 +56,10 @@ func (n *network) page(t *testing.T, i int, canister, kind, path string) string 
 // did not certify is not.
 func TestPages(t *testing.T) {
 	program(t, "FUSION_BIN")
-	b := chromium(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // the network may have to be made first
 	defer cancel()
 	n, w := run(ctx, t)
+	b := chromium(t)
 	sample := n.canister(ctx, t, "./examples/go/certified-page/cmd")
 	forged := n.canister(ctx, t, "./testnets/canisters/forger/cmd/forger")
 
