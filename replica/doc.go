@@ -1,5 +1,5 @@
 // Package replica is one machine of a subnet. It wires the rooms below it and holds nothing else: the replicated state
-// machine (machine, on state and execution), consensus, gossip, certification, signing, the Bitcoin adapter and the public
+// machine (machine, on state and execution), consensus, gossip, certification, signing, derived keys, the Bitcoin adapter and the public
 // HTTP interface.
 //
 // All that replicas agree on happens in machine.Machine, which is pure: a block goes in, a new state comes out. Around it a

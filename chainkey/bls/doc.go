@@ -1,5 +1,6 @@
 // Package bls holds the subnet's BLS12-381 threshold key: the distributed key generation that makes it and the shares,
-// combined signatures and checks that use it. It signs state roots (certificates) and the random beacon.
+// combined signatures and checks that use it. It signs state roots (certificates) and the random beacon. The same generation makes
+// the keys that package vetkd derives from.
 //
 // # Signatures
 //

@@ -148,7 +148,7 @@ func TestCallers(t *testing.T) {
 		for _, a := range []chainkey.Algorithm{chainkey.EcdsaSecp256k1, chainkey.Bip340Secp256k1} {
 			w.keys = append(w.keys, ChainKey{ID: chainkey.KeyID{Algorithm: a, Name: "key"}, PublicKey: []byte(generator)})
 		}
-		w.vet = []VetKey{{Name: "key", PublicKey: [96]byte(blst.P2Generator().ToAffine().Compress())}}
+		w.keys = append(w.keys, ChainKey{ID: chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: "key"}, PublicKey: blst.P2Generator().ToAffine().Compress()})
 		module := newModule().custom("icp:public made", "by hand").bytes()
 		proxy, admin := w.install(proxy()), w.install(proxy())
 		w.x.cfg.Admins = append(w.x.cfg.Admins, admin)

@@ -72,7 +72,6 @@ type exec struct {
 	fault               errorCode
 	heapBefore          uint64 // bytes
 	keys                []ChainKey
-	vetKeys             []VetKey
 	performed           []bool // outcomes of call_perform; with replaying, those to repeat
 	replaying           bool
 }
@@ -91,7 +90,7 @@ func (x *Executor) begin(e *exec, c *canister, m mode, ctx *callContext) {
 	st, planned := e.stable, e.planned
 	clear(planned)
 	*e = exec{x: x, c: c, mode: m, self: c.id.Bytes(), timeNs: x.global.TimeNs, settings: &c.Settings, status: c.Status, version: c.Version,
-		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, keys: x.keys, vetKeys: x.vetKeys, balance: c.Cycles, certified: c.Certified, timer: c.Timer,
+		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, keys: x.keys, balance: c.Cycles, certified: c.Certified, timer: c.Timer,
 		stable: st, planned: planned, replyData: e.replyData[:0]}
 	e.stable.begin(&c.stable, c.batchStable, c.StablePages, c.loader(x))
 	if ctx != nil {

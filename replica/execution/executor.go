@@ -29,7 +29,6 @@ type Executor struct {
 	// Of the round that runs.
 	store       kv.Store
 	keys        []ChainKey
-	vetKeys     []VetKey
 	used        uint64 // of the round's budget
 	paused      int    // jobs that stand still
 	longLeft    uint64 // what of it is left for jobs that stood still
@@ -53,15 +52,14 @@ type Executor struct {
 
 	treeDirty map[principal.Principal]struct{}
 
-	mu           sync.RWMutex // guards canisters, nowNs and the keys for queries
-	nowNs        uint64
-	queryKeys    []ChainKey
-	queryVetKeys []VetKey
-	codeMu       sync.Mutex // one module is compiled or loaded at a time
-	storeMu      sync.Mutex // guards a store that queries share with Round
-	warmMu       sync.Mutex
-	warm         [4]*wasm.Module // compiled for installations that are on their way
-	shared       bool            // cfg.Reader is the store of Round
+	mu        sync.RWMutex // guards canisters, nowNs and the keys for queries
+	nowNs     uint64
+	queryKeys []ChainKey
+	codeMu    sync.Mutex // one module is compiled or loaded at a time
+	storeMu   sync.Mutex // guards a store that queries share with Round
+	warmMu    sync.Mutex
+	warm      [4]*wasm.Module // compiled for installations that are on their way
+	shared    bool            // cfg.Reader is the store of Round
 }
 
 // New opens the executor that the store holds, or an empty one. The store must be read-only for others while Round runs.
@@ -90,18 +88,18 @@ func (x *Executor) callbackCost() Cycles {
 func (x *Executor) callCost(bytes uint64) Cycles { return x.price.call(bytes).Add(x.callbackCost()) }
 
 // SetKeys says which keys are active, for queries that run before the first Round after New. Round brings its own.
-func (x *Executor) SetKeys(keys []ChainKey, vetKeys []VetKey) {
+func (x *Executor) SetKeys(keys []ChainKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.keys, x.vetKeys = slices.Clone(keys), slices.Clone(vetKeys)
-	x.queryKeys, x.queryVetKeys = x.keys, x.vetKeys
+	x.keys = slices.Clone(keys)
+	x.queryKeys = x.keys
 }
 
 // currentKeys is safe for queries.
-func (x *Executor) currentKeys() ([]ChainKey, []VetKey) {
+func (x *Executor) currentKeys() []ChainKey {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.queryKeys, x.queryVetKeys
+	return x.queryKeys
 }
 
 func (x *Executor) lookup(id principal.Principal) *canister {

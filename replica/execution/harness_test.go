@@ -42,7 +42,6 @@ type world struct {
 	height uint64
 	nonce  uint64
 	keys   []ChainKey
-	vet    []VetKey
 	answer []SystemResponse // for the next round
 	last   RoundResult
 	obey   bool                // answer every system call in the next round
@@ -67,7 +66,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	x.SetKeys(w.keys, w.vet)
+	x.SetKeys(w.keys)
 	w.x = x
 }
 
@@ -76,7 +75,7 @@ func (w *world) round(ingress ...Ingress) RoundResult {
 	w.t.Helper()
 	w.height++
 	w.now += second
-	r := Round{Height: w.height, TimeNs: w.now, Ingress: ingress, Keys: w.keys, VetKeys: w.vet, Responses: w.answer}
+	r := Round{Height: w.height, TimeNs: w.now, Ingress: ingress, Keys: w.keys, Responses: w.answer}
 	w.answer = nil
 	w.last = w.x.Round(w.store, r)
 	if w.obey {

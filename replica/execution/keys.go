@@ -45,6 +45,7 @@ func (x *Executor) publicKey(k *call, id chainkey.KeyID, canister *principal.Pri
 	if canister != nil {
 		owner = *canister
 	}
+	x.used += pathWork * uint64(len(path)+1)
 	child, err := chainkey.Derive(id.Algorithm, key.PublicKey, key.ChainCode, derive.Path(owner.Bytes(), path...))
 	if err != nil {
 		return nil, reject(errInvalidPayload, "Deriving the key %s: %v", id, err)

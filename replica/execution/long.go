@@ -31,16 +31,15 @@ type inputs struct {
 	Memory  uint64 // beside heap and stable memory
 	Balance Cycles
 	Keys    []ChainKey
-	VetKeys []VetKey
 }
 
 func inputsOf(e *exec) inputs {
-	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Keys: e.keys, VetKeys: e.vetKeys}
+	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Keys: e.keys}
 }
 
 func (in *inputs) restore(e *exec) {
 	e.timeNs, e.status, e.version, e.memoryBase, e.balance = in.TimeNs, in.Status, in.Version, in.Memory, in.Balance
-	e.keys, e.vetKeys = in.Keys, in.VetKeys
+	e.keys = in.Keys
 }
 
 // grant is how many instructions a job was given.

@@ -226,8 +226,7 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 	}
 	inst.SetMemoryLimit(uint32(x.cfg.MaxHeapBytes / wasmPage))
 	v := &c.view
-	keys, vetKeys := x.currentKeys()
-	e = &exec{x: x, c: c, mode: m, inst: inst, keys: keys, vetKeys: vetKeys, self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
+	e = &exec{x: x, c: c, mode: m, inst: inst, keys: x.currentKeys(), self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
 		memoryBase: v.memory - (v.heapPages+v.stablePages)*wasmPage, balance: v.cycles, certified: v.certified}
 	e.stable.begin(&c.stable, nil, v.stablePages, x.stableLoader(c, x.cfg.Reader))
 	inst.Ctx = e

@@ -9,7 +9,7 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	x.store, x.result, x.used = store, &res, 0
 	x.global.Height = r.Height
 	x.global.TimeNs = max(x.global.TimeNs, r.TimeNs) // time as canisters see it never goes back
-	x.SetKeys(r.Keys, r.VetKeys)
+	x.SetKeys(r.Keys)
 	x.mu.Lock()
 	x.nowNs = x.global.TimeNs
 	x.mu.Unlock()

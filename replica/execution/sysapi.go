@@ -2,7 +2,6 @@ package execution
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -210,17 +209,7 @@ func buildSysAPI() []sysFunc {
 		{"cost_http_request", "llI:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[2], e.x.price.httpOutcall(a[0], a[1])); return 0 }},
 		{"cost_sign_with_ecdsa", "IIiI:i", modeAll, signatureCost(chainkey.EcdsaSecp256k1)},
 		{"cost_sign_with_schnorr", "IIiI:i", modeAll, signatureCost(chainkey.Bip340Secp256k1, chainkey.Ed25519)},
-		{"cost_vetkd_derive_key", "IIiI:i", modeAll, func(e *exec, a []uint64) uint64 {
-			name := e.read(a[0], a[1])
-			if a[2] != 0 {
-				return 1
-			}
-			if !slices.ContainsFunc(e.vetKeys, func(k VetKey) bool { return k.Name == string(name) }) {
-				return 2
-			}
-			e.writeCycles(a[3], e.x.price.sign())
-			return 0
-		}},
+		{"cost_vetkd_derive_key", "IIiI:i", modeAll, signatureCost(chainkey.Bls12381G2)},
 		{"env_var_count", ":I", modeStar, func(e *exec, _ []uint64) uint64 { return uint64(len(e.settings.Env)) }},
 		{"env_var_name_size", "I:I", modeStar, func(e *exec, a []uint64) uint64 { return uint64(len(e.envAt(a[0]).Name)) }},
 		{"env_var_name_copy", "IIII:", modeStar, func(e *exec, a []uint64) uint64 {

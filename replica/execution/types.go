@@ -6,7 +6,6 @@ import (
 	"runtime"
 
 	"fusion/chainkey"
-	"fusion/chainkey/vetkd"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
 	"fusion/replica/execution/wasm"
@@ -109,14 +108,8 @@ type CallerInfo struct {
 // ChainKey is a master key of the subnet that is active.
 type ChainKey struct {
 	ID        chainkey.KeyID
-	PublicKey []byte // as chainkey.Algorithm encodes it
-	ChainCode [32]byte
-}
-
-// VetKey is a master key of the subnet from which secret keys are derived (curve bls12_381_g2).
-type VetKey struct {
-	Name      string
-	PublicKey [vetkd.PublicKeySize]byte
+	PublicKey []byte   // as chainkey.Algorithm encodes it
+	ChainCode [32]byte // of a key that signs
 }
 
 // Round is the input of one block.
@@ -126,7 +119,6 @@ type Round struct {
 	Ingress   []Ingress
 	Responses []SystemResponse
 	Keys      []ChainKey
-	VetKeys   []VetKey
 	Nodes     []NodeBlocks // what the block tells of the nodes, each once
 }
 
@@ -305,6 +297,8 @@ const (
 	// messageOverhead is charged to the round's budget, not to the canister, for each message: what starting, committing and
 	// storing one costs beside its instructions.
 	messageOverhead = 300_000
+	pathWork        = 100_000   // of deriving one element of a path: some 50 µs
+	vetkdWork       = 3_000_000 // of deriving a vetkd public key, or preparing a request: one to two milliseconds
 )
 
 func (c *Config) setDefaults(store kv.Store) {

@@ -1,8 +1,7 @@
 package execution
 
 import (
-	"strings"
-
+	"fusion/chainkey"
 	"fusion/chainkey/vetkd"
 	"fusion/ic/candid"
 	"fusion/replica/management"
@@ -10,29 +9,21 @@ import (
 
 // The methods of verifiably encrypted threshold keys. What is public is computed here; encrypted keys come from the subnet.
 
-func (x *Executor) vetKey(id management.VetKDKeyID) (*VetKey, *Reject) {
-	for i := range x.vetKeys {
-		if x.vetKeys[i].Name == id.Name {
-			return &x.vetKeys[i], nil
-		}
-	}
-	names := make([]string, len(x.vetKeys))
-	for i := range x.vetKeys {
-		names[i] = x.vetKeys[i].Name
-	}
-	return nil, reject(errInvalidPayload, "Requested unknown threshold key: vetkd:Bls12_381_G2:%s, this subnet has: [%s]", id.Name, strings.Join(names, ", "))
+func vetKey(id management.VetKDKeyID) chainkey.KeyID {
+	return chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: id.Name}
 }
 
 func (x *Executor) vetkdPublicKey(k *call, a *management.VetKDPublicKeyArgs) ([]byte, *Reject) {
-	key, rej := x.vetKey(a.KeyID)
+	key, rej := x.chainKey(vetKey(a.KeyID), nil)
 	if rej != nil {
 		return nil, rej
 	}
+	x.used += vetkdWork
 	owner := k.caller
 	if a.CanisterID != nil {
 		owner = *a.CanisterID
 	}
-	public, err := vetkd.DerivePublicKey(key.PublicKey[:], owner.Bytes(), a.Context)
+	public, err := vetkd.DerivePublicKey(key.PublicKey, owner.Bytes(), a.Context)
 	if err != nil {
 		return nil, reject(errInvalidPayload, "Deriving from the key %s: %v", a.KeyID.Name, err)
 	}
@@ -40,7 +31,7 @@ func (x *Executor) vetkdPublicKey(k *call, a *management.VetKDPublicKeyArgs) ([]
 }
 
 func (x *Executor) vetkdDeriveKey(k *call, a *management.VetKDDeriveKeyArgs) ([]byte, *Reject) {
-	key, rej := x.vetKey(a.KeyID)
+	key, rej := x.chainKey(vetKey(a.KeyID), nil)
 	if rej != nil {
 		return nil, rej
 	}
@@ -51,7 +42,8 @@ func (x *Executor) vetkdDeriveKey(k *call, a *management.VetKDDeriveKeyArgs) ([]
 	if k.Cycles.Cmp(cost) < 0 {
 		return nil, reject(errCanisterRejected, "vetkd_derive_key request sent with %s cycles, but %s cycles are required", k.Cycles, cost)
 	}
-	req := &DeriveRequest{Key: key.Name, Context: a.Context, Input: a.Input, Transport: a.TransportPublicKey}
+	x.used += vetkdWork // when the subnet takes the request
+	req := &DeriveRequest{Key: key.ID.Name, Context: a.Context, Input: a.Input, Transport: a.TransportPublicKey}
 	x.openSystemCall(&pendingCall{Kind: Derive, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles.Sub(cost), Fee: cost, Derive: req})
 	k.pending = true
 	return nil, nil

@@ -8,6 +8,7 @@ import (
 
 	blst "github.com/supranational/blst/bindings/go"
 
+	"fusion/chainkey"
 	"fusion/chainkey/vetkd"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
@@ -17,7 +18,7 @@ import (
 func TestVetKD(t *testing.T) {
 	scenario(t, func(w *world) {
 		t := w.t
-		w.vet = []VetKey{{Name: "test_key_1", PublicKey: [96]byte(blst.P2Generator().ToAffine().Compress())}}
+		w.keys = []ChainKey{{ID: chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: "test_key_1"}, PublicKey: blst.P2Generator().ToAffine().Compress()}}
 		m := newModule()
 		size := m.host("msg_arg_data_size")
 		pass := m.callback(m.host("msg_arg_data_copy", i32(1024), i32(0), size), m.reply(i32(1024), size))
@@ -46,7 +47,7 @@ func TestVetKD(t *testing.T) {
 			id      principal.Principal
 			context string
 		}{{nil, id, "notes"}, {nil, id, ""}, {&other, other, "notes"}} {
-			want, err := vetkd.DerivePublicKey(w.vet[0].PublicKey[:], x.id.Bytes(), []byte(x.context))
+			want, err := vetkd.DerivePublicKey(w.keys[0].PublicKey, x.id.Bytes(), []byte(x.context))
 			if got := public(x.owner, x.context); err != nil || !bytes.Equal(got, want[:]) {
 				t.Errorf("key of %s in %q: %x, want %x (%v)", x.id, x.context, got, want, err)
 			}
@@ -127,7 +128,7 @@ func TestVetKD(t *testing.T) {
 		wantReject("derive", "transport", bad)
 		bad = args
 		bad.KeyID.Name = "key_2"
-		wantReject("derive", "vetkd:Bls12_381_G2:key_2, this subnet has: [test_key_1]", bad)
+		wantReject("derive", "bls12_381_g2:key_2, this subnet has: [bls12_381_g2:test_key_1]", bad)
 		wantReject("key", "key_2", management.VetKDPublicKeyArgs{KeyID: bad.KeyID})
 		for _, method := range []string{"vetkd_derive_key", "vetkd_public_key"} { // users cannot
 			if _, rej := w.manage(method, args); rej == nil || rej.Error != "IC0406" {

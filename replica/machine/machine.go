@@ -195,7 +195,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	if err != nil {
 		return err
 	}
-	m.exec.SetKeys(m.activeKeys(kv.PrefixReader(s, prefixSigning)), m.activeVetKeys())
+	m.exec.SetKeys(m.activeKeys(kv.PrefixReader(s, prefixSigning)))
 	t := stateTree(nil, doc, m.subnet.id, der)
 	m.tree = withTime(m.exec.Tree(t), m.timeNs)
 	return nil
@@ -373,7 +373,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	if m.btc != nil {
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
 	}
-	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig), VetKeys: m.activeVetKeys(),
+	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig),
 		Nodes: m.nodeBlocks(mac, b)}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
 		round.Ingress = append(round.Ingress, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"fusion/chainkey"
 	"fusion/internal/kv"
 	"fusion/replica/execution"
 	"fusion/replica/payload"
@@ -43,6 +44,9 @@ func (m *Machine) stepSigning(sig kv.Store, mac kv.Reader, height uint64, by *pa
 func (m *Machine) activeKeys(sig kv.Reader) (out []execution.ChainKey) {
 	for _, k := range m.sign.Keys(sig) {
 		out = append(out, execution.ChainKey{ID: k.ID, PublicKey: k.PublicKey, ChainCode: k.ChainCode})
+	}
+	for _, k := range m.vet.Keys() {
+		out = append(out, execution.ChainKey{ID: chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: k.Name}, PublicKey: k.PublicKey[:]})
 	}
 	return out
 }

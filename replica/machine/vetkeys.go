@@ -42,14 +42,6 @@ func (m *Machine) stepVetKeys(vet kv.Store, height uint64, by *parts, res *Resul
 	return out
 }
 
-// activeVetKeys are the keys that canisters may derive from.
-func (m *Machine) activeVetKeys() (out []execution.VetKey) {
-	for _, k := range m.vet.Keys() {
-		out = append(out, execution.VetKey{Name: k.Name, PublicKey: k.PublicKey})
-	}
-	return out
-}
-
 func (m *Machine) openDerivation(vet kv.Store, height uint64, c execution.SystemCall) error {
 	d := c.Derive
 	return m.vet.Submit(vet, vetkeys.Request{ID: c.ID, Key: d.Key, Canister: c.Caller.Bytes(), Context: d.Context, Input: d.Input,
