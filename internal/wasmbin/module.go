@@ -300,7 +300,7 @@ var sectionOrder = [...]int{
 // maxCounts bounds the vectors of sections before memory is taken for them: an element takes up to fifty times as much in memory
 // as in the module. The numbers are those of other engines and far from what compilers produce.
 var maxCounts = [...]int{
-	secType: 1_000_000, secImport: 100_000, secFunction: 1_000_000, secTable: 100_000, secMemory: 100_000, secGlobal: 1_000_000,
+	secType: 100_000, secImport: 100_000, secFunction: 1_000_000, secTable: 100_000, secMemory: 100_000, secGlobal: 1_000_000,
 	secExport: 100_000, secElement: 100_000, secCode: 1_000_000, secData: 100_000,
 }
 

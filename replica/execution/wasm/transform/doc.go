@@ -25,6 +25,13 @@
 // has together with the lowered instruction the original's type, and uses only indices that the original module cannot
 // name; the fuzz target holds both directions (the result compiles exactly when the original does).
 //
+// # Limits
+//
+// Limits lists them with their defaults. Most are the Internet Computer's; counts of sections are bounded by package wasmbin before
+// memory is taken for them. Two are our own, because the compiler takes more than time in proportion to a module's bytes: the
+// complexity of functions (blocks times locals) and the work of instructions (work.go). Modules of real compilers stay far
+// below; the worst that passes takes the compiler about half a minute of processor time and some 2 GB, for the time of compiling.
+//
 // # Metering
 //
 // Each instruction has a weight (weights.go, with its source). The code is cut into segments that run as a whole or

@@ -274,7 +274,7 @@ func TestLimits(t *testing.T) {
 				m.Exports[i].Name = fmt.Sprint(i)
 			}
 		}), "100001 exports exceed 100000"},
-		{"types", 1_000_000, with(func(m *wb.Module, n int) { m.Types = make([]wb.FuncType, n) }), "1000001 types exceed 1000000"},
+		{"types", 100_000, with(func(m *wb.Module, n int) { m.Types = make([]wb.FuncType, n) }), "100001 types exceed 100000"},
 		{"parameters", 1_000, with(func(m *wb.Module, n int) {
 			m.Types = append(m.Types, wb.FuncType{Params: bytes2types(n)})
 		}), "type 1: 1001 parameters or results exceed the limit of 1000"},
@@ -285,7 +285,22 @@ func TestLimits(t *testing.T) {
 			m.Types[0].Params = nil
 			m.Code[0].Locals = []wb.LocalRun{{Count: uint32(n), Type: wb.I64}}
 		}), "function 0: 50001 parameters and locals exceed the limit of 50000"},
-		{"complexity of a function", 2_000_000, with(func(m *wb.Module, n int) { m.Code[0] = complexBody(n) }), "too complex to compile"},
+		{"complexity of a function", 2_000_000, with(func(m *wb.Module, n int) { m.Code[0] = complexBody(n) }),
+			"too complex to compile: 2000064 exceeds the limit of 2000000"},
+		{"complexity of a module", 12_000_000, with(func(m *wb.Module, n int) {
+			m.Funcs, m.Code = nil, nil
+			for ; n > 0; n -= 2_000_000 {
+				m.Funcs, m.Code = append(m.Funcs, 0), append(m.Code, complexBody(min(n, 2_000_000)))
+			}
+		}), "the module up to here is too complex to compile: 12000064 exceeds the limit of 12000000"},
+		{"work of a function", 2_000_000, with(func(m *wb.Module, n int) { m.Code[0] = laborious(n) }),
+			"function 0: invalid wasm module: too much work to compile: 2000001 exceeds the limit of 2000000"},
+		{"work of a module", 30_000_000, with(func(m *wb.Module, n int) {
+			m.Funcs, m.Code = nil, nil
+			for ; n > 0; n -= 1_500_000 {
+				m.Funcs, m.Code = append(m.Funcs, 0), append(m.Code, laborious(max(5, min(n, 1_500_000))))
+			}
+		}), "the module up to here is too much work to compile: 30000005 exceeds the limit of 30000000"},
 		{"nested loops", 1_000, with(func(m *wb.Module, n int) {
 			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpLoop), 0x40}, n), bytes.Repeat([]byte{byte(wb.OpEnd)}, n+1)...)
 		}), "more than 1000 nested loops"},
@@ -345,4 +360,13 @@ func complexBody(n int) wb.Code {
 		Locals: []wb.LocalRun{{Count: uint32((n+blocks-1)/blocks - 1), Type: wb.I32}},
 		Body:   append(bytes.Repeat([]byte{byte(wb.OpBlock), 0x40, byte(wb.OpEnd)}, blocks), byte(wb.OpEnd)),
 	}
+}
+
+// laborious is a function that takes n units of the compiler's work, at least 5.
+func laborious(n int) wb.Code {
+	k := (n - 5) / 11
+	a := new(asm).idx(wb.OpLocalGet, 0)
+	a.raw(bytes.Repeat(new(asm).idx(wb.OpLocalGet, 1).op(0x6d).b, k)...)
+	a.raw(bytes.Repeat([]byte{byte(wb.OpNop)}, n-5-11*k)...)
+	return wb.Code{Locals: []wb.LocalRun{{Count: 2, Type: wb.I32}}, Body: a.op(wb.OpDrop).end()}
 }

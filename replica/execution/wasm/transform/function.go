@@ -37,7 +37,7 @@ type exit struct {
 type block struct {
 	op       wasmbin.Op
 	targeted bool
-	void     bool // branches to it carry no values
+	arity    int // values that branches to it carry
 }
 
 // analysis is what the first pass over a body finds.
@@ -47,7 +47,15 @@ type analysis struct {
 	calls    bool
 	simd     bool
 	blocks   int
+	work     int64 // see compileWork
 	values   int64 // slots that the function's values may take when all of them are spilled
+}
+
+// carry notes values that one instruction passes on.
+func (a *analysis) carry(ft wasmbin.FuncType) {
+	n := int64(len(ft.Params) + len(ft.Results))
+	a.values += n
+	a.work += n
 }
 
 func (t *pass) functions() error {
@@ -67,8 +75,17 @@ func (t *pass) functions() error {
 		if err == nil {
 			locals := int64(c.NumLocals()) + int64(len(ft.Params))
 			n := int64(a.blocks) * (locals + int64(a.blocks)/64)
-			if t.complexity += n; n > int64(t.lim.Complexity) || t.complexity > int64(t.lim.ModuleComplexity) {
-				err = invalid("%d locals in %d blocks are too complex to compile", locals, a.blocks)
+			t.complexity += n
+			t.work += a.work
+			switch {
+			case n > int64(t.lim.Complexity):
+				err = invalid("%d locals in %d blocks are too complex to compile: %d exceeds the limit of %d", locals, a.blocks, n, t.lim.Complexity)
+			case t.complexity > int64(t.lim.ModuleComplexity):
+				err = invalid("the module up to here is too complex to compile: %d exceeds the limit of %d", t.complexity, t.lim.ModuleComplexity)
+			case a.work > int64(t.lim.FunctionWork):
+				err = invalid("too much work to compile: %d exceeds the limit of %d", a.work, t.lim.FunctionWork)
+			case t.work > int64(t.lim.ModuleWork):
+				err = invalid("the module up to here is too much work to compile: %d exceeds the limit of %d", t.work, t.lim.ModuleWork)
 			}
 		}
 		if err != nil {
@@ -86,7 +103,8 @@ func (t *pass) functions() error {
 func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) (*analysis, error) {
 	locals := uint32(len(ft.Params)) + uint32(c.NumLocals())
 	a := &analysis{segments: []segment{{check: true}}}
-	ctrl := []block{{op: wasmbin.OpBlock, void: len(ft.Results) == 0}}
+	ctrl := []block{{op: wasmbin.OpBlock, arity: len(ft.Results)}}
+	a.work = int64(locals) + int64(len(ft.Results))
 	var loops []int // positions in ctrl
 	r := wasmbin.NewReader(c.Body)
 	var in wasmbin.Instr
@@ -102,7 +120,9 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		if int64(label) >= int64(len(ctrl)) {
 			return invalid("branch to unknown label %d at %#x", label, in.Start)
 		}
-		ctrl[len(ctrl)-1-int(label)].targeted = true
+		target := &ctrl[len(ctrl)-1-int(label)]
+		target.targeted = true
+		a.work += int64(target.arity)
 		return nil
 	}
 	for {
@@ -114,6 +134,8 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		}
 		a.segments[len(a.segments)-1].cost += Weight(in.Op)
 		a.values++
+		a.work += compileWork(&in)
+		a.blocks += compileBlocks(&in)
 		if err := t.indices(&in, locals, a); err != nil {
 			return nil, err
 		}
@@ -122,8 +144,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		}
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
-			a.blocks++
-			ctrl = append(ctrl, block{op: in.Op, void: t.voidLabel(&in)})
+			ctrl = append(ctrl, block{op: in.Op, arity: t.labelArity(&in)})
 			if in.Op == wasmbin.OpLoop {
 				cut(true)
 				if loops = append(loops, len(ctrl)-1); len(loops) > maxLoopNesting {
@@ -159,7 +180,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 				return nil, err
 			}
 			target := len(ctrl) - 1 - int(in.Index)
-			if in.Op == wasmbin.OpBrIf && len(loops) > 0 && target < loops[len(loops)-1] && ctrl[target].void {
+			if in.Op == wasmbin.OpBrIf && len(loops) > 0 && target < loops[len(loops)-1] && ctrl[target].arity == 0 {
 				last := len(a.segments) - 1
 				a.exits = append(a.exits, exit{pos: in.Start, segment: last, cost: a.segments[last].cost})
 				continue
@@ -172,7 +193,6 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 					return nil, err
 				}
 			}
-			a.blocks += int(in.Count)
 			cut(false)
 		case wasmbin.OpReturn, wasmbin.OpUnreachable, wasmbin.OpReturnCall, wasmbin.OpReturnCallIndirect:
 			cut(false)
@@ -190,7 +210,7 @@ func (t *pass) indices(in *wasmbin.Instr, locals uint32, a *analysis) error {
 	}
 	callee := func(ty uint32) {
 		a.calls = true
-		a.values += int64(len(t.m.Types[ty].Params) + len(t.m.Types[ty].Results))
+		a.carry(t.m.Types[ty])
 	}
 	switch in.Imm {
 	case wasmbin.ImmFunc:
@@ -242,21 +262,24 @@ func (t *pass) indices(in *wasmbin.Instr, locals uint32, a *analysis) error {
 			if err := check("type", i, t.numTypes); err != nil {
 				return err
 			}
-			a.values += int64(len(t.m.Types[i].Params) + len(t.m.Types[i].Results))
+			a.carry(t.m.Types[i])
 		}
 	}
 	return nil
 }
 
-// voidLabel tells whether branches to a block carry no values.
-func (t *pass) voidLabel(in *wasmbin.Instr) bool {
+// labelArity is the number of values that branches to a block carry.
+func (t *pass) labelArity(in *wasmbin.Instr) int {
 	if i, ok := in.Block.TypeIndex(); ok {
 		if in.Op == wasmbin.OpLoop {
-			return len(t.m.Types[i].Params) == 0
+			return len(t.m.Types[i].Params)
 		}
-		return len(t.m.Types[i].Results) == 0
+		return len(t.m.Types[i].Results)
 	}
-	return in.Op == wasmbin.OpLoop || in.Block == wasmbin.BlockEmpty
+	if in.Op == wasmbin.OpLoop || in.Block == wasmbin.BlockEmpty {
+		return 0
+	}
+	return 1
 }
 
 // slots is the size of a value on the virtual stack.
@@ -437,7 +460,26 @@ func (t *pass) resultBlock(ft wasmbin.FuncType) wasmbin.BlockType {
 	case 1:
 		return wasmbin.BlockResult(ft.Results[0])
 	}
-	return wasmbin.BlockType(t.m.AddType(wasmbin.FuncType{Results: ft.Results}))
+	// Looking for the type among all others would take as long as there are others.
+	key := string(typeBytes(ft.Results))
+	i, ok := t.resultTypes[key]
+	if !ok {
+		if t.resultTypes == nil {
+			t.resultTypes = make(map[string]wasmbin.BlockType)
+		}
+		i = wasmbin.BlockType(len(t.m.Types))
+		t.m.Types = append(t.m.Types, wasmbin.FuncType{Results: ft.Results})
+		t.resultTypes[key] = i
+	}
+	return i
+}
+
+func typeBytes(types []wasmbin.ValType) []byte {
+	out := make([]byte, len(types))
+	for i, v := range types {
+		out[i] = byte(v)
+	}
+	return out
 }
 
 const (

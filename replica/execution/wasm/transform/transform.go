@@ -52,11 +52,16 @@ type Limits struct {
 	TableElements   uint64 // size of a table, now and after table.grow. The default is 1,000,000.
 	// Locals bounds parameters and locals of one function. The default is 50,000, as in the engines of browsers.
 	Locals int
-	// Complexity bounds blocks × (locals + blocks/64) of one function, ModuleComplexity the sum over all functions: the
-	// compiler's time and memory grow with it (measured at worst: 10 µs and 750 bytes per unit). The defaults are
-	// 2,000,000 and 5,000,000; a Go program of 2.4 MB has 7,400 in its largest function and 550,000 in all.
+	// Complexity bounds blocks × (locals + blocks/64) of one function, where branches and bulk instructions count as blocks, and
+	// ModuleComplexity the sum over all functions: the compiler's time grows with it, at worst by 2 µs per unit on an idle machine.
+	// The defaults are 2,000,000 and 12,000,000; a Go program with 3.5 MB of code has 66,000 in its largest function and
+	// 2,400,000 in all.
 	Complexity       int
 	ModuleComplexity int
+	// FunctionWork and ModuleWork bound what compileWork sums up: at worst 1 µs and 500 bytes per unit, of which the bytes are
+	// given back after each function. The defaults are 2,000,000 and 30,000,000; the same program has 33,000 and 4,400,000.
+	FunctionWork int
+	ModuleWork   int
 	// StackSlots is the depth of the virtual stack in slots of 8 bytes (see the package documentation). The default
 	// is 4,194,304, which stands for 32 MiB, below the 50 MB at which the engine gives up on its own.
 	StackSlots int64
@@ -81,7 +86,9 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Tables, 100)
 	def(&l.Locals, 50_000)
 	def(&l.Complexity, 2_000_000)
-	def(&l.ModuleComplexity, 5_000_000)
+	def(&l.ModuleComplexity, 12_000_000)
+	def(&l.FunctionWork, 2_000_000)
+	def(&l.ModuleWork, 30_000_000)
 	if l.TableElements == 0 {
 		l.TableElements = 1_000_000
 	}
@@ -245,7 +252,9 @@ type pass struct {
 	meter       uint32   // global indices
 	depth       uint32
 	complexity  int64
-	chargeBytes uint32 // helper functions
+	work        int64
+	resultTypes map[string]wasmbin.BlockType // of functions with several results
+	chargeBytes uint32                       // helper functions
 	chargeElems uint32
 	chargePages uint32
 	chargeGrow  uint32
