@@ -34,7 +34,7 @@
 //
 // # Metering
 //
-// Each instruction has a weight (weights.go, with its source). The code is cut into segments that run as a whole or
+// Each instruction has a weight (weights.md is the list, weights.go has its source). The code is cut into segments that run as a whole or
 // not at all: a segment starts at function entry, at a loop head, after if, else and br_if, after the end of an if
 // or of a block that is the target of a branch, and after an instruction that never falls through. (A br_if that leaves
 // a loop does not start one: when it is taken, it gives back what was charged for the instructions behind it.) A segment's
