@@ -15,6 +15,7 @@ import (
 	"fusion/ic/agent"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
+	"fusion/replica/management"
 )
 
 // callOptions are the flags of `canister call` and `canister query`.
@@ -240,7 +241,7 @@ const maxInterface = 1 << 20
 // errNoInterface says that a canister carries no interface, or shows it to others only.
 var errNoInterface = errors.New("no interface is known")
 
-// interfaceText reads a canister's interface: from a file, or from the canister's metadata.
+// interfaceText reads a canister's interface: from a file, or from the canister's metadata; the management canister's is known.
 func (c *client) interfaceText(ctx context.Context, id principal.Principal, file string) (string, error) {
 	if file != "" {
 		src, err := os.ReadFile(file)
@@ -250,7 +251,7 @@ func (c *client) interfaceText(ctx context.Context, id principal.Principal, file
 		return string(src), nil
 	}
 	if id == principal.Management {
-		return "", errNoInterface
+		return management.Interface, nil
 	}
 	src, err := c.Read(ctx, id, []byte("canister"), id.Bytes(), []byte("metadata"), []byte("candid:service"))
 	var refused *agent.HTTPError

@@ -31,6 +31,7 @@ is read from the canister, or from the file that --did names.`}
 	cmd.AddCommand(createCmd(o), installCmd(o), callCmd(o, "call"), callCmd(o, "query"),
 		&cobra.Command{Use: "status CANISTER", Short: "show a canister's controllers, memory, cycles and code; for its controllers", Args: cobra.ExactArgs(1),
 			RunE: o.with(canisterStatus)})
+	cmd.AddCommand(infoCmd(o), canisterLogsCmd(o), metricsCmd(o), settingsCmd(o), snapshotCmd(o))
 	cmd.AddCommand(lifecycleCmds(o)...)
 	return o.remote(cmd)
 }

@@ -90,7 +90,7 @@ func explain(err error) (text, next string) {
 func explainReject(r *agent.RejectError) (text, next string) {
 	msg := strings.TrimSuffix(r.Message, ".")
 	if r.Canister == principal.Management && r.ErrorCode != "IC0512" {
-		return fmt.Sprintf("%s: %s", r.Method, msg), ""
+		return fmt.Sprintf("%s: %s", r.Method, msg), managementHint(r)
 	}
 	switch r.ErrorCode {
 	case "IC0301":
@@ -113,6 +113,21 @@ func explainReject(r *agent.RejectError) (text, next string) {
 		text += " (" + r.ErrorCode + ")"
 	}
 	return text, ""
+}
+
+// managementHint is the next step after a call that the management canister refused.
+func managementHint(r *agent.RejectError) string {
+	switch {
+	case r.ErrorCode == "IC0301":
+		return "check the canister id, and that --network and --data-dir name its network"
+	case r.ErrorCode == "IC0305":
+		return "the canister's snapshots are listed by: fusion canister snapshot list CANISTER"
+	case r.ErrorCode == "IC0510":
+		return "stop it first: fusion canister stop CANISTER"
+	case r.Method == "fetch_canister_logs":
+		return "its controllers say who may see it: fusion canister settings update CANISTER --log-visibility"
+	}
+	return ""
 }
 
 // failure is an error on its way from a detached process to the one that started it.

@@ -176,6 +176,31 @@ func EncodeRanges(ranges []Range) []byte {
 	return b
 }
 
+// DecodePrincipals reads a list of principals, the form in which the state tree holds a canister's controllers.
+func DecodePrincipals(b []byte) (out []principal.Principal, err error) {
+	r := cbor.NewReader(b)
+	r.SelfDescribe()
+	err = r.Array(func(i int) error {
+		if i == maxRanges {
+			return fmt.Errorf("more than %d principals", maxRanges)
+		}
+		b, err := r.Bytes()
+		if err != nil {
+			return err
+		}
+		p, err := principal.FromBytes(b)
+		out = append(out, p)
+		return err
+	})
+	if err == nil {
+		err = r.End()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: principals: %w", ErrMalformed, err)
+	}
+	return out, nil
+}
+
 // DecodeRanges reads canister ranges.
 func DecodeRanges(b []byte) ([]Range, error) {
 	r := cbor.NewReader(b)

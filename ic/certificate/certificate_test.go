@@ -282,6 +282,28 @@ func FuzzDecodeRanges(f *testing.F) {
 	})
 }
 
+func FuzzDecodePrincipals(f *testing.F) {
+	f.Add([]byte("\xd9\xd9\xf7\x82\x41\x04\x40"))
+	f.Add([]byte("\x80"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if list, err := DecodePrincipals(b); err == nil && len(list) > len(b) {
+			t.Fatalf("%d principals in %d bytes", len(list), len(b))
+		}
+	})
+}
+
+func TestDecodePrincipals(t *testing.T) {
+	list, err := DecodePrincipals([]byte("\xd9\xd9\xf7\x82\x41\x04\x40"))
+	if err != nil || len(list) != 2 || list[0] != principal.Anonymous || list[1] != principal.Management {
+		t.Errorf("%v, %v", list, err)
+	}
+	for _, bad := range []string{"", "\x81", "\x81\x01", "\x80\x00", "\x81\x58\x1e" + string(make([]byte, 30))} {
+		if list, err := DecodePrincipals([]byte(bad)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%x: %v, %v", bad, list, err)
+		}
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	root := newSubnet(1)
 	enc := root.certify(state(), hashtree.Path("time")).Encode()

@@ -64,11 +64,7 @@ var signatures = map[string]struct{ arg, result any }{
 
 // TestTypesMatchInterface checks by subtyping that a client of the public ic.did understands us and we understand it.
 func TestTypesMatchInterface(t *testing.T) {
-	src, err := os.ReadFile("testdata/ic.did")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := candid.ParseDID(string(src))
+	p, err := candid.ParseDID(Interface)
 	if err != nil {
 		t.Fatal(err)
 	}

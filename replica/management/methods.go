@@ -1,12 +1,18 @@
 package management
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
+
+// Interface is the Candid interface of the management canister, as the interface specification has it.
+//
+//go:embed ic.did
+var Interface string
 
 // Errors of EffectiveCanister; test with errors.Is.
 var (
