@@ -50,6 +50,8 @@ type Settings struct {
 	HTTP string
 	// BitcoinPeer names a regtest node that somebody else runs, host:port; the default is an embedded one.
 	BitcoinPeer string
+	// SubnetAdmins go into the genesis document; the default is none.
+	SubnetAdmins []principal.Principal
 	// CommitWait and ProposeWait pace the consensus; the defaults suit one machine.
 	CommitWait, ProposeWait time.Duration
 }
@@ -139,8 +141,8 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: Keys(),
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
-		CanisterRanges: ranges(),
-		BlockMaxBytes:  5 << 20, DKGPhaseBlocks: 40,
+		CanisterRanges: ranges(), SubnetAdmins: s.SubnetAdmins,
+		BlockMaxBytes: 5 << 20, DKGPhaseBlocks: 40,
 		// A signature takes about a second of CPU for each signer, all of them on this machine.
 		SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 1200, SigningParallel: 2,
 	}

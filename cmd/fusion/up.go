@@ -40,6 +40,7 @@ type settings struct {
 	nodes    int
 	http     string
 	bitcoin  string
+	admins   []string // principals
 	logLevel slog.Level
 	detach   bool
 	reportTo int // file descriptor for events, in the process that --detach makes
@@ -123,6 +124,13 @@ func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
 			return nil, false, fmt.Errorf("--bitcoin is %q, want embedded or host:port", s.bitcoin)
 		}
 		t.BitcoinPeer = s.bitcoin
+	}
+	for _, text := range s.admins {
+		p, err := parsePrincipal(text, "principal")
+		if err != nil {
+			return nil, false, fmt.Errorf("--subnet-admin: %w", err)
+		}
+		t.SubnetAdmins = append(t.SubnetAdmins, p)
 	}
 	m, err = testnets.Create(dir, t)
 	return m, true, err

@@ -60,6 +60,15 @@ func TestValidateNamesTheField(t *testing.T) {
 		"only follow":     func(d *Doc) { d.Bitcoin.Network = "mainnet" },
 		"at least 4":      func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
 		"signing_para":    func(d *Doc) { d.SigningParallel = 0 },
+		"subnet_admins[1": func(d *Doc) {
+			d.SubnetAdmins = []principal.Principal{principal.FromUint64(1), principal.FromUint64(1)}
+		},
+		"subnet_admins[0": func(d *Doc) { d.SubnetAdmins = []principal.Principal{principal.Anonymous} },
+		"11 subnet_admins": func(d *Doc) {
+			for i := range uint64(11) {
+				d.SubnetAdmins = append(d.SubnetAdmins, principal.FromUint64(i))
+			}
+		},
 	} {
 		d := sample(4)
 		change(d)
