@@ -54,7 +54,7 @@ func upCmd(o *options) *cobra.Command {
 		Use: "up", Short: "start a local network: replicas, a Bitcoin regtest node, ckBTC", Args: cobra.NoArgs,
 		Long: `Start a local network: replicas, a Bitcoin regtest node and the ckBTC canisters, all in one process.
 
-The first start makes the network in --data-dir: node keys, the subnet's key, a threshold ECDSA key and the canisters.
+The first start makes the network in --data-dir: node keys, the subnet's key, threshold keys and the canisters.
 Later starts find all of it again. Ctrl-C stops the network; nothing is lost by stopping or killing it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s.changed = c.Flags().Changed
