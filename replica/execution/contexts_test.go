@@ -13,10 +13,10 @@ import (
 var narrowOnly = map[string]bool{"msg_cycles_available": true, "msg_cycles_refunded": true, "msg_cycles_accept": true, "canister_cycle_balance": true,
 	"call_cycles_add": true, "stable_size": true, "stable_grow": true, "stable_write": true, "stable_read": true}
 
-// TestEveryFunctionInEveryContext lets canisters call each function of the System API, with zeroes, from entry points of all 16 contexts, and
+// TestEveryFunctionInEveryContext lets canisters call each function of the System API, with zeroes, from entry points of all 16 contexts, with pointers of 32 and of 64 bits, and
 // checks that they trap because of the context exactly where the specification says so.
 func TestEveryFunctionInEveryContext(t *testing.T) {
-	for _, wide := range []bool{false} {
+	for _, wide := range []bool{false, true} {
 		t.Run(fmt.Sprintf("wide %v", wide), func(t *testing.T) { everyContext(t, wide) })
 	}
 }

@@ -64,14 +64,23 @@ func (p prices) httpOutcall(request, response uint64) Cycles {
 	return mulDiv(one, p.nodes, 1)
 }
 
-// freezing is the balance below which a canister with these settings and so much memory is frozen: what it takes to stay for its threshold.
-func (p prices) freezing(s *settings, memory uint64) Cycles {
-	return p.idle(max(memory, s.Memory), s.Compute, s.Freezing)
+// freezing is the balance below which a canister with these settings, so much memory and so many reserved cycles is frozen: what it takes to
+// stay for its threshold.
+func (p prices) freezing(s *settings, memory uint64, reserved Cycles) Cycles {
+	return p.memory(max(memory, s.Memory), s.Freezing).Sub(reserved).Add(p.compute(s.Compute, s.Freezing))
 }
 
 // idle is what holding so many bytes and percents of compute for a number of seconds costs.
 func (p prices) idle(bytes, computePercent, seconds uint64) Cycles {
-	memory := mulDiv(mulDiv(CyclesOf(bytes), costGiBSecond*p.nodes, gib*priceNodes), seconds, 1)
-	compute := mulDiv(CyclesOf(computePercent), costComputePercent*p.nodes, priceNodes)
-	return memory.Add(mulDiv(compute, seconds, 1))
+	return p.memory(bytes, seconds).Add(p.compute(computePercent, seconds))
+}
+
+// memory is what holding so many bytes for a number of seconds costs.
+func (p prices) memory(bytes, seconds uint64) Cycles {
+	return mulDiv(mulDiv(CyclesOf(bytes), costGiBSecond*p.nodes, 1), seconds, gib*priceNodes)
+}
+
+// compute is what so many percents of compute allocation cost in a number of seconds.
+func (p prices) compute(percent, seconds uint64) Cycles {
+	return mulDiv(CyclesOf(percent*costComputePercent*p.nodes), seconds, priceNodes)
 }

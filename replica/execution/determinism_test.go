@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"fusion/chainkey"
@@ -80,6 +81,7 @@ func cyclesInAll(x *Executor) (sum Cycles) {
 	add := func(n Cycles) { sum = sum.Add(n) }
 	for _, c := range x.canisters {
 		add(c.Cycles)
+		add(c.Reserved)
 		add(c.spent())
 		for _, ctx := range c.contexts {
 			add(ctx.Available)
@@ -142,6 +144,7 @@ func mixed(self principal.Principal, others []principal.Principal, variant int) 
 	m.update("silent", count(0), accept)
 	m.update("reject", accept, m.host("msg_reject", m.blob("no")))
 	m.update("burn cycles", m.host("cycles_burn128", i64(0), i64(1_000_000), i32(136)), m.replyText("ok"))
+	m.update("burn all", m.host("cycles_burn128", i64(-1), i64(-1), i32(136)), m.replyText("ok"))
 	m.query("get", accept, m.reply(i32(0), i32(256)))
 	m.export("canister_global_timer", count(48), m.call(others[0].Bytes(), "inc", m.callback(count(44)), m.callback(count(40))))
 	m.update("wait", accept, m.call(nil, "raw_rand", pass, rejected, emptyArg(m)))
@@ -166,8 +169,8 @@ func mixed(self principal.Principal, others []principal.Principal, variant int) 
 
 func (m *module) updateNames() (names []string) {
 	for _, e := range m.exports {
-		if len(e.Name) > 16 && e.Name[:16] == "canister_update " {
-			names = append(names, e.Name[16:])
+		if name, ok := strings.CutPrefix(e.Name, "canister_update "); ok && name != "burn all" {
+			names = append(names, name)
 		}
 	}
 	return append(names, "get", "missing")
@@ -190,7 +193,7 @@ type machine struct {
 
 func newMachine(t testing.TB, change ...func(*Config)) *machine {
 	m := &machine{t: t, store: newSummed(), cfg: Config{Engine: testEngine(), Subnet: principal.SelfAuthenticating([]byte("subnet")), RootKey: []byte("root key"),
-		Local: true, FirstCanister: 16, RoundInstructions: 8_000_000, MessageInstructions: 20_000_000, SliceInstructions: 1_000_000}}
+		Local: true, FirstCanister: 16, MemoryCapacity: 128 << 20, MemoryThreshold: 8 << 20, MessageMemory: 256 << 20, RoundInstructions: 8_000_000, MessageInstructions: 20_000_000, SliceInstructions: 1_000_000}}
 	for _, f := range change {
 		f(&m.cfg)
 	}
@@ -249,6 +252,9 @@ func (g *traffic) manage(method string, arg any) {
 // begin starts a block a second after the last one.
 func (g *traffic) begin() {
 	g.round = Round{Height: g.round.Height + 1, TimeNs: g.round.TimeNs + second}
+	if g.rng.Intn(10) == 0 {
+		g.round.TimeNs += uint64(g.rng.Intn(100)) * second
+	}
 	if g.rng.Intn(2) == 0 {
 		g.round.Keys = []ChainKey{{ID: chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "key"}}}
 	}
@@ -268,7 +274,7 @@ func (g *traffic) message() {
 	id := g.ids[at]
 	module := g.modules[g.rng.Intn(2)][at]
 	n := candid.NatFromUint64
-	switch g.rng.Intn(200) {
+	switch g.rng.Intn(210) {
 	case 0:
 		g.manage("install_code", installArgs(id, upgradeMode, module, nil))
 	case 1:
@@ -293,6 +299,18 @@ func (g *traffic) message() {
 		g.manage("upload_chunk", management.UploadChunkArgs{CanisterID: id, Chunk: bytes.Repeat([]byte{byte(g.rng.Intn(4))}, 5000)})
 	case 15:
 		g.manage("delete_canister", idArg(g.ids[len(g.ids)-1]))
+	case 200, 201:
+		compute, memory := n(uint64(g.rng.Intn(4)*25)), n(uint64(g.rng.Intn(40))<<20)
+		g.manage("update_settings", management.UpdateSettingsArgs{CanisterID: id, Settings: management.Settings{ComputeAllocation: &compute, MemoryAllocation: &memory}})
+	case 202:
+		limit := n(uint64(g.rng.Intn(2)) * 1e14)
+		g.manage("update_settings", management.UpdateSettingsArgs{CanisterID: id, Settings: management.Settings{ReservedCyclesLimit: &limit}})
+	case 203, 207, 208: // it soon runs out of cycles
+		seconds, compute := n(0), n(100)
+		g.manage("update_settings", management.UpdateSettingsArgs{CanisterID: id, Settings: management.Settings{FreezingThreshold: &seconds, ComputeAllocation: &compute}})
+		g.add(id, "burn all", nil)
+	case 204, 205, 206:
+		g.manage("provisional_top_up_canister", management.ProvisionalTopUpArgs{CanisterID: id, Amount: n(provisionalAmount)})
 	default:
 		g.add(id, g.methods[g.rng.Intn(len(g.methods))], nil)
 	}
@@ -317,14 +335,30 @@ func TestRandomMessages(t *testing.T) {
 	}
 	var log []logged
 	var minted Cycles
+	var topUps []Ingress // which are not answered yet
+	reserved, starved := false, false
 	run := func() RoundResult {
 		t.Helper()
 		for _, m := range g.round.Ingress {
 			if m.Method == "provisional_create_canister_with_cycles" {
 				minted = minted.Add(CyclesOf(provisionalAmount))
 			}
+			if m.Method == "provisional_top_up_canister" {
+				topUps = append(topUps, m)
+			}
 		}
 		res := first.x.Round(first.store, g.round)
+		topUps = slices.DeleteFunc(topUps, func(m Ingress) bool {
+			s, _ := first.x.IngressStatus(m.ID)
+			if s.State == Replied {
+				minted = minted.Add(CyclesOf(provisionalAmount))
+			}
+			return s.State.terminal()
+		})
+		for _, c := range first.x.canisters {
+			reserved = reserved || !c.Reserved.IsZero()
+			starved = starved || c.ChangeCount > 0 && len(c.Changes) == 0
+		}
 		log = append(log, logged{round: g.round, sum: first.store.sum, calls: res.SystemCalls})
 		g.open = append(g.open, res.SystemCalls...)
 		if got := cyclesInAll(first.x); got != minted {
@@ -359,8 +393,8 @@ func TestRandomMessages(t *testing.T) {
 		run()
 	}
 	t.Logf("%d blocks, %d executions, %d traps, at most %d messages left over", len(log), sum.Messages, sum.Traps, sum.Backlog)
-	if sum.Traps == 0 || sum.Backlog == 0 || sum.IngressDone == 0 {
-		t.Error("this is not the mix that it should be")
+	if sum.Traps == 0 || sum.Backlog == 0 || sum.IngressDone == 0 || !reserved || !starved {
+		t.Errorf("this is not the mix that it should be: cycles reserved %v, canisters out of cycles %v", reserved, starved)
 	}
 	rng := rand.New(rand.NewSource(randomSeed(t) + 1))
 	restarted := newMachine(t, func(c *Config) { c.Threads = 4 })

@@ -30,8 +30,9 @@
 // before, cycles that come are kept, and fees that fall due are taken at the end. The state holds the job, what it saw when it began, and the
 // instructions it was given: after a restart the canister's next turn executes it again up to there.
 //
-// Cycles are charged for instructions, messages and bytes by the public price table scaled to the subnet's size; holding memory and
-// compute allocation are not charged, but count in the freezing limit.
+// Cycles are charged for instructions, messages and bytes by the public price table scaled to the subnet's size, and for memory and compute
+// allocation every minute of block time; a canister that cannot pay loses its code and state. Memory, compute and the memory for messages are
+// bounded for the subnet, and no canister can take them all (allocations.go).
 //
 // # Queries
 //

@@ -49,6 +49,9 @@ type exec struct {
 	status                 status
 	version                uint64
 	memoryBase             uint64 // bytes held beside heap and stable memory
+	before                 uint64 // bytes held in all when it began
+	head                   headroom
+	reserved               Cycles
 	certificate            []byte
 	contextInstructions    uint64
 	refunded               Cycles
@@ -58,6 +61,8 @@ type exec struct {
 	balance             Cycles
 	available, toRefund Cycles
 	burned, consumed    Cycles
+	reserving           Cycles // for memory, see allocations.go
+	sent                uint64 // of the memory for messages
 	replyData           []byte
 	response            *response
 	under               *outCall
@@ -80,7 +85,7 @@ func (e *exec) heapBytes() uint64 { return uint64(e.inst.WasmPages()) * wasmPage
 
 // freezing is the freezing limit with the memory as it is at this moment of the execution.
 func (e *exec) freezing() Cycles {
-	return e.x.price.freezing(e.settings, e.memoryBase+e.heapBytes()+e.stable.bytes())
+	return e.x.price.freezing(e.settings, e.memoryBase+e.heapBytes()+e.stable.bytes(), e.reserved)
 }
 
 func (e *exec) replicated() bool { return e.mode&modeReplicated != 0 }
@@ -90,7 +95,8 @@ func (x *Executor) begin(e *exec, c *canister, m mode, ctx *callContext) {
 	st, planned := e.stable, e.planned
 	clear(planned)
 	*e = exec{x: x, c: c, mode: m, self: c.id.Bytes(), timeNs: x.global.TimeNs, settings: &c.Settings, status: c.Status, version: c.Version,
-		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, keys: x.keys, balance: c.Cycles, certified: c.Certified, timer: c.Timer,
+		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, before: c.memory(), reserved: c.Reserved, keys: x.keys, balance: c.Cycles,
+		certified: c.Certified, timer: c.Timer,
 		stable: st, planned: planned, replyData: e.replyData[:0]}
 	e.stable.begin(&c.stable, c.batchStable, c.StablePages, c.loader(x))
 	if ctx != nil {
@@ -156,12 +162,29 @@ func (x *Executor) checkMemory(e *exec) *Reject {
 	if limit := c.Settings.WasmLimit; limit > 0 && e.mode&(modeI|modeU) != 0 && heap > limit {
 		return reject(errWasmMemoryLimit, "Error from Canister %s: Canister exceeded its Wasm memory limit of %d bytes with %d bytes", c.id, limit, heap)
 	}
-	if heap > e.heapBefore && e.mode&(modeRy|modeRt|modeC) == 0 { // a response is taken in whatever it costs
-		if frozen := e.freezing(); e.balance.Cmp(frozen) < 0 {
-			return reject(532, "Error from Canister %s: Canister cannot grow its memory by %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",
-				c.id, heap-e.heapBefore, frozen, e.balance)
-		}
+	growth := e.growth()
+	if growth > e.head.Free {
+		return reject(errOutOfMemory, "Error from Canister %s: Canister cannot grow its memory by %d bytes: the subnet has %d left for it", c.id, growth, e.head.Free)
 	}
+	need := Cycles{}
+	if e.mode != modeRQ { // which leaves nothing
+		need = x.reservation(e.head.Used, growth)
+	}
+	if e.mode&(modeRy|modeRt|modeC) != 0 { // a response is taken in whatever it costs
+		e.reserving = need.Min(e.balance)
+	} else if heap > e.heapBefore || !need.IsZero() {
+		reserved := e.reserved.Add(need)
+		if !need.IsZero() && reserved.Cmp(e.settings.ReservedLimit) > 0 {
+			return reject(errReservedLimitGrow, "Error from Canister %s: Canister cannot grow its memory by %d bytes: it would have %s reserved cycles, its limit is %s",
+				c.id, growth, reserved, e.settings.ReservedLimit)
+		}
+		if frozen := x.price.freezing(e.settings, e.memoryBase+heap+e.stable.bytes(), reserved).Add(need); e.balance.Cmp(frozen) < 0 {
+			return reject(errMemoryGrowCycles, "Error from Canister %s: Canister cannot grow its memory by %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",
+				c.id, growth, frozen, e.balance)
+		}
+		e.reserving = need
+	}
+	e.balance = e.balance.Sub(e.reserving)
 	return nil
 }
 
@@ -227,6 +250,7 @@ func (x *Executor) respond(o origin, r response, refund Cycles) {
 		}
 		cb.Answered = true
 		c.enqueue(&message{Response: true, Data: r.data, Reject: r.reject, Cycles: refund, Callback: o.Callback})
+		x.recount(c)
 		x.wake(c)
 	}
 }
@@ -250,5 +274,6 @@ func (x *Executor) route(callee principal.Principal, m *message) {
 		return
 	}
 	c.enqueue(m)
+	x.recount(c)
 	x.wake(c)
 }

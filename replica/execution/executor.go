@@ -52,6 +52,8 @@ type Executor struct {
 
 	treeDirty map[principal.Principal]struct{}
 
+	memoryUsed, messagesUsed uint64 // see allocations.go
+
 	mu        sync.RWMutex // guards canisters, nowNs and the keys for queries
 	nowNs     uint64
 	queryKeys []ChainKey
@@ -227,7 +229,7 @@ func (c *canister) snapshot(x *Executor) view {
 		heapPages: c.HeapPages, globals: len(c.Globals), moduleHash: c.ModuleHash, moduleSize: c.ModuleSize, chunks: len(c.Chunks),
 		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata, consumed: slices.Clone(c.Consumed), snapshots: c.SnapshotBytes,
 		heapChain: x.layers.chain(c.HeapLayer), stableChain: x.layers.chain(c.StableLayer),
-		frozen:     x.price.freezing(&c.Settings, memory),
+		frozen: x.price.freezing(&c.Settings, memory, c.Reserved), reserved: c.Reserved,
 		burnPerDay: x.price.idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}
 	for _, s := range c.metadata {
 		v.sections += uint64(len(s.Name) + len(s.Content))

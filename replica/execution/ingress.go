@@ -170,9 +170,13 @@ func (x *Executor) induct(m *Ingress) {
 		x.respond(from, response{reject: reject(errQueueFull, "Canister %s has %d messages waiting", m.Canister, c.ingressWaiting)}, Cycles{})
 		return
 	}
+	if c != nil && !x.takes(c, uint64(len(m.Method)+len(m.Arg))) {
+		x.respond(from, response{reject: reject(errQueueFull, "The messages that wait take all the memory there is for them")}, Cycles{})
+		return
+	}
 	if c != nil && c.kind == wasmCanister && c.Status == running {
 		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg)))
-		if frozen := x.price.freezing(&c.Settings, c.memory()); c.Cycles.Sub(c.Debt).Sub(frozen).Cmp(cost) < 0 {
+		if frozen := x.price.freezing(&c.Settings, c.memory(), c.Reserved); c.Cycles.Sub(c.Debt).Sub(frozen).Cmp(cost) < 0 {
 			x.respond(from, response{reject: reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", m.Canister)}, Cycles{})
 			return
 		}

@@ -108,6 +108,7 @@ func (x *Executor) runInstall(c *canister, j job, in *inputs) *Reject {
 	i := &installation{x: x, c: c, w: w, e: w.exec}
 	defer c.endRun()
 	x.begin(i.e, c, modeG, nil)
+	i.e.head, i.e.heapBefore = w.headroom(c), c.HeapPages*wasmPage
 	if in != nil {
 		in.restore(i.e)
 	}
@@ -176,6 +177,7 @@ func (i *installation) run(do *installJob, next *wasm.Module, m *message) *Rejec
 		}
 		image = i.keepHeap(next, globals)
 	}
+	e.memoryBase += uint64(len(do.Module)) - c.ModuleSize
 	i.next = &code{module: next, image: image}
 	i.instantiate(i.next)
 	if next.HasStart() {
@@ -188,7 +190,11 @@ func (i *installation) run(do *installJob, next *wasm.Module, m *message) *Rejec
 		name = "canister_post_upgrade"
 	}
 	e.arg = do.Arg
-	return i.step(i.next, modeI, name)
+	if rej := i.step(i.next, modeI, name); rej != nil {
+		return rej
+	}
+	e.mode, e.inst = modeI, i.next.inst
+	return x.checkMemory(e)
 }
 
 func (i *installation) instantiate(k *code) {
@@ -204,7 +210,6 @@ func (i *installation) step(k *code, m mode, name string) *Reject {
 	}
 	e := i.e
 	e.mode, e.inst, k.inst.Ctx = m, k.inst, e
-	e.heapBefore = i.c.HeapPages * wasmPage
 	k.inst.Refill = i.w.refillFn
 	used, err := k.inst.Run(name, i.w.grant.given-i.spent)
 	k.inst.Refill = nil
@@ -218,9 +223,6 @@ func (i *installation) step(k *code, m mode, name string) *Reject {
 	if err != nil {
 		i.x.result.Traps++
 		return i.x.rejectOf(e, err)
-	}
-	if m == modeI {
-		return i.x.checkMemory(e)
 	}
 	return nil
 }
@@ -282,6 +284,7 @@ func (i *installation) commit(do *installJob, next *wasm.Module, refund Cycles, 
 	e.stable.commit()
 	c.StablePages = e.stable.size
 	c.Certified, c.Timer = e.certified, e.timer
+	c.Reserved = c.Reserved.Add(e.reserving)
 	c.Cycles = c.Cycles.Sub(i.w.inputs.Balance).Add(e.balance)
 	c.credit(refund)
 	c.consume(forBurning, e.burned)

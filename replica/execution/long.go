@@ -30,16 +30,18 @@ type inputs struct {
 	Version uint64
 	Memory  uint64 // beside heap and stable memory
 	Balance Cycles
+	Head    headroom
 	Keys    []ChainKey
 }
 
 func inputsOf(e *exec) inputs {
-	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Keys: e.keys}
+	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Head: e.head, Keys: e.keys}
 }
 
 func (in *inputs) restore(e *exec) {
 	e.timeNs, e.status, e.version, e.memoryBase, e.balance = in.TimeNs, in.Status, in.Version, in.Memory, in.Balance
-	e.keys = in.Keys
+	e.keys, e.head = in.Keys, in.Head
+	e.before = in.Memory + (e.c.HeapPages+e.c.StablePages)*wasmPage
 }
 
 // grant is how many instructions a job was given.

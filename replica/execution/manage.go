@@ -398,6 +398,12 @@ func (x *Executor) create(k *call, specified *principal.Principal, s *management
 			return nil, nil, rej
 		}
 	}
+	if rej := x.mayAllocate(0, set.Compute); rej != nil {
+		return nil, nil, rej
+	}
+	if frozen := x.price.freezing(&set, 0, Cycles{}); set.Compute > 0 && cycles.Cmp(frozen) < 0 {
+		return nil, nil, reject(errComputeCycles, "The compute allocation takes %s cycles until the freezing threshold, the canister would have %s", frozen, cycles)
+	}
 	var id principal.Principal
 	if specified != nil {
 		id = *specified
@@ -420,7 +426,11 @@ func (x *Executor) create(k *call, specified *principal.Principal, s *management
 		}
 	}
 	c := newCanister(id, wasmCanister)
-	c.Settings, c.Cycles, c.CreatedNs = set, cycles, x.global.TimeNs
+	c.Cycles, c.CreatedNs, c.ChargedNs = cycles, x.global.TimeNs, x.global.TimeNs
+	if rej := x.grow(c, set.Memory, &set, 0, errMemoryAllocationCycles); rej != nil {
+		return nil, nil, rej
+	}
+	c.Settings = set
 	created := change{Kind: changeCreation, Controllers: set.Controllers}
 	if s != nil && s.EnvironmentVariables != nil {
 		created.Hash = envHash(set.Env)
@@ -455,8 +465,17 @@ func (x *Executor) changeSettings(k *call, c *canister, s *management.Settings, 
 	if rej := applySettings(&next, s); rej != nil {
 		return rej
 	}
-	if frozen := x.price.freezing(&next, c.memory()); next.Freezing > c.Settings.Freezing && c.Cycles.Cmp(frozen) < 0 {
-		return reject(530, "Canister %s has %s cycles and would be frozen by the new settings, which take %s", c.id, c.Cycles, frozen)
+	x.chargeIdle(c)
+	if rej := x.mayAllocate(c.Settings.Compute, next.Compute); rej != nil {
+		return rej
+	}
+	if frozen := x.price.freezing(&next, c.memory(), c.Reserved); (next.Freezing > c.Settings.Freezing || next.Compute > c.Settings.Compute) && c.Cycles.Cmp(frozen) < 0 {
+		return reject(errComputeCycles, "Canister %s has %s cycles and would be frozen by the new settings, which take %s", c.id, c.Cycles, frozen)
+	}
+	if next.Memory > c.allocated() {
+		if rej := x.grow(c, next.Memory-c.allocated(), &next, c.memory(), errMemoryAllocationCycles); rej != nil {
+			return rej
+		}
 	}
 	c.Settings = next
 	c.watchMemory(x.cfg.MaxHeapBytes)
@@ -652,19 +671,27 @@ func (x *Executor) delete(c *canister, caller principal.Principal) *Reject {
 			x.layers.drop(layer)
 		}
 	}
+	x.uncount(c)
 	// What the canister consumed stays in the totals of the subnet, and what it had left is gone.
 	m := x.canisters[principal.Management]
 	for what, n := range c.Consumed {
 		m.consume(use(what), n)
 	}
-	m.consume(forBurning, c.Cycles.Sub(c.Debt))
+	m.consume(forBurning, c.Cycles.Add(c.Reserved).Sub(c.Debt))
 	x.deleted = append(x.deleted, c.id)
 	x.treeDirty[c.id] = struct{}{}
 	return nil
 }
 
-// uninstall drops code and state and rejects what the canister has not answered.
 func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
+	x.chargeIdle(c)
+	x.strip(c)
+	x.changed(c, m, senderVersion, change{Kind: changeUninstall})
+	x.publish(c)
+}
+
+// strip drops code and state and rejects what the canister has not answered.
+func (x *Executor) strip(c *canister) {
 	for _, id := range sortedKeys(c.contexts) {
 		ctx := c.contexts[id]
 		if !ctx.Responded {
@@ -688,8 +715,6 @@ func (x *Executor) uninstall(m *message, c *canister, senderVersion *uint64) {
 	c.module, c.metadata = nil, nil
 	c.logs, c.dirtyLog = nil, true
 	c.dirty, c.dirtyModule = true, true
-	x.changed(c, m, senderVersion, change{Kind: changeUninstall})
-	c.view = c.snapshot(x)
 	c.mu.Unlock()
 	x.treeDirty[c.id] = struct{}{}
 }
@@ -706,6 +731,9 @@ func (x *Executor) uploadChunk(k *call, a *management.UploadChunkArgs) ([]byte, 
 	if chunkIndex(c.Chunks, hash[:]) < 0 {
 		if len(c.Chunks) >= maxChunks {
 			return nil, reject(errInvalidPayload, "The chunk store of canister %s has %d chunks, the most it takes", c.id, len(c.Chunks))
+		}
+		if rej := x.pay(c, maxChunk, c.memory()+maxChunk); rej != nil {
+			return nil, rej
 		}
 		c.Chunks = insertChunk(c.Chunks, hash[:])
 		if c.ChunkLayer == 0 {

@@ -19,6 +19,7 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	for _, c := range x.order {
 		c.stable.nextRound()
 	}
+	x.chargeCanisters()
 	for i := range r.Responses {
 		x.answerSystemCall(&r.Responses[i])
 	}

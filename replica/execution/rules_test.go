@@ -353,7 +353,7 @@ func TestCallPerformWithoutCycles(t *testing.T) {
 		}
 		w.wantReject("IC0520", id, "more than all", nil)
 		c := w.canister(id)
-		frozen := w.x.price.freezing(&c.Settings, c.memory())
+		frozen := w.x.price.freezing(&c.Settings, c.memory(), c.Reserved)
 		// Enough for the message, not for the response as well.
 		c.Cycles = frozen.Add(w.x.price.execution(w.cfg.MessageInstructions)).Add(w.x.price.execution(5_000_000_000)).Add(w.x.price.ingress(1 << 20))
 		c.dirty = true

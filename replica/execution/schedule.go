@@ -15,10 +15,10 @@ import (
 // work and got less than its share is owed the difference (record.Priority), and canisters to which more is owed start first.
 const (
 	waveWidth = 16
-	// computeUnits is the round's budget in percents of compute allocation: as on the Internet Computer a subnet has four cores, and three
-	// of them may be allocated.
+	// computeUnits is the round's budget in percents of compute allocation: as on the Internet Computer a subnet has four cores, and what is
+	// below three of them may be allocated.
 	computeUnits       = 400
-	maxComputeReserved = 300
+	maxComputeReserved = 299
 	// turnInstructions is what a canister may use before the others that have work get their turn.
 	turnInstructions = 500_000_000
 	// maxPriority bounds what a canister is owed, and what it owes, in rounds.

@@ -113,14 +113,20 @@ func (c *canister) snapshotOf(id []byte) (*snapshot, *Reject) {
 
 // pay charges c for instructions of the management canister, if it is not frozen afterwards with so much memory.
 func (x *Executor) pay(c *canister, instructions, memory uint64) *Reject {
-	cost, frozen := x.price.execution(instructions), x.price.freezing(&c.Settings, memory)
-	if c.Cycles.Cmp(frozen) < 0 && memory > c.memory() {
+	cost, frozen := x.price.execution(instructions), x.price.freezing(&c.Settings, memory, c.Reserved)
+	if memory > c.memory() && c.Cycles.Cmp(frozen) < 0 {
 		return reject(errMemoryGrowCycles, "Canister %s cannot grow its memory to %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",
 			c.id, memory, frozen, c.Cycles)
 	}
 	if c.Cycles.Sub(frozen).Cmp(cost) < 0 {
 		return reject(errOutOfCycles, "Canister %s is out of cycles: the operation takes %s above its freezing limit of %s, and it has %s", c.id, cost, frozen, c.Cycles)
 	}
+	if holds := max(memory, c.Settings.Memory); holds > c.allocated() {
+		if rej := x.grow(c, holds-c.allocated(), &c.Settings, memory, errMemoryGrowCycles); rej != nil {
+			return rej
+		}
+	}
+	cost = cost.Min(c.Cycles)
 	c.Cycles = c.Cycles.Sub(cost)
 	c.consume(forInstructions, cost)
 	c.dirty = true

@@ -265,6 +265,8 @@ type record struct {
 	LowMemory     uint8  // see watchMemory
 	Priority      int64  // in instructions: what the canister should have had of past rounds beyond what it got, while it had work
 	Slices        uint64 // instructions that the paused job was given so far
+	Reserved      Cycles // of which memory is paid first
+	ChargedNs     uint64 // until when memory and compute allocation are paid
 	Debt          Cycles // fees that fell due while a job stood still, to be taken when it ends or as soon as there are cycles
 }
 
@@ -301,6 +303,8 @@ type canister struct {
 	queued              bool // is in the ready list
 	active              bool // had work in this round
 	usedRound           uint64
+	counted             uint64 // in the sums of the subnet, see allocations.go
+	countedMessages     uint64
 	heartbeatDue        bool
 	timerDue            bool
 	unaffordable        bool // canister_on_low_wasm_memory could not be paid in this round
@@ -363,7 +367,8 @@ type view struct {
 	logs        []logRecord
 	metadata    []section
 	consumed    []Cycles
-	snapshots   uint64   // bytes
+	snapshots   uint64 // bytes
+	reserved    Cycles
 	heapChain   []uint64 // layers, see layers.go
 	stableChain []uint64
 }
@@ -696,6 +701,7 @@ func (x *Executor) openState(store kv.Store) error {
 			return fmt.Errorf("%w: native canister %s is not configured", ErrState, id)
 		}
 		x.order = append(x.order, c)
+		x.recount(c)
 		c.view = c.snapshot(x)
 		x.treeDirty[id] = struct{}{}
 	}
@@ -730,6 +736,7 @@ func (x *Executor) flush(store kv.Store, res *RoundResult) {
 	x.postponed = x.postponed[:0]
 	for _, c := range x.order {
 		if c.dirty {
+			x.recount(c)
 			x.flushCanister(store, c, res)
 		}
 		res.Backlog += c.requests.len() + c.responses.len() + len(c.parked)

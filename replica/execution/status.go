@@ -35,7 +35,7 @@ func (v *view) statusReply(id, caller principal.Principal, admin bool) ([]byte, 
 	n := candid.NatFromUint64
 	out := management.CanisterStatusResult{
 		Version: v.version, ModuleHash: optBytes(v.moduleHash), MemorySize: n(v.memory), Cycles: natOf(v.cycles),
-		IdleCyclesBurnedPerDay: natOf(v.burnPerDay),
+		ReservedCycles: natOf(v.reserved), IdleCyclesBurnedPerDay: natOf(v.burnPerDay),
 		MemoryMetrics: management.MemoryMetrics{WasmMemorySize: n(v.heapPages * wasmPage), StableMemorySize: n(v.stablePages * wasmPage),
 			GlobalMemorySize: n(uint64(v.globals) * 8), WasmBinarySize: n(v.moduleSize), CustomSectionsSize: n(v.sections),
 			CanisterHistorySize: n(uint64(len(v.changes)) * changeBytes), WasmChunkStoreSize: n(uint64(v.chunks) * maxChunk), SnapshotsSize: n(v.snapshots)},

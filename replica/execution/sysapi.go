@@ -437,7 +437,11 @@ func sysCallPerform(e *exec, _ []uint64) uint64 {
 	sending := e.x.price.call(uint64(len(call.method) + len(call.arg)))
 	call.prepaid = e.x.callbackCost()
 	cost := sending.Add(call.prepaid)
-	fits := e.liquid().Cmp(cost) >= 0 && e.c.inFlight[call.callee]+e.planned[call.callee] < maxQueue
+	size := uint64(len(call.method) + len(call.arg))
+	if call.deadline == 0 {
+		size += maxPayload
+	}
+	fits := e.liquid().Cmp(cost) >= 0 && e.sent+size <= e.head.Messages && e.c.inFlight[call.callee]+e.planned[call.callee] < maxQueue
 	if e.replaying {
 		fits, e.performed = e.performed[0], e.performed[1:]
 	} else {
@@ -453,6 +457,7 @@ func sysCallPerform(e *exec, _ []uint64) uint64 {
 		e.planned = map[principal.Principal]int{}
 	}
 	e.planned[call.callee]++
+	e.sent += size
 	e.calls = append(e.calls, *call)
 	e.under = nil
 	return 0
@@ -504,7 +509,8 @@ func (e *exec) stableGrow(pages, limit uint64) uint64 {
 	}
 	if pages > 0 && e.replicated() {
 		e.stable.size += pages
-		if e.mode&(modeRy|modeRt|modeC) == 0 && e.balance.Cmp(e.freezing()) < 0 {
+		growth := e.growth()
+		if growth > e.head.Free || e.mode&(modeRy|modeRt|modeC) == 0 && e.balance.Cmp(e.freezing().Add(e.x.reservation(e.head.Used, growth))) < 0 {
 			e.stable.size = old
 			return ^uint64(0)
 		}

@@ -27,10 +27,11 @@ type turn struct {
 	messages     int
 	traps        int
 	out          []effect
-	tree         bool // what the tree shows has changed
-	long, began  bool // it goes on with a job that stood still
-	paused       bool // the worker waits for the canister's next turn
-	failure      any  // the worker panicked
+	grown, sent  uint64 // memory that messages before the current one took; see headroom
+	tree         bool   // what the tree shows has changed
+	long, began  bool   // it goes on with a job that stood still
+	paused       bool   // the worker waits for the canister's next turn
+	failure      any    // the worker panicked
 	worker       *worker
 	done         chan<- *turn
 }
@@ -68,6 +69,7 @@ func (x *Executor) apply(t *turn) {
 		x.longLeft += t.left()
 	}
 	t.c.usedRound += t.used
+	x.recount(t.c)
 	x.result.InstructionsUsed += t.instructions
 	x.executed(t.messages)
 	x.result.Traps += t.traps
@@ -273,7 +275,7 @@ func (w *worker) runRequest(c *canister, m *message) {
 func (x *Executor) prepay(c *canister, limit uint64) (Cycles, *Reject) {
 	c.payDebt()
 	prepaid := x.price.execution(limit)
-	frozen := x.price.freezing(&c.Settings, c.memory())
+	frozen := x.price.freezing(&c.Settings, c.memory(), c.Reserved)
 	if c.Cycles.Sub(frozen).Cmp(prepaid) < 0 {
 		return Cycles{}, reject(errOutOfCycles, "Canister %s is out of cycles: it needs %s above its freezing limit of %s and has %s", c.id, prepaid, frozen, c.Cycles)
 	}
@@ -354,6 +356,7 @@ func (w *worker) execute(c *canister, j job, in *inputs) {
 // begin prepares e for a job.
 func (w *worker) begin(e *exec, c *canister, ctx *callContext, j job, in *inputs) {
 	w.x.begin(e, c, j.Mode, ctx)
+	e.head = w.headroom(c)
 	if in != nil {
 		in.restore(e)
 	}
@@ -448,6 +451,8 @@ func (w *worker) perform(e *exec) (spent Cycles, rej *Reject) {
 		x.rollback(code)
 		return charge, nil
 	}
+	c.Reserved = c.Reserved.Add(e.reserving)
+	w.t.grown, w.t.sent = w.t.grown+e.growth(), w.t.sent+e.sent
 	c.batch = append(c.batch, replay{start: start, run: fn, limit: w.grant.limit, used: used, performed: e.performed})
 	c.batchUsed += used
 	e.stable.join()

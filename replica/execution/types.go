@@ -41,45 +41,51 @@ type errorCode int
 
 // Error codes, from the public list of the Internet Computer's error types; the wire form is "IC0" and three digits.
 const (
-	errSubnetFull         errorCode = 102
-	errQueueFull          errorCode = 201
-	errIngressTimeout     errorCode = 202
-	errCanisterIDExists   errorCode = 205
-	errStopTimeout        errorCode = 206
-	errOutOfCycles        errorCode = 207
-	errHeapDelta          errorCode = 210
-	errCanisterNotFound   errorCode = 301
-	errSnapshotNotFound   errorCode = 305
-	errCreateCycles       errorCode = 403
-	errSubnetNotFound     errorCode = 404
-	errCanisterNotHosted  errorCode = 405
-	errCanisterRejected   errorCode = 406
-	errInvalidPayload     errorCode = 408
-	errSnapshotImmutable  errorCode = 409
-	errTrapped            errorCode = 502
-	errCalledTrap         errorCode = 503
-	errContractViolation  errorCode = 504
-	errInvalidWasm        errorCode = 505
-	errDidNotReply        errorCode = 506
-	errStopped            errorCode = 508
-	errStopping           errorCode = 509
-	errNotStopped         errorCode = 510
-	errStopCancelled      errorCode = 511
-	errInvalidController  errorCode = 512
-	errNonEmpty           errorCode = 514
-	errQueryLoop          errorCode = 517
-	errInsufficientCycles errorCode = 520
-	errEngine             errorCode = 521
-	errInstructionLimit   errorCode = 522
-	errMemoryAccess       errorCode = 524
-	errQueryTooDeep       errorCode = 525
-	errQueryInstructions  errorCode = 526
-	errCompositeInUpdate  errorCode = 527
-	errQueryTime          errorCode = 528
-	errMemoryGrowCycles   errorCode = 532
-	errMethodNotFound     errorCode = 536
-	errModuleNotFound     errorCode = 537
-	errWasmMemoryLimit    errorCode = 539
+	errOversubscribed         errorCode = 101
+	errSubnetFull             errorCode = 102
+	errQueueFull              errorCode = 201
+	errIngressTimeout         errorCode = 202
+	errCanisterIDExists       errorCode = 205
+	errStopTimeout            errorCode = 206
+	errOutOfCycles            errorCode = 207
+	errHeapDelta              errorCode = 210
+	errCanisterNotFound       errorCode = 301
+	errSnapshotNotFound       errorCode = 305
+	errCreateCycles           errorCode = 403
+	errSubnetNotFound         errorCode = 404
+	errCanisterNotHosted      errorCode = 405
+	errCanisterRejected       errorCode = 406
+	errInvalidPayload         errorCode = 408
+	errSnapshotImmutable      errorCode = 409
+	errTrapped                errorCode = 502
+	errCalledTrap             errorCode = 503
+	errContractViolation      errorCode = 504
+	errInvalidWasm            errorCode = 505
+	errDidNotReply            errorCode = 506
+	errOutOfMemory            errorCode = 507
+	errStopped                errorCode = 508
+	errStopping               errorCode = 509
+	errNotStopped             errorCode = 510
+	errStopCancelled          errorCode = 511
+	errInvalidController      errorCode = 512
+	errNonEmpty               errorCode = 514
+	errQueryLoop              errorCode = 517
+	errInsufficientCycles     errorCode = 520
+	errEngine                 errorCode = 521
+	errInstructionLimit       errorCode = 522
+	errMemoryAccess           errorCode = 524
+	errQueryTooDeep           errorCode = 525
+	errQueryInstructions      errorCode = 526
+	errCompositeInUpdate      errorCode = 527
+	errQueryTime              errorCode = 528
+	errComputeCycles          errorCode = 530
+	errMemoryAllocationCycles errorCode = 531
+	errMemoryGrowCycles       errorCode = 532
+	errReservedLimit          errorCode = 533
+	errReservedLimitGrow      errorCode = 534
+	errMethodNotFound         errorCode = 536
+	errModuleNotFound         errorCode = 537
+	errWasmMemoryLimit        errorCode = 539
 )
 
 func reject(code errorCode, format string, args ...any) *Reject {
@@ -265,6 +271,12 @@ type Config struct {
 	// MaxHeapBytes bounds the heap of a canister: growing beyond it fails. The default is 1 GiB; the Internet Computer allows 4. A message may
 	// touch all of it, and that is real memory of every replica.
 	MaxHeapBytes uint64
+	// MemoryCapacity bounds what canisters hold together, or have allocated. The default is 2 TiB; disks must have it.
+	MemoryCapacity uint64
+	// MemoryThreshold is from where on growing costs reserved cycles. The default is 750 GiB.
+	MemoryThreshold uint64
+	// MessageMemory bounds what messages hold together, with room for the responses that must be delivered. The default is 4 GiB.
+	MessageMemory uint64
 	// MaxCanisters is the default 100,000.
 	MaxCanisters int
 	// Reader reads the committed store for queries that run beside Round; it must be safe for that. The default is the store
@@ -317,6 +329,9 @@ func (c *Config) setDefaults(store kv.Store) {
 	set(&c.InstallInstructions, 300_000_000_000)
 	set(&c.InspectInstructions, 200_000_000)
 	set(&c.MaxHeapBytes, 1<<30)
+	set(&c.MemoryCapacity, defaultMemoryCapacity)
+	set(&c.MemoryThreshold, defaultMemoryThreshold)
+	set(&c.MessageMemory, defaultMessageMemory)
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
