@@ -17,11 +17,6 @@ func (w *world) set(id principal.Principal, s management.Settings) *Reject {
 	return rej
 }
 
-func nat(n uint64) *candid.Nat {
-	v := candid.NatFromUint64(n)
-	return &v
-}
-
 // TestIdleCharges checks to the cycle what memory and compute allocation cost, on two sizes of subnets.
 func TestIdleCharges(t *testing.T) {
 	for _, nodes := range []int64{13, 34} {

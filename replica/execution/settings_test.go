@@ -63,7 +63,7 @@ func TestSettings(t *testing.T) {
 			},
 			[]settings{withCtl(people(11))}},
 		{"compute_allocation", func(d definite) bool { return eq(d.ComputeAllocation, 0) },
-			[]settings{{ComputeAllocation: nat(100)}, {ComputeAllocation: nat(0)}, {ComputeAllocation: nat(1)}}, func(d definite) bool { return eq(d.ComputeAllocation, 1) },
+			[]settings{{ComputeAllocation: nat(100), FreezingThreshold: nat(60)}, {ComputeAllocation: nat(0)}, {ComputeAllocation: nat(1)}}, func(d definite) bool { return eq(d.ComputeAllocation, 1) },
 			[]settings{{ComputeAllocation: nat(101)}, {ComputeAllocation: &tooBig}}},
 		{"memory_allocation", func(d definite) bool { return eq(d.MemoryAllocation, 0) },
 			[]settings{{MemoryAllocation: nat(12345678)}}, func(d definite) bool { return eq(d.MemoryAllocation, 12345678) },
