@@ -28,7 +28,7 @@ func (x *Executor) checkpoint(c *canister) {
 	if len(c.batch) == 0 {
 		return
 	}
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	pages, size, globals, err := c.code.Load().inst.Commit()
 	if err != nil {

@@ -37,8 +37,8 @@
 // # Queries
 //
 // Query and InspectMessage see a canister as the last commit of its heap left it: at the end of a round, or within one, between messages. They
-// hold the canister's read lock, so a commit to that canister waits for the queries that run on it. Composite queries call queries of
-// other canisters, each at most once on a path.
+// hold the canister's read lock. A commit to that canister waits half a second for them; those that go on are given up. At most QueryThreads
+// users' queries run at a time, half of them on one canister. Composite queries call queries of other canisters, each at most once on a path.
 //
 // # The caller's duties
 //

@@ -57,8 +57,9 @@ type Executor struct {
 	mu        sync.RWMutex // guards canisters, nowNs and the keys for queries
 	nowNs     uint64
 	queryKeys []ChainKey
-	codeMu    sync.Mutex // one module is compiled or loaded at a time
-	storeMu   sync.Mutex // guards a store that queries share with Round
+	codeMu    sync.Mutex    // one module is compiled or loaded at a time
+	storeMu   sync.Mutex    // guards a store that queries share with Round
+	queries   chan struct{} // places of queries, see queue
 	warmMu    sync.Mutex
 	warm      [4]*wasm.Module // compiled for installations that are on their way
 	shared    bool            // cfg.Reader is the store of Round
@@ -70,6 +71,7 @@ func New(cfg Config, store kv.Store) (*Executor, error) {
 	cfg.setDefaults(store)
 	x := &Executor{cfg: cfg, price: prices{nodes: uint64(cfg.NodeCount)}, subnet: cfg.Subnet.Bytes(), canisters: map[principal.Principal]*canister{},
 		pending: map[uint64]*pendingCall{}, treeDirty: map[principal.Principal]struct{}{}, shared: shared}
+	x.queries = make(chan struct{}, cfg.QueryThreads)
 	if err := x.openState(store); err != nil {
 		return nil, fmt.Errorf("opening the executor: %w", err)
 	}
@@ -208,7 +210,7 @@ func (x *Executor) Close() {
 	}
 	x.workers.Wait()
 	for _, c := range x.order {
-		c.mu.Lock()
+		c.lock()
 		c.code.Swap(nil).unload()
 		c.mu.Unlock()
 	}

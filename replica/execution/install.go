@@ -265,7 +265,7 @@ func (i *installation) drop() {
 
 func (i *installation) commit(do *installJob, next *wasm.Module, refund Cycles, m *message) {
 	x, c, e := i.x, i.c, i.e
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	_, size, globals, err := i.next.inst.Commit()
 	if err != nil {

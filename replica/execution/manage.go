@@ -426,6 +426,7 @@ func (x *Executor) create(k *call, specified *principal.Principal, s *management
 		}
 	}
 	c := newCanister(id, wasmCanister)
+	c.queries = x.queryPlaces()
 	c.Cycles, c.CreatedNs, c.ChargedNs = cycles, x.global.TimeNs, x.global.TimeNs
 	if rej := x.grow(c, set.Memory, &set, 0, errMemoryAllocationCycles); rej != nil {
 		return nil, nil, rej
@@ -659,7 +660,7 @@ func (x *Executor) delete(c *canister, caller principal.Principal) *Reject {
 			break
 		}
 	}
-	c.mu.Lock()
+	c.lock()
 	c.ModuleHash, c.view = nil, view{}
 	c.code.Swap(nil).unload()
 	c.mu.Unlock()
@@ -701,7 +702,7 @@ func (x *Executor) strip(c *canister) {
 		}
 		ctx.Deleted = true
 	}
-	c.mu.Lock()
+	c.lock()
 	c.code.Swap(nil).unload()
 	c.stable.reset()
 	x.layers.drop(c.HeapLayer)

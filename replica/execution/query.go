@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"fusion/ic/principal"
 	"fusion/replica/execution/wasm"
@@ -11,8 +13,9 @@ import (
 )
 
 const (
-	maxQueryDepth = 7           // of calls between composite queries
-	queryPiece    = 100_000_000 // instructions between two looks at the caller's context
+	maxQueryDepth = 7          // of calls between composite queries
+	queryPiece    = 50_000_000 // instructions between two looks at whether the query has to end
+	queryGrace    = 500 * time.Millisecond
 )
 
 // QueryRequest is a query call.
@@ -37,6 +40,11 @@ type QueryResult struct {
 // Query executes a query on the canister's last committed execution. It may be called at any time, also while Round runs.
 func (x *Executor) Query(ctx context.Context, r QueryRequest) QueryResult {
 	q := &queryTree{x: x, ctx: ctx, left: x.cfg.QueryInstructions}
+	done, rej := x.queue(ctx, r.Canister)
+	if rej != nil {
+		return QueryResult{Reject: rej}
+	}
+	defer done()
 	out := q.call(r, 0)
 	return QueryResult{Reply: out.data, Reject: out.reject, Instructions: x.cfg.QueryInstructions - q.left}
 }
@@ -50,12 +58,36 @@ func (x *Executor) Transform(ctx context.Context, canister principal.Principal, 
 	return out.data, out.reject
 }
 
+func (x *Executor) queryPlaces() chan struct{} {
+	return make(chan struct{}, max(x.cfg.QueryThreads/2, 1))
+}
+
+// queue waits for a place among the users' queries that run: there are Config.QueryThreads, of which one canister has at most half, so that
+// queries of others need not wait for those of a slow one. A query gives its place back within QueryInstructions, or when ctx ends.
+func (x *Executor) queue(ctx context.Context, id principal.Principal) (done func(), rej *Reject) {
+	c := x.lookup(id)
+	if c == nil || c.kind != wasmCanister {
+		return func() {}, nil // cheap
+	}
+	for _, places := range []chan struct{}{c.queries, x.queries} {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			if places == x.queries {
+				<-c.queries
+			}
+			return nil, reject(errQueryTime, "The query of Canister %s was given up while it waited for others: %v", id, ctx.Err())
+		}
+	}
+	return func() { <-x.queries; <-c.queries }, nil
+}
+
 // queryTree is a query with all that it calls.
 type queryTree struct {
 	x     *Executor
 	ctx   context.Context
-	left  uint64 // instructions
-	stack []principal.Principal
+	left  uint64      // instructions
+	stack []*canister // whose read locks it holds
 
 	transform bool // an HTTPS outcall's, not a user's
 }
@@ -69,13 +101,13 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 	if err := q.ctx.Err(); err != nil {
 		return rejected(errQueryTime, "The query of Canister %s was given up: %v", r.Canister, err)
 	}
-	for _, id := range q.stack {
-		if id == r.Canister {
+	for _, c := range q.stack {
+		if c.id == r.Canister {
 			return rejected(errQueryLoop, "Canister %s is called by a query of its own", r.Canister)
 		}
 	}
 	if r.Canister == principal.Management {
-		return x.managementQuery(r)
+		return q.management(r)
 	}
 	c := x.lookup(r.Canister)
 	if c == nil {
@@ -85,10 +117,12 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 		out := c.native.Call(NativeCall{Method: r.Method, Arg: r.Arg, Caller: r.Sender, TimeNs: x.now(), Query: true})
 		return response{data: out.Reply, reject: out.Reject}
 	}
-	q.stack = append(q.stack, r.Canister)
-	defer func() { q.stack = q.stack[:len(q.stack)-1] }()
-	c.mu.RLock()
+	if err := q.lock(c); err != nil {
+		return rejected(errQueryTime, "The query of Canister %s was given up: %v", r.Canister, err)
+	}
 	defer c.mu.RUnlock()
+	q.stack = append(q.stack, c)
+	defer func() { q.stack = q.stack[:len(q.stack)-1] }()
 	if rej := c.view.available(c.id, r.Method); rej != nil {
 		return response{reject: rej}
 	}
@@ -114,6 +148,43 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 	}
 	return q.run(e, export(name), r, depth)
 }
+
+// lock takes the read lock of c. A query that holds others must not wait for it without end: while two canisters are to be committed, two
+// queries could each hold one of them and wait for the other.
+func (q *queryTree) lock(c *canister) error {
+	if len(q.stack) == 0 {
+		c.mu.RLock()
+		return nil
+	}
+	for !c.mu.TryRLock() {
+		if err := q.over(); err != nil {
+			return err
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return nil
+}
+
+// over says why the query has to end, if it has to.
+func (q *queryTree) over() error {
+	for _, c := range q.stack {
+		if since := c.wanted.Load(); since != 0 && time.Now().UnixNano()-since > int64(queryGrace) {
+			return errStateChanges
+		}
+	}
+	return q.ctx.Err()
+}
+
+// lock takes the write lock of c for a commit. Queries that run on it have queryGrace to end: blocks do not wait for them longer.
+func (c *canister) lock() {
+	if !c.mu.TryLock() {
+		c.wanted.Store(time.Now().UnixNano())
+		c.mu.Lock()
+		c.wanted.Store(0)
+	}
+}
+
+var errStateChanges = errors.New("the canister's state is about to change, ask again")
 
 // run executes the method and, for a composite query, the calls it makes with their callbacks, until there is a response.
 func (q *queryTree) run(e *exec, entry entry, r QueryRequest, depth int) response {
@@ -170,7 +241,7 @@ func (q *queryTree) step(e *exec, entry entry) *Reject {
 	// The instructions are handed out in pieces, so that a query whose caller has gone does not run to its end.
 	given := min(q.left, queryPiece)
 	e.inst.Refill = func() uint64 {
-		if q.ctx.Err() != nil {
+		if q.over() != nil {
 			return 0
 		}
 		more := min(q.left-given, queryPiece)
@@ -185,7 +256,7 @@ func (q *queryTree) step(e *exec, entry entry) *Reject {
 		return nil
 	}
 	rej := q.x.rejectOf(e, err)
-	if cause := q.ctx.Err(); cause != nil {
+	if cause := q.over(); cause != nil {
 		rej = reject(errQueryTime, "The query of Canister %s was given up: %v", e.c.id, cause)
 	}
 	if rej.Error == "IC0522" && len(q.stack) > 1 {
@@ -237,8 +308,9 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 	}, nil
 }
 
-// managementQuery answers the queries of the management canister.
-func (x *Executor) managementQuery(r QueryRequest) response {
+// management answers the queries of the management canister.
+func (q *queryTree) management(r QueryRequest) response {
+	x := q.x
 	info, ok := management.Methods[r.Method]
 	if !ok || !info.Query {
 		return rejected(errMethodNotFound, "Management canister has no query method '%s'", r.Method)
@@ -258,9 +330,13 @@ func (x *Executor) managementQuery(r QueryRequest) response {
 	if c == nil || c.kind != wasmCanister {
 		return rejected(errCanisterNotFound, "Canister %s not found", a.CanisterID)
 	}
-	c.mu.RLock()
-	v := c.view
-	c.mu.RUnlock()
+	if !slices.Contains(q.stack, c) { // or it holds the lock already
+		if err := q.lock(c); err != nil {
+			return rejected(errQueryTime, "The query of Canister %s was given up: %v", a.CanisterID, err)
+		}
+		defer c.mu.RUnlock()
+	}
+	v := &c.view
 	switch r.Method {
 	case "canister_status":
 		out.data, out.reject = v.statusReply(a.CanisterID, r.Sender, x.isAdmin(r.Sender))

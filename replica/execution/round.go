@@ -107,7 +107,7 @@ func finishStopping(c *canister, to responder) {
 
 // publish shows queries the canister as it is now.
 func (x *Executor) publish(c *canister) {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	c.view = c.snapshot(x)
 }

@@ -224,7 +224,7 @@ func (x *Executor) takeSnapshot(k *call, a *management.TakeSnapshotArgs) ([]byte
 	})
 	r.HeapLayer, r.StableLayer, r.ChunkLayer = c.HeapLayer, c.StableLayer, c.ChunkLayer
 	s := c.addSnapshot(r)
-	c.mu.Lock()
+	c.lock()
 	c.HeapLayer, c.StableLayer, c.ChunkLayer = x.above(r.HeapLayer), x.above(r.StableLayer), x.above(r.ChunkLayer)
 	c.view = c.snapshot(x)
 	c.mu.Unlock()
@@ -385,7 +385,7 @@ func (x *Executor) loadSnapshot(k *call, a *management.LoadSnapshotArgs) ([]byte
 		panic(fmt.Sprintf("execution: loading a snapshot into %s: %v", c.id, err))
 	}
 	release = false
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	for _, layer := range []uint64{c.HeapLayer, c.StableLayer, c.ChunkLayer} {
 		x.layers.drop(layer)

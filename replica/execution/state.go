@@ -333,9 +333,11 @@ type canister struct {
 	careful     bool             // a message of this round has trapped: batches of one from here on
 
 	// mu lets queries read heap, stable memory and view at one moment: Round holds it while it commits.
-	mu   sync.RWMutex
-	view view
-	code atomic.Pointer[code]
+	mu      sync.RWMutex
+	view    view
+	queries chan struct{} // places of its queries, see queue
+	wanted  atomic.Int64  // since when Round waits for mu, in Unix nanoseconds; 0 while it does not
+	code    atomic.Pointer[code]
 }
 
 // Bits of record.Hooks.
@@ -701,6 +703,7 @@ func (x *Executor) openState(store kv.Store) error {
 			return fmt.Errorf("%w: native canister %s is not configured", ErrState, id)
 		}
 		x.order = append(x.order, c)
+		c.queries = x.queryPlaces()
 		x.recount(c)
 		c.view = c.snapshot(x)
 		x.treeDirty[id] = struct{}{}

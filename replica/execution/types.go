@@ -260,6 +260,9 @@ type Config struct {
 	SliceInstructions uint64
 	// Threads is the number of canisters that run at the same time (local). The default is the number of processors. Results do not depend on it.
 	Threads int
+	// QueryThreads is the number of users' queries that run at the same time, half of them at most on one canister (local). The default is four
+	// for each processor: more would only take memory.
+	QueryThreads int
 	// MessageInstructions bounds one update message, task or callback. The default is 40 G.
 	MessageInstructions uint64
 	// QueryInstructions bounds a query with everything it calls. The default is 5 G.
@@ -334,6 +337,9 @@ func (c *Config) setDefaults(store kv.Store) {
 	set(&c.MessageMemory, defaultMessageMemory)
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	if c.QueryThreads <= 0 {
+		c.QueryThreads = 4 * runtime.GOMAXPROCS(0)
 	}
 	if c.MaxCanisters == 0 {
 		c.MaxCanisters = 100_000
