@@ -94,6 +94,9 @@ const (
 	cacheDir     = "cache"
 )
 
+// Handler is the public HTTP interface, for those in the same process who need no socket.
+func (r *Replica) Handler() nethttp.Handler { return r.server.Handler }
+
 // Start opens a replica's data directory and joins the network. It returns when the replica takes part; catching up and the
 // generation of keys go on behind it, see Status. The context bounds starting only.
 func Start(ctx context.Context, cfg Config, opts Options) (_ *Replica, err error) {

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"fusion/replica"
 	"fusion/testnets"
 )
 
@@ -75,7 +76,9 @@ var benchmarks = []benchmark{
 	{"start", (*suite).start},
 	{"update_latency", (*suite).latency},
 	{"queries", (*suite).queries},
+	{"queries_node", (*suite).nodeQueries},
 	{"icrc_transfers", (*suite).transfers},
+	{"counter_updates", (*suite).updates},
 	{"gg18_signatures", (*suite).signatures},
 }
 
@@ -137,8 +140,19 @@ func (s *suite) network(ctx context.Context) (*testnets.Network, error) {
 		return s.net, nil
 	}
 	if _, err := testnets.Load(s.dir); errors.Is(err, testnets.ErrNoNetwork) {
-		if _, err := testnets.Create(s.dir, testnets.Settings{}); err != nil {
+		m, err := testnets.Create(s.dir, testnets.Settings{})
+		if err != nil {
 			return nil, err
+		}
+		for i := range m.Nodes { // the loads are floods
+			cfg, err := replica.LoadConfig(testnets.NodeDir(s.dir, i))
+			if err != nil {
+				return nil, err
+			}
+			cfg.Limits.Rate = -1
+			if err := cfg.Save(); err != nil {
+				return nil, err
+			}
 		}
 	} else if err != nil {
 		return nil, err

@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -17,8 +19,10 @@ import (
 	"fusion/ic/agent"
 	"fusion/ic/candid"
 	"fusion/ic/certificate"
+	"fusion/ic/envelope"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/internal/wasmbin"
 	"fusion/replica/management"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
@@ -54,6 +58,22 @@ func (c *client) close() { c.http.CloseIdleConnections() }
 func (c *client) agent(replica int, o agent.Options) (*agent.Agent, error) {
 	o.Verifier, o.Client = c.verifier, c.http
 	return agent.New(c.n.URL(replica), o)
+}
+
+// agents are one for each user, spread over the replicas.
+func (c *client) agents(owners []identity.Identity) (_ []*agent.Agent, err error) {
+	out := make([]*agent.Agent, len(owners))
+	for i := range out {
+		if i < c.n.Nodes {
+			out[i], err = c.agent(i, agent.Options{Identity: owners[i]})
+		} else {
+			out[i] = out[i%c.n.Nodes].With(owners[i])
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // setup brings up the network, a client and a canister of our own.
@@ -189,16 +209,9 @@ func (s *suite) transfers(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	agents := make([]*agent.Agent, users)
-	for i := range agents {
-		if i < c.n.Nodes {
-			agents[i], err = c.agent(i, agent.Options{Identity: owners[i]})
-		} else {
-			agents[i] = agents[i%c.n.Nodes].With(owners[i])
-		}
-		if err != nil {
-			return err
-		}
+	agents, err := c.agents(owners)
+	if err != nil {
+		return err
 	}
 	s.Progress.Begin("transfers")
 	rate, cpu, err := s.load(ctx, users, "transfers", func(ctx context.Context, i int) error {
@@ -248,6 +261,95 @@ func (s *suite) queries(ctx context.Context) error {
 		s.add(m.name, rate, "queries/s", "Internet Computer, one node", icQueries)
 	}
 	return nil
+}
+
+// nodeQueries asks one replica's HTTP interface without sockets and clients, on one thread and on two: what a machine of its own would do.
+func (s *suite) nodeQueries(ctx context.Context) error {
+	c, _, counter, err := s.setup(ctx, counterModule(), nil)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	h := c.n.Replica(0).Handler()
+	url := fmt.Sprintf("http://localhost/api/v3/canister/%s/query", counter)
+	for threads, name := range []string{"queries_node_1_thread_per_s", "queries_node_2_threads_per_s"} {
+		s.Progress.Begin(name)
+		rate, _, err := s.load(ctx, threads+1, name, func(ctx context.Context, i int) error {
+			e := envelope.Envelope{Content: envelope.Content{RequestType: envelope.Query, Sender: principal.Anonymous, CanisterID: counter, MethodName: "get",
+				Arg: emptyCandid, IngressExpiry: uint64(time.Now().Add(2 * time.Minute).UnixNano())}}
+			req := httptest.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(e.Encode()))
+			req.Header.Set("Content-Type", "application/cbor")
+			req.RemoteAddr = "127.0.0.1:1"
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, req); w.Code != http.StatusOK {
+				return fmt.Errorf("a query: %d %s", w.Code, w.Body)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		s.add(name, rate, "queries/s", "Internet Computer, one node", icQueries)
+	}
+	return nil
+}
+
+// updates saturates the network with calls of a counter, certified and verified like transfers.
+func (s *suite) updates(ctx context.Context) error {
+	owners, err := makeUsers(users)
+	if err != nil {
+		return err
+	}
+	c, _, counter, err := s.setup(ctx, counterModule(), nil)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	agents, err := c.agents(owners)
+	if err != nil {
+		return err
+	}
+	s.Progress.Begin("updates")
+	rate, cpu, err := s.load(ctx, users, "updates", func(ctx context.Context, i int) error {
+		return agents[i].Update(ctx, counter, "add", nil, nil)
+	})
+	if err != nil {
+		return err
+	}
+	s.add("counter_updates_per_s", rate, "updates/s", "Internet Computer, tuned", icUpdates)
+	s.add("counter_update_cpu_ms", cpu, "CPU-ms", "", 0)
+	return nil
+}
+
+// emptyCandid is a message of no values.
+var emptyCandid = []byte("DIDL\x00\x00")
+
+// counterModule is a canister that counts the calls of add in its heap, which replies with nothing, as get does.
+func counterModule() []byte {
+	const at = 8 // of the count
+	m := wasmbin.Module{Memories: []wasmbin.Limits{{Min: 1}},
+		Data: []wasmbin.Data{{Mode: wasmbin.Active, Offset: wasmbin.AppendOp(wasmbin.AppendI32(nil, 0), wasmbin.OpEnd), Init: emptyCandid}}}
+	for _, f := range []struct {
+		name   string
+		params []wasmbin.ValType
+	}{{"msg_reply_data_append", []wasmbin.ValType{wasmbin.I32, wasmbin.I32}}, {"msg_reply", nil}} {
+		m.Imports = append(m.Imports, wasmbin.Import{Module: "ic0", Name: f.name, Kind: wasmbin.KindFunc, Func: m.AddType(wasmbin.FuncType{Params: f.params})})
+	}
+	reply := wasmbin.AppendI32(wasmbin.AppendI32(nil, 0), int32(len(emptyCandid)))
+	reply = wasmbin.AppendIndex(wasmbin.AppendIndex(reply, wasmbin.OpCall, 0), wasmbin.OpCall, 1)
+	add := wasmbin.AppendI32(wasmbin.AppendI32(nil, at), at)
+	add = wasmbin.AppendMemArg(add, wasmbin.OpI64Load, 3, 0)
+	add = wasmbin.AppendOp(wasmbin.AppendI64(add, 1), wasmbin.OpI64Add)
+	add = wasmbin.AppendMemArg(add, wasmbin.OpI64Store, 3, 0)
+	for _, f := range []struct {
+		name string
+		body []byte
+	}{{"canister_update add", append(add, reply...)}, {"canister_query get", reply}} {
+		m.Exports = append(m.Exports, wasmbin.Export{Name: f.name, Kind: wasmbin.KindFunc, Index: uint32(len(m.Imports) + len(m.Code))})
+		m.Funcs = append(m.Funcs, m.AddType(wasmbin.FuncType{}))
+		m.Code = append(m.Code, wasmbin.Code{Body: wasmbin.AppendOp(slices.Clone(f.body), wasmbin.OpEnd)})
+	}
+	return m.Encode()
 }
 
 // warmUp is how long a load runs before it is measured.
