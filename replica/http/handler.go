@@ -459,29 +459,32 @@ func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
 	return nil
 }
 
-// verify authenticates a query or a read.
-func (h *Handler) verify(req *request) error {
+// verify authenticates a query or a read and returns its id.
+func (h *Handler) verify(req *request) (envelope.ID, error) {
 	defer req.checked()
-	return req.env.Verify(h.b.NowNs(), h.b.Verifier())
+	if err := req.env.CheckTimes(h.b.NowNs()); err != nil {
+		return envelope.ID{}, err
+	}
+	return req.env.VerifySignature(h.b.Verifier())
 }
 
 func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
 	if err := h.checkEffective(req); err != nil {
 		return err
 	}
-	if err := h.verify(req); err != nil {
+	id, err := h.verify(req)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(req.ctx, h.cfg.QueryTimeout)
 	defer cancel()
 	c := &req.env.Content
 	var out envelope.QueryResponse
-	var err error
 	if out.Reply, err = h.b.Query(ctx, c); err != nil && !errors.As(err, &out.Reject) {
 		return err
 	}
 	now := h.b.NowNs()
-	sig, err := h.b.SignQuery(out.SignedBytes(c.RequestID(), now))
+	sig, err := h.b.SignQuery(out.SignedBytes(id, now))
 	if err != nil {
 		return fmt.Errorf("signing a query response: %w", err)
 	}
@@ -491,7 +494,7 @@ func (h *Handler) query(w nethttp.ResponseWriter, req *request) error {
 }
 
 func (h *Handler) readState(w nethttp.ResponseWriter, req *request) error {
-	if err := h.verify(req); err != nil {
+	if _, err := h.verify(req); err != nil {
 		return err
 	}
 	snap := h.b.Snapshot()
