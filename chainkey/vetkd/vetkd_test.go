@@ -2,7 +2,6 @@ package vetkd
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,8 +16,8 @@ import (
 	blst "github.com/supranational/blst/bindings/go"
 
 	"fusion/chainkey/bls"
+	"fusion/chainkey/bls/blstest"
 	"fusion/internal/codec"
-	"fusion/internal/kv"
 )
 
 // deal shares a fixed secret among n holders with threshold t, for tests alone: package bls makes keys that nobody knows.
@@ -85,7 +84,7 @@ func sharesOf(t testing.TB, q *Request, secrets []*bls.SecretShare) []Share {
 
 // TestAnyQuorumDerivesTheSameKey runs the whole way with a key that the members of a real key generation made.
 func TestAnyQuorumDerivesTheSameKey(t *testing.T) {
-	g, secrets := generate(t, 4)
+	g, secrets := blstest.Generate(t, "vetkd", 4)
 	tk := transportKey(t, 1)
 	q := request(t, g, "canister", "context", "input", tk)
 	shares := sharesOf(t, q, secrets)
@@ -147,46 +146,6 @@ func TestAnyQuorumDerivesTheSameKey(t *testing.T) {
 			t.Errorf("%q passes for the first request's key: %v", x, err)
 		}
 	}
-}
-
-// generate runs a key generation of package bls.
-func generate(t testing.TB, n int) (*bls.Group, []*bls.SecretShare) {
-	t.Helper()
-	var nodes []ed25519.PublicKey
-	var members []*bls.Member
-	for i := range n {
-		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32))
-		nodes = append(nodes, key.Public().(ed25519.PublicKey))
-		members = append(members, bls.NewMember([32]byte{byte(i)}, i, key))
-	}
-	store := kv.NewMem()
-	board, err := bls.Start(store, 1, bls.Params{Domain: []byte("vetkd"), Nodes: nodes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for height := uint64(2); board.Phase != bls.PhaseDone; height++ {
-		var items [][]byte
-		for _, m := range members {
-			items = append(items, m.Pending(board))
-		}
-		if board.Step(store, height, items) != n {
-			t.Fatalf("block %d: an item was not taken", height)
-		}
-	}
-	r, _ := board.Result()
-	g, err := r.Group()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var shares []*bls.SecretShare
-	for _, m := range members {
-		s, err := m.Share(board)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shares = append(shares, s)
-	}
-	return g, shares
 }
 
 func TestWrongSharesAreFoundAndNamed(t *testing.T) {
