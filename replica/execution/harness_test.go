@@ -2,11 +2,13 @@ package execution
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"fusion/ic/candid"
 	"fusion/ic/principal"
@@ -252,3 +254,19 @@ var (
 	installMode = management.ModeInstall()
 	upgradeMode = management.ModeUpgrade(nil)
 )
+
+// await waits, while queries run beside the test, until something holds.
+func (w *world) await(what string, holds func() bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			w.t.Fatalf("there never was %s: %v", what, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}

@@ -134,9 +134,7 @@ func TestBlocksDoNotWaitForQueries(t *testing.T) {
 			})
 		}
 	}
-	for len(w.x.queries) < 6 {
-		time.Sleep(time.Millisecond)
-	}
+	w.await("six queries", func() bool { return len(w.x.queries) == 6 })
 	began := time.Now()
 	w.round(w.message(alice, a, "inc", nil), w.message(alice, b, "inc", nil))
 	all.Wait()
@@ -154,9 +152,7 @@ func TestQueriesWaitTheirTurn(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan QueryResult)
 	go func() { ended <- w.x.Query(ctx, QueryRequest{Sender: alice, Canister: slow, Method: "forever"}) }()
-	for len(w.canister(slow).queries) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	w.await("a query", func() bool { return len(w.canister(slow).queries) > 0 })
 	w.mustQuery(other, "get", nil)
 	late, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
