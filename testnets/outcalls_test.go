@@ -13,12 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"fusion/cdk/link"
 	"fusion/ic/agent"
-	"fusion/ic/candid"
 	"fusion/ic/principal"
 	"fusion/replica"
-	"fusion/replica/management"
 	"fusion/testnets"
 	"fusion/testnets/golden"
 )
@@ -84,14 +81,10 @@ func TestOutcalls(t *testing.T) {
 	n := golden.RunDir(t, dir)
 	f := attach(t, n)
 	a := f.owner.Agent
-	var created management.CanisterID
-	check(t, a.Update(f, principal.Management, "provisional_create_canister_with_cycles",
-		[]any{management.ProvisionalCreateArgs{Amount: ptr(candid.NatFromUint64(1_000_000_000_000_000))}}, []any{&created}))
-	built := must(link.Build(f, "", "./testdata/asker"))(t)
-	check(t, testnets.Install(f, a, created.CanisterID, management.ModeInstall(), must(link.Gzip(built.Wasm))(t), candid.MustMarshal()))
+	asker := f.install(t, f.compile(t, "asker"))
 	ask := func(q question) (o outcome) {
 		t.Helper()
-		check(t, update(f, a, created.CanisterID, q, &o))
+		check(t, update(f, a, asker, q, &o))
 		return o
 	}
 	const url = "https://example.com/"
@@ -135,7 +128,7 @@ func TestOutcalls(t *testing.T) {
 	done := make(chan result, 1)
 	go func() {
 		var r result
-		r.err = update(f, a, created.CanisterID, question{URL: url + "hold", Transform: tidy}, &r.o)
+		r.err = update(f, a, asker, question{URL: url + "hold", Transform: tidy}, &r.o)
 		done <- r
 	}()
 	held := func(want int32) {

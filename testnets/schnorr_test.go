@@ -5,13 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"fusion/cdk/link"
 	"fusion/chainkey"
-	"fusion/ic/candid"
-	"fusion/ic/principal"
-	"fusion/replica/management"
 	"fusion/testnets"
-	"fusion/testnets/golden"
 )
 
 // signRequest and signed are the signer canister's (testdata/signer).
@@ -31,20 +26,15 @@ type signed struct {
 
 // TestSchnorr lets a canister sign with the subnet's keys of both algorithms, at 1 MiB too.
 func TestSchnorr(t *testing.T) {
-	n := golden.RunDir(t, golden.Clone(t))
-	f := attach(t, n)
+	f := setup(t)
 	a := f.owner.Agent
-	var created management.CanisterID
-	check(t, a.Update(f, principal.Management, "provisional_create_canister_with_cycles",
-		[]any{management.ProvisionalCreateArgs{Amount: ptr(candid.NatFromUint64(1_000_000_000_000_000))}}, []any{&created}))
-	built := must(link.Build(f, "", "./testdata/signer"))(t)
-	check(t, testnets.Install(f, a, created.CanisterID, management.ModeInstall(), must(link.Gzip(built.Wasm))(t), candid.MustMarshal()))
+	signer := f.install(t, f.compile(t, "signer"))
 	keys := map[string]bool{}
 	sign := func(r signRequest) {
 		t.Helper()
 		var s signed
 		r.Name = testnets.TestKey
-		check(t, a.Update(f, created.CanisterID, "sign", []any{r}, []any{&s}))
+		check(t, a.Update(f, signer, "sign", []any{r}, []any{&s}))
 		algorithm, m := chainkey.Bip340Secp256k1, chainkey.Message{Bytes: r.Message, Taproot: r.Taproot != nil}
 		if r.Ed25519 {
 			algorithm = chainkey.Ed25519
@@ -69,7 +59,7 @@ func TestSchnorr(t *testing.T) {
 		t.Errorf("%d public keys for two algorithms at one path", len(keys))
 	}
 	var s signed
-	check(t, a.Update(f, created.CanisterID, "sign", []any{signRequest{Name: "other"}}, []any{&s}))
+	check(t, a.Update(f, signer, "sign", []any{signRequest{Name: "other"}}, []any{&s}))
 	if !strings.Contains(s.Problem, "unknown threshold key: bip340_secp256k1:other") {
 		t.Errorf("a key that does not exist: %+v", s)
 	}

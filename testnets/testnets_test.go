@@ -15,7 +15,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fusion/cdk/link"
+	"fusion/ic/candid"
+	"fusion/ic/principal"
 	"fusion/replica"
+	"fusion/replica/management"
 	"fusion/replica/state"
 	"fusion/testnets"
 	"fusion/testnets/golden"
@@ -60,6 +64,22 @@ type fixture struct {
 func setup(t *testing.T) *fixture {
 	t.Helper()
 	return attach(t, golden.Run(t))
+}
+
+// compile builds one of the canisters in testdata.
+func (f *fixture) compile(t testing.TB, name string) []byte {
+	t.Helper()
+	return must(link.Gzip(must(link.Build(f, "", "./testdata/"+name))(t).Wasm))(t)
+}
+
+// install makes a canister of the owner's, with plenty of cycles, that runs a module without arguments.
+func (f *fixture) install(t testing.TB, module []byte) principal.Principal {
+	t.Helper()
+	var created management.CanisterID
+	check(t, f.owner.Agent.Update(f, principal.Management, "provisional_create_canister_with_cycles",
+		[]any{management.ProvisionalCreateArgs{Amount: ptr(candid.NatFromUint64(1_000_000_000_000_000))}}, []any{&created}))
+	check(t, testnets.Install(f, f.owner.Agent, created.CanisterID, management.ModeInstall(), module, candid.MustMarshal()))
+	return created.CanisterID
 }
 
 func attach(t *testing.T, n *testnets.Network) *fixture {

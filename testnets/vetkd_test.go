@@ -7,13 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"fusion/cdk/link"
 	"fusion/chainkey"
 	"fusion/chainkey/vetkd"
-	"fusion/ic/candid"
 	"fusion/ic/principal"
-	"fusion/replica/management"
-	"fusion/testnets"
 	"fusion/testnets/golden"
 )
 
@@ -28,14 +24,10 @@ type keeperOutcome struct {
 // TestVetKeys has users get secret keys from two canisters of four replicas, while replicas stop and start.
 func TestVetKeys(t *testing.T) {
 	f := setup(t)
-	wasm := must(link.Gzip(must(link.Build(f, "", "./testdata/keeper"))(t).Wasm))(t)
+	wasm := f.compile(t, "keeper")
 	var keepers []principal.Principal
 	for range 2 {
-		var created management.CanisterID
-		check(t, f.owner.Agent.Update(f, principal.Management, "provisional_create_canister_with_cycles",
-			[]any{management.ProvisionalCreateArgs{Amount: ptr(candid.NatFromUint64(1_000_000_000_000_000))}}, []any{&created}))
-		check(t, testnets.Install(f, f.owner.Agent, created.CanisterID, management.ModeInstall(), wasm, candid.MustMarshal()))
-		keepers = append(keepers, created.CanisterID)
+		keepers = append(keepers, f.install(t, wasm))
 	}
 	var master []byte
 	for _, k := range f.n.Replica(0).Status().Keys {
