@@ -61,13 +61,19 @@ func (x *Executor) requestSignature(k *call, method string, req SignRequest) ([]
 	if err := req.Message.Check(req.Key.Algorithm); err != nil {
 		return nil, reject(errInvalidPayload, "%s: %v", method, err)
 	}
+	return nil, x.payForKey(k, method, &pendingCall{Kind: Sign, Sign: &req})
+}
+
+// payForKey opens the system call of a signature or of a derived key, which cost the same.
+func (x *Executor) payForKey(k *call, method string, p *pendingCall) *Reject {
 	cost := x.price.sign()
 	if k.Cycles.Cmp(cost) < 0 {
-		return nil, reject(errCanisterRejected, "%s request sent with %s cycles, but %s cycles are required", method, k.Cycles, cost)
+		return reject(errCanisterRejected, "%s request sent with %s cycles, but %s cycles are required", method, k.Cycles, cost)
 	}
-	x.openSystemCall(&pendingCall{Kind: Sign, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles.Sub(cost), Fee: cost, Sign: &req})
+	p.Caller, p.Origin, p.Cycles, p.Fee = k.Caller, k.Origin, k.Cycles.Sub(cost), cost
+	x.openSystemCall(p)
 	k.pending = true
-	return nil, nil
+	return nil
 }
 
 func ecdsaKey(id management.EcdsaKeyID) chainkey.KeyID {

@@ -38,13 +38,10 @@ func (x *Executor) vetkdDeriveKey(k *call, a *management.VetKDDeriveKeyArgs) ([]
 	if err := vetkd.CheckTransportKey(a.TransportPublicKey); err != nil {
 		return nil, reject(errInvalidPayload, "transport_public_key: %v", err)
 	}
-	cost := x.price.sign() // the same as a signature's
-	if k.Cycles.Cmp(cost) < 0 {
-		return nil, reject(errCanisterRejected, "vetkd_derive_key request sent with %s cycles, but %s cycles are required", k.Cycles, cost)
+	req := &DeriveRequest{Key: key.ID.Name, Context: a.Context, Input: a.Input, Transport: a.TransportPublicKey}
+	if rej := x.payForKey(k, "vetkd_derive_key", &pendingCall{Kind: Derive, Derive: req}); rej != nil {
+		return nil, rej
 	}
 	x.used += vetkdWork // when the subnet takes the request
-	req := &DeriveRequest{Key: key.ID.Name, Context: a.Context, Input: a.Input, Transport: a.TransportPublicKey}
-	x.openSystemCall(&pendingCall{Kind: Derive, Caller: k.Caller, Origin: k.Origin, Cycles: k.Cycles.Sub(cost), Fee: cost, Derive: req})
-	k.pending = true
 	return nil, nil
 }
