@@ -60,6 +60,8 @@ type Doc struct {
 	CanisterRanges []Range `json:"canister_ranges"`
 	// SubnetAdmins may create canisters without cycles, list all of them, and start, stop, uninstall and delete any; most subnets have none.
 	SubnetAdmins []principal.Principal `json:"subnet_admins,omitempty"`
+	// Minters are canisters with custody, whose signatures go before those of others. Most of a key's queue, but not all, may be theirs.
+	Minters []principal.Principal `json:"minters,omitempty"`
 	// BlockMaxBytes bounds a block. CometBFT fixes it at genesis.
 	BlockMaxBytes int64 `json:"block_max_bytes"`
 	// DKGPhaseBlocks is how long the BLS key generation waits for missing bundles in each phase, in blocks.
@@ -162,6 +164,8 @@ func (d *Doc) Validate() error {
 		return bad("dkg_phase_blocks, signing_deadline_blocks and keygen_deadline_blocks must be positive")
 	case len(d.SubnetAdmins) > maxAdmins:
 		return bad("%d subnet_admins, at most %d are allowed", len(d.SubnetAdmins), maxAdmins)
+	case len(d.Minters) > maxMinters:
+		return bad("%d minters, at most %d are allowed", len(d.Minters), maxMinters)
 	case d.SigningParallel < 1:
 		return bad("signing_parallel is %d, want at least 1", d.SigningParallel)
 	}
@@ -194,6 +198,11 @@ func (d *Doc) Validate() error {
 			return bad("subnet_admins[%d] is nobody, or is named twice", i)
 		}
 	}
+	for i, p := range d.Minters {
+		if !d.OwnsCanister(p) || slices.Contains(d.Minters[:i], p) {
+			return bad("minters[%d] is no canister of this subnet, or is named twice", i)
+		}
+	}
 	if d.Bitcoin != nil {
 		switch n := d.Bitcoin.Network; {
 		case n != "mainnet" && n != "testnet4" && n != "regtest":
@@ -208,8 +217,9 @@ func (d *Doc) Validate() error {
 }
 
 const (
-	maxBytes  = 1 << 20 // of a document on disk
-	maxAdmins = 10      // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
+	maxBytes   = 1 << 20 // of a document on disk
+	maxMinters = 16
+	maxAdmins  = 10 // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
 )
 
 // Parse reads and validates a document; unknown fields are refused.

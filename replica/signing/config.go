@@ -1,8 +1,10 @@
 package signing
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 
 	"fusion/chainkey"
 	"fusion/replica/genesis"
@@ -22,8 +24,12 @@ type Config struct {
 	// Parallel caps the attempts at signatures that are active at once.
 	Parallel int
 
-	// QueueLimit is how many requests may be open per key. The default is 20, the Internet Computer's limit.
+	// QueueLimit is how many requests may be open per key, of which one canister may have half. The default is 20, the Internet
+	// Computer's limit.
 	QueueLimit int
+	// Minters are principals of canisters whose requests go first: of four free slots three are theirs while others wait, too. A quarter of
+	// each key's queue is kept for them, and a quarter for the others.
+	Minters [][]byte
 	// MaxAttempts is after how many failed attempts a request is rejected. The default is 10.
 	MaxAttempts uint32
 	// RequestBlocks is after how many blocks an unanswered request is rejected in any case. The default is 100 × SigningDeadline.
@@ -42,6 +48,9 @@ func FromGenesis(doc *genesis.Doc) Config {
 		if k.Algorithm.Signs() {
 			c.Keys = append(c.Keys, k)
 		}
+	}
+	for _, id := range doc.Minters {
+		c.Minters = append(c.Minters, id.Bytes())
 	}
 	for _, n := range doc.Nodes {
 		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
@@ -94,6 +103,11 @@ func (c *Config) f() int { return (len(c.Nodes) - 1) / 3 }
 
 // quorum is the size of a committee.
 func (c *Config) quorum() int { return 2*c.f() + 1 }
+
+// minter reports whether a canister's requests go first.
+func (c *Config) minter(canister []byte) bool {
+	return slices.ContainsFunc(c.Minters, func(id []byte) bool { return bytes.Equal(id, canister) })
+}
 
 // window is how many blocks an attempt may take.
 func window(base uint64, attempt uint32) uint64 { return base << min(attempt, 6) }

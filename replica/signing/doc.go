@@ -20,6 +20,15 @@
 //	waiting  → ready → active(attempt 0) → active(attempt 1) → … → answered
 //	 beacon    slot      deadline, complaint, restart of a member       or expired
 //
+// # Queues
+//
+// A key has a queue of 20 requests, of which one canister may have half; a request beyond that is refused at once, with ErrQueueFull. Genesis names
+// the minters: a quarter of each queue is kept for them, and a quarter for the others. Attempts run beside each other up to Config.Parallel. A free
+// slot goes to a minter, every fourth to somebody else who waits; then to the key, and then the canister, with the fewest active attempts; then to
+// the oldest request. Nothing here waits for a chain adapter: a request needs the beacon and blocks, no more.
+//
+// # Failures
+//
 // A complaint is signed by a member and stands in a block. It ends the attempt, since all members of a committee are needed, and
 // removes the edge between accuser and accused from the dispute graph for some time. Proven equivocation removes all edges of
 // the culprit. More than f disputes exclude a node from committees. Nothing here changes membership. Among the possible committees, those

@@ -158,15 +158,8 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 	if _, dup := s.Get([]byte(requestKey(r.ID))); dup {
 		return fmt.Errorf("%w: id %d is in use", ErrRequest, r.ID)
 	}
-	open := 0
-	_, all := requests(s)
-	for _, o := range all {
-		if o.Key == r.Key.String() {
-			open++
-		}
-	}
-	if open >= m.cfg.QueueLimit {
-		return fmt.Errorf("%w for key %q: %d", ErrQueueFull, r.Key, open)
+	if err := m.admit(s, r.Key.String(), r.Canister); err != nil {
+		return err
 	}
 	digest := r.Message.Digest()
 	save(s, requestKey(r.ID), requestRecord{Key: r.Key.String(), Canister: r.Canister, Path: r.Path, Digest: digest[:], Height: r.Height})
@@ -532,9 +525,7 @@ func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) 
 	m.advanceKeys(s, height)
 	var out []Response
 	ids, all := requests(s)
-	active := 0
-	perKey := map[string]int{}
-	var ready []int
+	var active, ready []int // indices into ids and all
 	for i := range all {
 		q := &all[i]
 		if q.Status == RequestWaiting {
@@ -557,28 +548,12 @@ func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) 
 		case height >= q.Height+m.cfg.RequestBlocks:
 			out = append(out, m.reject(s, ids[i], fmt.Sprintf("no signature within %d blocks", m.cfg.RequestBlocks)))
 		case q.Status == RequestActive:
-			active++
-			perKey[q.Key]++
+			active = append(active, i)
 		case q.Status == RequestReady:
 			ready = append(ready, i)
 		}
 	}
-	// A slot goes to the key with the fewest active attempts, and there to the oldest request.
-	for active < m.cfg.Parallel && len(ready) > 0 {
-		best := 0
-		for j, i := range ready {
-			if perKey[all[i].Key] < perKey[all[ready[best]].Key] {
-				best = j
-			}
-		}
-		i := ready[best]
-		ready = slices.Delete(ready, best, best+1)
-		if !m.begin(s, height, ids[i], &all[i]) {
-			break // too few nodes have announced themselves
-		}
-		active++
-		perKey[all[i].Key]++
-	}
+	m.fill(s, height, ids, all, active, ready)
 	m.forget(s, height)
 	return out
 }

@@ -148,7 +148,12 @@ func (b *bench) ready() {
 
 func (b *bench) submit(id uint64, key chainkey.KeyID) {
 	b.t.Helper()
-	if err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: []byte{1, 2}, Path: [][]byte{{3}}, Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(id)})), Height: b.height}); err != nil {
+	b.submitBy(id, key, []byte{1, byte(id % 2)}) // two canisters may fill a queue
+}
+
+func (b *bench) submitBy(id uint64, key chainkey.KeyID, canister []byte) {
+	b.t.Helper()
+	if err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: canister, Path: [][]byte{{3}}, Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(id)})), Height: b.height}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -535,7 +540,7 @@ func TestAgainstModel(t *testing.T) {
 						crowd++
 					}
 				}
-				err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: []byte{1}, Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(id)})), Height: b.height})
+				err := b.m.Submit(b.s, Request{ID: id, Key: key, Canister: binary.BigEndian.AppendUint64(nil, id), Message: chainkey.HashMessage(sha256.Sum256([]byte{byte(id)})), Height: b.height})
 				if full := crowd >= 20; full != errors.Is(err, ErrQueueFull) || !full && err != nil {
 					t.Fatalf("seed %d: %d open, error %v", seed, crowd, err)
 				} else if !full {
