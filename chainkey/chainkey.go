@@ -101,11 +101,11 @@ type Scheme interface {
 }
 
 // ErrMembers says that a key cannot be shared among that many members.
-var ErrMembers = errors.New("a threshold key needs 1 or 3f+1 members with f at least 1")
+var ErrMembers = errors.New("a threshold key needs 1 member, or 4 and more")
 
-// Threshold returns t for n members, and refuses an n for which there is none. t+1 = 2f+1 members sign.
+// Threshold returns t = 2f for n members, of whom f = (n-1)/3 may be faulty, and refuses an n for which there is none. t+1 members sign.
 func Threshold(n int) (int, error) {
-	if n == 1 || n >= 4 && n%3 == 1 {
+	if n == 1 || n >= 4 {
 		return 2 * ((n - 1) / 3), nil
 	}
 	return 0, fmt.Errorf("%w, not %d", ErrMembers, n)

@@ -10,8 +10,8 @@
 //
 // # Thresholds
 //
-// A subnet has n = 3f+1 members, of which f may be faulty. Keys are shared with threshold t = 2f, so exactly 2f+1
-// members sign: 3 of 4, 9 of 13. Whoever holds 2f shares knows nothing about the key. With n = 1 there is nothing to share
+// A subnet has n members, of which f = (n-1)/3 may be faulty. Keys are shared with threshold t = 2f, so exactly 2f+1
+// members sign: 3 of 4 or 5, 9 of 13. Whoever holds 2f shares knows nothing about the key. With n = 1 there is nothing to share
 // and package solo holds a plain key; 2 or 3 members are refused, because f would be 0 and each of them would hold the key.
 //
 // # Schemes

@@ -7,15 +7,16 @@ import (
 )
 
 func ExampleThreshold() {
-	for _, n := range []int{1, 4, 13, 3} {
+	for _, n := range []int{1, 4, 5, 13, 3} {
 		t, err := chainkey.Threshold(n)
 		fmt.Println(n, "members:", t+1, "sign", err)
 	}
 	// Output:
 	// 1 members: 1 sign <nil>
 	// 4 members: 3 sign <nil>
+	// 5 members: 3 sign <nil>
 	// 13 members: 9 sign <nil>
-	// 3 members: 1 sign a threshold key needs 1 or 3f+1 members with f at least 1, not 3
+	// 3 members: 1 sign a threshold key needs 1 member, or 4 and more, not 3
 }
 
 func ExampleSecret() {

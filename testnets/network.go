@@ -44,7 +44,7 @@ type Manifest struct {
 
 // Settings of a new network. The zero value is what `fusion up` makes.
 type Settings struct {
-	// Nodes is the number of replicas: 1, 4, 7 or 13. The default is 4.
+	// Nodes is the number of replicas: 1, or 4 and more. The default is 4.
 	Nodes int
 	// HTTP is where replica 0 serves its public interface; the others take free ports. The default is a free port.
 	HTTP string

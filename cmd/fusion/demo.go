@@ -32,7 +32,7 @@ address of each kind. Every step is checked against the chain, the ledger and th
 			return runDemo(c.Context(), c.OutOrStdout(), nodes, keep, test)
 		},
 	}
-	ckbtc.Flags().IntVar(&nodes, "nodes", 4, "number of replicas: 1, 4, 7 or 13")
+	ckbtc.Flags().IntVar(&nodes, "nodes", 4, "number of replicas: 1, or 4 to 13")
 	ckbtc.Flags().StringVar(&keep, "dir", "", "make the network in this directory and keep it (default: a temporary one)")
 	ckbtc.Flags().BoolVar(&test, "test", false, "also fail on unexpected errors in the log, and end with a test's result line")
 	cmd.AddCommand(ckbtc)

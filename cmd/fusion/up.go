@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,8 +29,9 @@ import (
 // defaultHTTP is where replica 0 of a new network serves its public interface.
 const defaultHTTP = "127.0.0.1:4943"
 
-// sizes are the networks that we offer: 3f+1 replicas, and the single one for those who only need the interface.
-var sizes = []int{1, 4, 7, 13}
+// maxNodes is how many replicas of a network one machine is asked to run. Fewer than four tolerate no faulty one; the single one is for
+// those who only need the interface.
+const maxNodes = 13
 
 var errDied = errors.New("the network's process ended without a word")
 
@@ -68,7 +68,7 @@ Later starts find all of it again. Ctrl-C stops the network; nothing is lost by 
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&s.nodes, "nodes", 4, "replicas of a new network: 1, 4, 7 or 13")
+	f.IntVar(&s.nodes, "nodes", 4, "replicas of a new network: 1, or 4 to 13")
 	f.StringVar(&s.http, "http", defaultHTTP, "public HTTP interface of replica 0 of a new network; port 0 takes a free one")
 	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node of a new network: embedded, or host:port of yours")
 	f.BoolVar(&s.detach, "detach", false, "return when the network is ready and leave it running")
@@ -112,8 +112,8 @@ func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
 	if !errors.Is(err, testnets.ErrNoNetwork) {
 		return nil, false, err
 	}
-	if !slices.Contains(sizes, s.nodes) {
-		return nil, false, fmt.Errorf("--nodes is %d, want 1, 4, 7 or 13", s.nodes)
+	if s.nodes != 1 && (s.nodes < 4 || s.nodes > maxNodes) {
+		return nil, false, fmt.Errorf("--nodes is %d, want 1, or 4 to %d", s.nodes, maxNodes)
 	}
 	t := testnets.Settings{Nodes: s.nodes}
 	if t.HTTP, err = freeAddress(s.http); err != nil {

@@ -19,6 +19,9 @@ import (
 // Version of the document's form.
 const Version = 1
 
+// MaxNodes is how many replicas a network may have.
+const MaxNodes = 40
+
 // ErrInvalid is wrapped by every refusal of a document.
 var ErrInvalid = errors.New("invalid genesis document")
 
@@ -51,7 +54,7 @@ type Doc struct {
 	ChainID string `json:"chain_id"` // at most 50 characters, shown everywhere
 	Class   Class  `json:"class"`
 	TimeNs  uint64 `json:"time_ns"` // nanoseconds since 1970, the time of block 0
-	Nodes   []Node `json:"nodes"`   // 1 or 3f+1 replicas; the position is the node index everywhere
+	Nodes   []Node `json:"nodes"`   // 1, or 4 and more replicas; the position is the node index everywhere
 	// Keys are the threshold keys to generate, as "algorithm:name": the name is what canisters ask for.
 	Keys []chainkey.KeyID `json:"keys"`
 	// Bitcoin names the chain to follow; absent where the subnet reads none.
@@ -100,8 +103,8 @@ func (r Range) Contains(id principal.Principal) bool {
 // F is the number of faulty replicas that the network tolerates.
 func (d *Doc) F() int { return (len(d.Nodes) - 1) / 3 }
 
-// Quorum is 2f+1: certificates, beacons and committees have that many members.
-func (d *Doc) Quorum() int { return 2*d.F() + 1 }
+// Quorum is n-f, 2f+1 of 3f+1: certificates and beacons have that many signers.
+func (d *Doc) Quorum() int { return len(d.Nodes) - d.F() }
 
 // Hash names the network.
 func (d *Doc) Hash() [32]byte {
@@ -150,10 +153,10 @@ func (d *Doc) Validate() error {
 		return bad("chain_id %q is not 1 to 50 printable characters without spaces", d.ChainID)
 	case d.Class != Local && d.Class != Public:
 		return bad("class is %q, want %q or %q", d.Class, Local, Public)
-	case len(d.Nodes) != 1 && (len(d.Nodes) < 4 || len(d.Nodes)%3 != 1):
-		return bad("%d nodes, want 1 or 3f+1 (4, 7, 10, 13, …)", len(d.Nodes))
-	case len(d.Nodes) > 40:
-		return bad("%d nodes, at most 40 are supported", len(d.Nodes))
+	case len(d.Nodes) != 1 && len(d.Nodes) < 4:
+		return bad("%d nodes, want 1, or 4 and more (3f+1 of them tolerate f faulty ones)", len(d.Nodes))
+	case len(d.Nodes) > MaxNodes:
+		return bad("%d nodes, at most %d are supported", len(d.Nodes), MaxNodes)
 	case d.Class == Public && len(d.Nodes) < 4:
 		return bad("a public network needs at least 4 nodes")
 	case len(d.CanisterRanges) == 0:

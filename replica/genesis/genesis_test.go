@@ -81,7 +81,12 @@ func TestValidateNamesTheField(t *testing.T) {
 			t.Errorf("want a refusal with %q, got %v", want, err)
 		}
 	}
-	if err := sample(1).Validate(); err != nil {
+	for _, n := range []int{1, 4, 5, 6, 7, MaxNodes} {
+		if err := sample(n).Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := sample(MaxNodes + 1).Validate(); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
 }

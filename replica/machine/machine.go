@@ -22,6 +22,7 @@ import (
 	"fusion/replica/execution/wasm"
 	"fusion/replica/genesis"
 	"fusion/replica/ingress"
+	"fusion/replica/members"
 	"fusion/replica/outcalls"
 	"fusion/replica/payload"
 	"fusion/replica/signing"
@@ -41,6 +42,7 @@ const (
 	prefixBitcoin   = "btc/"
 	prefixExecution = "exe/"
 	prefixMachine   = "mac/"
+	prefixMembers   = "mem/"
 )
 
 // Config is what a machine is made of. All replicas of a network use equal values of all fields but those marked local.
@@ -299,6 +301,7 @@ func (m *Machine) Step(b driver.Block) (Result, error) {
 	blk := m.db.Begin()
 	m.timeNs = max(m.timeNs, b.TimeNs)
 	kv.Prefix(blk, prefixMachine).Set(keyTime, binary.BigEndian.AppendUint64(nil, m.timeNs))
+	members.Init(kv.Prefix(blk, prefixMembers), m.cfg.Genesis)
 	var res Result
 	items, err := payload.Parse(b.Txs)
 	if err != nil { // cannot have been voted for by a quorum; execute it as empty, as everybody does

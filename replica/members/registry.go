@@ -1,0 +1,150 @@
+package members
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"fusion/internal/codec"
+	"fusion/internal/kv"
+	"fusion/replica/genesis"
+)
+
+// MaxNodes bounds a Set.
+const MaxNodes = genesis.MaxNodes
+
+// Set is the nodes of one epoch.
+type Set struct {
+	Epoch uint64
+	Nodes []uint32 // indexes, ascending
+}
+
+// N is the number of nodes.
+func (s Set) N() int { return len(s.Nodes) }
+
+// F is how many faulty nodes the set tolerates.
+func (s Set) F() int { return (len(s.Nodes) - 1) / 3 }
+
+// Threshold is t = 2f: t+1 nodes sign with a chain key, and t nodes together know nothing of it.
+func (s Set) Threshold() int { return 2 * s.F() }
+
+// Quorum is n-f, 2f+1 of 3f+1: so many shares make a certificate or a beacon, and so many equal answers an outcall's. Any two quorums have
+// an honest node in common.
+func (s Set) Quorum() int { return len(s.Nodes) - s.F() }
+
+// Seat is a node's place in the set, or -1.
+func (s Set) Seat(node int) int {
+	if node < 0 || uint64(node) > 1<<32-1 {
+		return -1
+	}
+	i, ok := slices.BinarySearch(s.Nodes, uint32(node))
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+// Equal says whether two sets are of the same epoch and nodes.
+func (s Set) Equal(o Set) bool { return s.Epoch == o.Epoch && slices.Equal(s.Nodes, o.Nodes) }
+
+// Keys within the registry. Numbers are big-endian.
+const (
+	keyCount   = "count"   // nodes that ever were: the next index
+	keyCurrent = "current" // the epoch in force
+	keyNext    = "next"    // the Set that keys are reshared to
+	keySets    = "set/"    // epoch → Set
+	keyNodes   = "node/"   // index → nodeRecord
+)
+
+func nodeKey(index uint32) []byte { return binary.BigEndian.AppendUint32([]byte(keyNodes), index) }
+func setKey(epoch uint64) []byte  { return binary.BigEndian.AppendUint64([]byte(keySets), epoch) }
+
+// nodeRecord is a node as the registry keeps it.
+type nodeRecord struct {
+	NodeKey      []byte
+	ValidatorKey []byte
+}
+
+// Genesis is the set of epoch 0.
+func Genesis(doc *genesis.Doc) Set {
+	s := Set{Nodes: make([]uint32, len(doc.Nodes))}
+	for i := range s.Nodes {
+		s.Nodes[i] = uint32(i)
+	}
+	return s
+}
+
+// Init writes the registry as it is at genesis. It does nothing where there is one, so it may be called with every block.
+func Init(s kv.Store, doc *genesis.Doc) {
+	if _, ok := s.Get([]byte(keyCount)); ok {
+		return
+	}
+	for i, n := range doc.Nodes {
+		s.Set(nodeKey(uint32(i)), codec.Marshal(nodeRecord{NodeKey: n.NodeKey, ValidatorKey: n.ValidatorKey}))
+	}
+	s.Set([]byte(keyCount), binary.BigEndian.AppendUint32(nil, uint32(len(doc.Nodes))))
+	s.Set([]byte(keyCurrent), binary.BigEndian.AppendUint64(nil, 0))
+	s.Set(setKey(0), codec.Marshal(Genesis(doc)))
+}
+
+// Node returns the keys of a node that is, was, or is about to become a member.
+func Node(r kv.Reader, index int) (n genesis.Node, ok bool) {
+	if index < 0 || uint64(index) > 1<<32-1 {
+		return n, false
+	}
+	b, ok := r.Get(nodeKey(uint32(index)))
+	if !ok {
+		return n, false
+	}
+	var v nodeRecord
+	read(b, &v)
+	return genesis.Node{NodeKey: v.NodeKey, ValidatorKey: v.ValidatorKey}, true
+}
+
+// Count is how many nodes ever had an index; the next one gets this number.
+func Count(r kv.Reader) int {
+	b, ok := r.Get([]byte(keyCount))
+	if !ok {
+		return 0
+	}
+	return int(binary.BigEndian.Uint32(b))
+}
+
+// Current returns the set in force. It is empty before Init.
+func Current(r kv.Reader) Set {
+	b, ok := r.Get([]byte(keyCurrent))
+	if !ok {
+		return Set{}
+	}
+	s, ok := At(r, binary.BigEndian.Uint64(b))
+	if !ok {
+		panic("members: the current epoch has no set")
+	}
+	return s
+}
+
+// At returns the set of an epoch up to the current one.
+func At(r kv.Reader, epoch uint64) (s Set, ok bool) {
+	b, ok := r.Get(setKey(epoch))
+	if ok {
+		read(b, &s)
+	}
+	return s, ok
+}
+
+// Next returns the set that keys are being reshared to, and whether there is one. It has the current set's nodes when keys are only
+// to be refreshed.
+func Next(r kv.Reader) (s Set, ok bool) {
+	b, ok := r.Get([]byte(keyNext))
+	if ok {
+		read(b, &s)
+	}
+	return s, ok
+}
+
+// read decodes a record of ours.
+func read(b []byte, v any) {
+	if err := codec.Unmarshal(b, v); err != nil {
+		panic(fmt.Sprintf("members: a damaged record: %v", err)) // the state would fork if we went on
+	}
+}
