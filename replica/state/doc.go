@@ -10,6 +10,8 @@
 // Lewi et al., "Securing Update Propagation with Homomorphic Hashing", 2019): 1,024 lanes of 16 bits, each element expanded
 // by BLAKE3, added on write and subtracted on overwrite.
 //
+// Import fills an empty database with another replica's state, key by key, and computes the accumulator itself.
+//
 // The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot and Reader may be used by all. An I/O error
 // while reading is a panic (see kv.Store): a replica that cannot read its state must stop. Local values (Local, SetLocal) are
 // this machine's alone and not part of the digest.

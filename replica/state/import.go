@@ -1,0 +1,122 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"fusion/internal/kv"
+)
+
+// ErrOrder says that the keys of an import do not ascend. It is refused because the accumulator counts what it is given: a key that
+// comes twice would stand in the accumulator twice and in the database once.
+var ErrOrder = errors.New("keys of an import must ascend")
+
+// Import fills an empty database with another replica's state. Nothing of it counts until Commit: a database whose import was cut short
+// has no head, and is to be removed.
+type Import struct {
+	db    *DB
+	batch *pebble.Batch
+	last  []byte
+	keys  uint64
+	done  bool
+}
+
+// importBatch is how many bytes are written at once.
+const importBatch = 4 << 20
+
+// NewImport creates a database in dir, which must hold none with a state.
+func NewImport(dir string, opts Options) (*Import, error) {
+	db, err := Open(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	empty := db.Head().Height == 0
+	db.Reader().Scan(nil, nil, func(_, _ []byte) bool { empty = false; return false })
+	if !empty {
+		return nil, errors.Join(fmt.Errorf("importing a state into %s: a state is there already", dir), db.Close())
+	}
+	return &Import{db: db, batch: db.p.NewBatch()}, nil
+}
+
+// Set writes a replicated key, which must be above the one before.
+func (i *Import) Set(key, value []byte) error {
+	if i.keys > 0 && bytes.Compare(key, i.last) <= 0 {
+		return fmt.Errorf("%w: %x after %x", ErrOrder, key, i.last)
+	}
+	i.last = append(i.last[:0], key...)
+	i.keys++
+	i.db.sum.add(key, value)
+	if err := i.batch.Set(append([]byte{replicated}, key...), value, nil); err != nil {
+		return fmt.Errorf("importing key %x: %w", key, err)
+	}
+	if i.batch.Len() >= importBatch {
+		return i.flush()
+	}
+	return nil
+}
+
+// flush writes what was set. Pebble ends its program when it cannot write its log; ours says so.
+func (i *Import) flush() (err error) {
+	defer i.broken(&err)
+	if err := i.batch.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("importing a state: %w", err)
+	}
+	if err := i.batch.Close(); err != nil {
+		return fmt.Errorf("importing a state: %w", err)
+	}
+	i.batch = i.db.p.NewBatch()
+	return nil
+}
+
+func (i *Import) broken(err *error) {
+	if r := recover(); r != nil {
+		i.db.failed = fmt.Errorf("importing a state: %v; make room on the disk or replace it, then start again", r)
+		*err = i.db.failed
+	}
+}
+
+// Read returns a reader of what was set so far and the digest of it, as Block.Digest would give it.
+func (i *Import) Read() (kv.Reader, [32]byte, error) {
+	if err := i.flush(); err != nil {
+		return nil, [32]byte{}, err
+	}
+	return i.db.Reader(), i.db.sum.digest(), nil
+}
+
+// Commit makes what was set the state after the block of a height, durably. Close is still to be called.
+func (i *Import) Commit(height uint64, appHash [32]byte) (err error) {
+	if height == 0 || i.done {
+		return fmt.Errorf("importing a state: block %d", height)
+	}
+	if err := i.flush(); err != nil {
+		return err
+	}
+	defer i.broken(&err)
+	// What was written without a sync so far reaches the disk before the head does.
+	if err := i.db.p.Flush(); err != nil {
+		return fmt.Errorf("importing a state: %w", err)
+	}
+	b := i.db.p.NewBatch()
+	head := append(binary.BigEndian.AppendUint64(nil, height), appHash[:]...)
+	if err := errors.Join(b.Set(keyHead, head, nil), b.Set(keySum, i.db.sum.bytes(), nil)); err != nil {
+		return fmt.Errorf("importing a state: %w", err)
+	}
+	if err := b.Commit(i.db.sync); err != nil {
+		return fmt.Errorf("importing a state: %w", err)
+	}
+	i.done = true
+	i.db.head.Store(&Head{Height: height, AppHash: appHash})
+	return b.Close()
+}
+
+// Close releases the database. An import that was not committed is to be removed.
+func (i *Import) Close() error {
+	if i.db.failed != nil {
+		return nil // as in DB.Close
+	}
+	return errors.Join(i.batch.Close(), i.db.Close())
+}
