@@ -49,11 +49,15 @@ func (s Set) Equal(o Set) bool { return s.Epoch == o.Epoch && slices.Equal(s.Nod
 
 // Keys within the registry. Numbers are big-endian.
 const (
-	keyCount   = "count"   // nodes that ever were: the next index
-	keyCurrent = "current" // the epoch in force
-	keyNext    = "next"    // the Set that keys are reshared to
-	keySets    = "set/"    // epoch → Set
-	keyNodes   = "node/"   // index → nodeRecord
+	keyCount     = "count"     // nodes that ever were: the next index
+	keyCurrent   = "current"   // the epoch in force
+	keyNext      = "next"      // the Set that keys are reshared to
+	keySets      = "set/"      // epoch → setRecord
+	keyNodes     = "node/"     // index → nodeRecord
+	keyNumber    = "number"    // of the next proposal
+	keyProposals = "proposal/" // index of the proposer → proposalRecord
+	keyChange    = "change"    // changeRecord: the change that was approved and goes on
+	keyLast      = "last"      // how the last change ended, a sentence
 )
 
 func nodeKey(index uint32) []byte { return binary.BigEndian.AppendUint32([]byte(keyNodes), index) }
@@ -63,6 +67,16 @@ func setKey(epoch uint64) []byte  { return binary.BigEndian.AppendUint64([]byte(
 type nodeRecord struct {
 	NodeKey      []byte
 	ValidatorKey []byte
+	Consensus    string // where it listens; empty for the nodes of the genesis document, whose addresses are in each replica's configuration
+	Gossip       string
+	Joined       bool   // it was a member in some epoch
+	Left         uint64 // height at which it left; 0 for those who did not
+}
+
+// setRecord is a Set and the height at which it came into force.
+type setRecord struct {
+	Set
+	From uint64
 }
 
 // Genesis is the set of epoch 0.
@@ -80,11 +94,11 @@ func Init(s kv.Store, doc *genesis.Doc) {
 		return
 	}
 	for i, n := range doc.Nodes {
-		s.Set(nodeKey(uint32(i)), codec.Marshal(nodeRecord{NodeKey: n.NodeKey, ValidatorKey: n.ValidatorKey}))
+		s.Set(nodeKey(uint32(i)), codec.Marshal(nodeRecord{NodeKey: n.NodeKey, ValidatorKey: n.ValidatorKey, Joined: true}))
 	}
 	s.Set([]byte(keyCount), binary.BigEndian.AppendUint32(nil, uint32(len(doc.Nodes))))
 	s.Set([]byte(keyCurrent), binary.BigEndian.AppendUint64(nil, 0))
-	s.Set(setKey(0), codec.Marshal(Genesis(doc)))
+	s.Set(setKey(0), codec.Marshal(setRecord{Set: Genesis(doc)}))
 }
 
 // Node returns the keys of a node that is, was, or is about to become a member.
@@ -92,12 +106,10 @@ func Node(r kv.Reader, index int) (n genesis.Node, ok bool) {
 	if index < 0 || uint64(index) > 1<<32-1 {
 		return n, false
 	}
-	b, ok := r.Get(nodeKey(uint32(index)))
+	v, ok := get[nodeRecord](r, nodeKey(uint32(index)))
 	if !ok {
 		return n, false
 	}
-	var v nodeRecord
-	read(b, &v)
 	return genesis.Node{NodeKey: v.NodeKey, ValidatorKey: v.ValidatorKey}, true
 }
 
@@ -125,26 +137,32 @@ func Current(r kv.Reader) Set {
 
 // At returns the set of an epoch up to the current one.
 func At(r kv.Reader, epoch uint64) (s Set, ok bool) {
-	b, ok := r.Get(setKey(epoch))
-	if ok {
-		read(b, &s)
-	}
-	return s, ok
+	v, ok := get[setRecord](r, setKey(epoch))
+	return v.Set, ok
+}
+
+// Since is the height at which an epoch came into force: its members certify that block and the next ones. It is 0 for epoch 0.
+func Since(r kv.Reader, epoch uint64) uint64 {
+	v, _ := get[setRecord](r, setKey(epoch))
+	return v.From
 }
 
 // Next returns the set that keys are being reshared to, and whether there is one. It has the current set's nodes when keys are only
 // to be refreshed.
 func Next(r kv.Reader) (s Set, ok bool) {
-	b, ok := r.Get([]byte(keyNext))
-	if ok {
-		read(b, &s)
-	}
-	return s, ok
+	return get[Set](r, []byte(keyNext))
 }
 
-// read decodes a record of ours.
-func read(b []byte, v any) {
-	if err := codec.Unmarshal(b, v); err != nil {
-		panic(fmt.Sprintf("members: a damaged record: %v", err)) // the state would fork if we went on
+// get reads a record of ours.
+func get[T any](r kv.Reader, key []byte) (v T, ok bool) {
+	b, ok := r.Get(key)
+	if !ok {
+		return v, false
 	}
+	if err := codec.Unmarshal(b, &v); err != nil {
+		panic(fmt.Sprintf("members: a damaged record under %q: %v", key, err)) // the state would fork if we went on
+	}
+	return v, true
 }
+
+func put(s kv.Store, key []byte, v any) { s.Set(key, codec.Marshal(v)) }
