@@ -44,6 +44,8 @@ type Protocol interface {
 type Share interface {
 	// PublicKey is the key that all shares belong to, in Algorithm.PublicKeySize bytes.
 	PublicKey() []byte
+	// PublicShares says, by seat, what everybody may know of the members' shares. Resharing checks what dealers say against it.
+	PublicShares() [][]byte
 	// Encode returns everything needed to sign. The result is secret.
 	Encode() Secret
 	// Wipe overwrites what can be overwritten.
@@ -61,6 +63,73 @@ type Generate struct {
 	// AllowLocal accepts the parameters shipped for local networks, whose secrets everybody knows.
 	AllowLocal bool
 	Rand       io.Reader
+}
+
+// Part is a node's place in a resharing: its seat in the old epoch if it deals, and its seat in the new one if it will be a member, otherwise -1.
+type Part struct{ Old, New int }
+
+// Reshare describes one node's part in handing a key to the members of a new epoch. Exactly t+1 members of the old epoch deal, all
+// members of the new one receive, and a node may do both. The key stays what it is.
+type Reshare struct {
+	Algorithm Algorithm
+	Session   [32]byte // binds all proofs of the run
+	Public    []byte   // the key
+	Old       [][]byte // Share.PublicShares of the old epoch
+	Parts     []Part   // of all who take part
+	Seat      int      // own, index into Parts
+	Threshold int      // of the new epoch
+	Share     Share    // own of the old epoch: a dealer's, and that of another who has one. It is not changed
+	Params    Secret   // for a member of the new epoch, where the scheme needs them
+	// AllowLocal accepts the parameters shipped for local networks, also those of an earlier epoch.
+	AllowLocal bool
+	Rand       io.Reader
+}
+
+// ErrOnlyDealt is what Generation.Share returns to a node that dealt in a resharing and is no member of the new epoch.
+var ErrOnlyDealt = errors.New("this node dealt and is no member of the new epoch")
+
+// Check says whether the parts are those of a resharing. It returns who deals and who receives, as indices into Parts; the latter by seat.
+func (r *Reshare) Check() (dealers, members []int, err error) {
+	t, err := Threshold(len(r.Old))
+	if err != nil {
+		return nil, nil, fmt.Errorf("resharing: the old epoch: %w", err)
+	}
+	if r.Seat < 0 || r.Seat >= len(r.Parts) {
+		return nil, nil, fmt.Errorf("resharing: part %d of %d", r.Seat, len(r.Parts))
+	}
+	bySeat := map[int]int{}
+	dealt := map[int]bool{}
+	for i, p := range r.Parts {
+		if p.Old >= len(r.Old) || dealt[p.Old] || p.Old < 0 && p.New < 0 {
+			return nil, nil, fmt.Errorf("resharing: part %d is seat %d of %d in the old epoch", i, p.Old, len(r.Old))
+		}
+		if p.Old >= 0 {
+			dealt[p.Old] = true
+			dealers = append(dealers, i)
+		}
+		if p.New >= 0 {
+			if _, twice := bySeat[p.New]; twice {
+				return nil, nil, fmt.Errorf("resharing: two parts are seat %d of the new epoch", p.New)
+			}
+			bySeat[p.New] = i
+		}
+	}
+	for seat := range len(bySeat) {
+		i, ok := bySeat[seat]
+		if !ok {
+			return nil, nil, fmt.Errorf("resharing: nobody takes seat %d of %d", seat, len(bySeat))
+		}
+		members = append(members, i)
+	}
+	if next, err := Threshold(len(members)); err != nil {
+		return nil, nil, fmt.Errorf("resharing: the new epoch: %w", err)
+	} else if r.Threshold != next || len(dealers) != t+1 {
+		return nil, nil, fmt.Errorf("resharing: threshold %d for %d members, %d dealers of %d", r.Threshold, len(members), len(dealers), len(r.Old))
+	}
+	if r.Share == nil && r.Parts[r.Seat].Old >= 0 {
+		return nil, nil, fmt.Errorf("resharing: part %d lacks the share that it deals", r.Seat)
+	}
+	return dealers, members, nil
 }
 
 // Sign describes one member's part in a signature.
@@ -96,6 +165,8 @@ type Scheme interface {
 	// NeedsParams says whether Generate.Params must be made ahead with NewParams, which may take minutes of CPU time.
 	NeedsParams() bool
 	Generate(Generate) (Generation, error)
+	// Reshare makes a node's part in a resharing. The share that comes out is of the new epoch; see ErrOnlyDealt.
+	Reshare(Reshare) (Generation, error)
 	Sign(Sign) (Signing, error)
 	DecodeShare(Secret) (Share, error)
 }

@@ -23,6 +23,12 @@
 // Two schemes are simpler than a ceremony, since their shares add up without a word between the holders: bls makes and uses the subnet's
 // own key, vetkd derives secret keys for canisters' users.
 //
+// # Epochs
+//
+// Resharing hands a key to the members of a new epoch, who may be the same: the public key stays, the shares are others, and old ones are worth
+// nothing beside them. gg18 and frost do it in a ceremony (Reshare), keys of package bls on a board. Nobody wipes the old epoch's share before
+// replicated state says that all members of the new one hold theirs.
+//
 // # Duties of the caller
 //
 //  1. Persist "joined" (keystore.Join) before the first message of a session leaves, and never join one twice.

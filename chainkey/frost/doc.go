@@ -12,6 +12,14 @@
 // A commitment, proof or value that does not fit names its sender. The key is the sum of the constant terms; a member's share is the
 // sum of the values it received, and every member's public share follows from the commitments.
 //
+// # Resharing, one round
+//
+//	to all   each of t+1 old members: commitments to a polynomial whose constant term is its share times its Lagrange coefficient
+//	to each  the polynomial's value at a new member's place
+//
+// The constant terms are held against the old epoch's public shares, so the key cannot change and whoever deals something else is named.
+// The new shares lie on another polynomial: with old ones they add up to nothing.
+//
 // # Signing, two rounds, with exactly t+1 members
 //
 //	1  to all   two nonce points (D, E)

@@ -166,11 +166,14 @@ func (k *Keygen) committed(in []chainkey.Input) (chainkey.Output, error) {
 func index(g group, seat int) scalar { return g.number(uint64(seat) + 1) }
 
 // value is the own polynomial at a seat's index.
-func (k *Keygen) value(seat int) scalar {
-	x := index(k.group, seat)
-	v := k.poly[k.threshold]
-	for i := k.threshold - 1; i >= 0; i-- {
-		v = v.mul(x).add(k.poly[i])
+func (k *Keygen) value(seat int) scalar { return evaluate(k.poly, index(k.group, seat)) }
+
+// evaluate is a polynomial's value.
+func evaluate(poly []scalar, x scalar) scalar {
+	last := poly[len(poly)-1]
+	v := last.neg().neg() // a copy: callers wipe what they get
+	for i := len(poly) - 2; i >= 0; i-- {
+		v = v.mul(x).add(poly[i])
 	}
 	return v
 }

@@ -22,6 +22,9 @@ func (Scheme) NeedsParams() bool { return false }
 // Generate implements chainkey.Scheme.
 func (Scheme) Generate(g chainkey.Generate) (chainkey.Generation, error) { return NewKeygen(g) }
 
+// Reshare implements chainkey.Scheme.
+func (Scheme) Reshare(r chainkey.Reshare) (chainkey.Generation, error) { return NewResharing(r) }
+
 // Sign implements chainkey.Scheme.
 func (Scheme) Sign(c chainkey.Sign) (chainkey.Signing, error) { return NewSigner(c) }
 

@@ -28,6 +28,14 @@ var _ chainkey.Share = (*Share)(nil)
 // PublicKey implements chainkey.Share.
 func (s *Share) PublicKey() []byte { return s.public.bytes() }
 
+// PublicShares implements chainkey.Share: share·G of every seat.
+func (s *Share) PublicShares() (out [][]byte) {
+	for _, p := range s.members {
+		out = append(out, p.bytes())
+	}
+	return out
+}
+
 // Algorithm is that of the key.
 func (s *Share) Algorithm() chainkey.Algorithm { return s.algorithm }
 
@@ -113,26 +121,33 @@ func DecodeShare(b chainkey.Secret) (*Share, error) {
 	if !own.equal(s.members[s.seat]) {
 		return nil, fmt.Errorf("%w: the secret is not that of seat %d", ErrShare, s.seat)
 	}
-	// Any t+1 public shares give the key; two overlapping choices bind all of them when there are more.
-	for first := 0; first+s.threshold < n; first++ {
-		committee := make([]int, s.threshold+1)
+	if err := consistent(g, s.threshold, s.members, s.public); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrShare, err)
+	}
+	return s, nil
+}
+
+// consistent checks that public shares are those of the key: any t+1 give it, and overlapping choices bind all of them.
+func consistent(g group, threshold int, members []point, public point) error {
+	for first := 0; first+threshold < len(members); first++ {
+		committee := make([]int, threshold+1)
 		for i := range committee {
 			committee[i] = first + i
 		}
 		var sum point
 		for i := range committee {
-			p := s.members[committee[i]].mul(lagrange(g, committee, i))
+			p := members[committee[i]].mul(lagrange(g, committee, i))
 			if sum == nil {
 				sum = p
 			} else {
 				sum = sum.add(p)
 			}
 		}
-		if !sum.equal(s.public) {
-			return nil, fmt.Errorf("%w: the public shares do not give the key", ErrShare)
+		if !sum.equal(public) {
+			return errors.New("the public shares do not give the key")
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // lagrange is the coefficient at zero of the i-th member of a committee of seats.

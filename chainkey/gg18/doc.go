@@ -35,6 +35,14 @@
 // session id and share, so that a weak or repeated source of entropy alone does not repeat a nonce. The proofs that the library
 // lets one turn off are on. Results are verified with another implementation of ECDSA before they are returned.
 //
+// # Resharing
+//
+// Two rounds hand a key to the members of a new epoch. t+1 old members deal their shares by verifiable secret sharing, held against the old
+// epoch's public shares; new members bring fresh moduli with the proofs of a key generation, every one bound to the session, and all that
+// the filter asks of moduli holds again, those of the old epoch included (on a local network, whose parameters guard nothing, the shipped
+// set is used again). The arithmetic of the shares is our own and the proofs are the library's. Its own ceremony is not used: it zeroes old
+// shares before new ones are checked, cannot say which dealer changed the key, and binds its proofs to no session.
+//
 // # What remains
 //
 // The library computes with math/big and is not constant-time. A failed last round names no culprit, and the cheater may

@@ -197,18 +197,23 @@ func (f *filter) keygen2private(m *keygen.KGRound2Message1) error {
 	if err := scalar("share", m.Share); err != nil {
 		return err
 	}
-	if len(m.FacProof) != facproof.ProofFacBytesParts {
-		return fmt.Errorf("factor proof of %d parts", len(m.FacProof))
+	return f.facProof(m.FacProof)
+}
+
+// facProof checks a proof that the sender's Paillier modulus has no small factor, made for the receiver.
+func (f *filter) facProof(p [][]byte) error {
+	if len(p) != facproof.ProofFacBytesParts {
+		return fmt.Errorf("factor proof of %d parts", len(p))
 	}
 	for i, name := range []string{"P", "Q", "A", "B", "T"} {
-		if _, err := unit("factor proof "+name, m.FacProof[i], f.myNT); err != nil {
+		if _, err := unit("factor proof "+name, p[i], f.myNT); err != nil {
 			return err
 		}
 	}
 	// The ranges of an honest prover (CGGMP21 figure 28 with q for the statistical parameters).
 	const z, w = 768 + modulusBits/2, 769 + modulusBits
 	for i, bits := range []int{256 + 2*modulusBits, z, z, w, w, 769 + 2*modulusBits} { // sigma, z1, z2, w1, w2, v
-		if err := sized("factor proof response", m.FacProof[5+i], bits); err != nil {
+		if err := sized("factor proof response", p[5+i], bits); err != nil {
 			return err
 		}
 	}
@@ -219,10 +224,15 @@ func (f *filter) keygen2(m *keygen.KGRound2Message2) error {
 	if err := opening(m.DeCommitment, f.threshold+1); err != nil {
 		return err
 	}
-	if len(m.ModProof) != modproof.ProofModBytesParts {
-		return fmt.Errorf("modulus proof of %d parts", len(m.ModProof))
+	return f.modProof(m.ModProof)
+}
+
+// modProof checks a proof that the sender's Paillier modulus is the product of two primes.
+func (f *filter) modProof(p [][]byte) error {
+	if len(p) != modproof.ProofModBytesParts {
+		return fmt.Errorf("modulus proof of %d parts", len(p))
 	}
-	for i, b := range m.ModProof {
+	for i, b := range p {
 		switch i {
 		case 0:
 			w, err := number("modulus proof W", b, new(big.Int), f.n)
@@ -245,11 +255,14 @@ func (f *filter) keygen2(m *keygen.KGRound2Message2) error {
 	return nil
 }
 
-func (f *filter) keygen3(m *keygen.KGRound3Message) error {
-	if len(m.PaillierProof) != paillier.ProofIters {
-		return fmt.Errorf("Paillier proof of %d parts", len(m.PaillierProof))
+func (f *filter) keygen3(m *keygen.KGRound3Message) error { return f.paillierProof(m.PaillierProof) }
+
+// paillierProof checks a proof that the sender's Paillier modulus is coprime to its totient.
+func (f *filter) paillierProof(p [][]byte) error {
+	if len(p) != paillier.ProofIters {
+		return fmt.Errorf("Paillier proof of %d parts", len(p))
 	}
-	for _, b := range m.PaillierProof {
+	for _, b := range p {
 		if _, err := unit("Paillier proof", b, f.n); err != nil {
 			return err
 		}

@@ -81,7 +81,7 @@ func (k *Keygen) Deliver(r int, in []chainkey.Input) (chainkey.Output, error) {
 		return out, err
 	}
 	if r == 1 {
-		if err := k.distinct(); err != nil {
+		if err := distinct(k.filters, k.seat); err != nil {
 			k.ended = true
 			return chainkey.Output{}, err
 		}
@@ -105,11 +105,11 @@ func (k *Keygen) Deliver(r int, in []chainkey.Input) (chainkey.Output, error) {
 
 // distinct checks after round 1 that no two members share a factor. Who copied whom cannot be told, so both are named: a member
 // whose modulus was copied made it public in the same round, and an honest one is then excluded with the cheater at worst.
-func (k *Keygen) distinct() error {
-	for i, a := range k.filters {
-		for j, b := range k.filters[:i] {
-			if i == k.seat || j == k.seat {
-				continue // checked by the filter
+func distinct(filters []*filter, own int) error {
+	for i, a := range filters {
+		for j, b := range filters[:i] {
+			if i == own || j == own || a.n == nil || b.n == nil {
+				continue // checked by the filter, or without moduli
 			}
 			for _, x := range []*big.Int{a.n, a.ntilde} {
 				for _, y := range []*big.Int{b.n, b.ntilde} {

@@ -33,6 +33,14 @@ var _ chainkey.Share = (*Share)(nil)
 // PublicKey implements chainkey.Share.
 func (s *Share) PublicKey() []byte { return bytes.Clone(s.public[:]) }
 
+// PublicShares implements chainkey.Share: of every seat the share's index, in 32 bytes, and share·G.
+func (s *Share) PublicShares() (out [][]byte) {
+	for i, k := range s.save.Ks {
+		out = append(out, append(k.FillBytes(make([]byte, 32)), compress(s.save.BigXj[i])...))
+	}
+	return out
+}
+
 // Threshold is t: t+1 members sign.
 func (s *Share) Threshold() int { return s.threshold }
 

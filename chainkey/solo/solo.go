@@ -49,6 +49,11 @@ func (Scheme) Generate(g chainkey.Generate) (chainkey.Generation, error) {
 	return &generation{done{}, &share{key}}, nil
 }
 
+// Reshare implements chainkey.Scheme: there is nobody to share with.
+func (Scheme) Reshare(chainkey.Reshare) (chainkey.Generation, error) {
+	return nil, fmt.Errorf("%w: scheme solo cannot be reshared; start a network of 4 members and move the funds", chainkey.ErrMembers)
+}
+
 // Sign implements chainkey.Scheme. The nonce is that of RFC 6979.
 func (Scheme) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	s, ok := c.Share.(*share)
@@ -113,6 +118,7 @@ type share struct{ key *secp.PrivateKey }
 
 func (s *share) public() [33]byte        { return [33]byte(s.key.PubKey().SerializeCompressed()) }
 func (s *share) PublicKey() []byte       { return s.key.PubKey().SerializeCompressed() }
+func (s *share) PublicShares() [][]byte  { return [][]byte{s.PublicKey()} }
 func (s *share) Encode() chainkey.Secret { return bytes.Clone(s.key.Serialize()) }
 func (s *share) Wipe()                   { s.key.Zero() }
 
