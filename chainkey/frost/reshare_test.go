@@ -225,12 +225,24 @@ func TestReshareRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*chainkey.Reshare){
-		"too few dealers":       func(c *chainkey.Reshare) { c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 2}, {Old: -1, New: 3}} },
-		"too many dealers":      func(c *chainkey.Reshare) { c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: 2, New: 2}, {Old: 3, New: 3}} },
-		"a dealer twice":        func(c *chainkey.Reshare) { c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: 1, New: 2}, {Old: -1, New: 3}} },
-		"a seat twice":          func(c *chainkey.Reshare) { c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 1}, {Old: 3, New: 3}} },
-		"a seat missing":        func(c *chainkey.Reshare) { c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 4}, {Old: 3, New: 3}} },
-		"an unknown dealer":     func(c *chainkey.Reshare) { c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 2}, {Old: 4, New: 3}} },
+		"too few dealers": func(c *chainkey.Reshare) {
+			c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 2}, {Old: -1, New: 3}}
+		},
+		"too many dealers": func(c *chainkey.Reshare) {
+			c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: 2, New: 2}, {Old: 3, New: 3}}
+		},
+		"a dealer twice": func(c *chainkey.Reshare) {
+			c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: 1, New: 2}, {Old: -1, New: 3}}
+		},
+		"a seat twice": func(c *chainkey.Reshare) {
+			c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 1}, {Old: 3, New: 3}}
+		},
+		"a seat missing": func(c *chainkey.Reshare) {
+			c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 4}, {Old: 3, New: 3}}
+		},
+		"an unknown dealer": func(c *chainkey.Reshare) {
+			c.Parts = []chainkey.Part{{Old: 0, New: 0}, {Old: 1, New: 1}, {Old: -1, New: 2}, {Old: 4, New: 3}}
+		},
 		"nobody's part":         func(c *chainkey.Reshare) { c.Parts = append(slices.Clone(c.Parts), chainkey.Part{Old: -1, New: -1}) },
 		"no such part":          func(c *chainkey.Reshare) { c.Seat = 4 },
 		"no share":              func(c *chainkey.Reshare) { c.Share = nil },
