@@ -168,8 +168,9 @@ func TestStableMemoryWrites(t *testing.T) {
 	base := newStable()
 	var tx stableTx
 	tx.begin(&base, map[uint64]*page{}, 1<<30, func(uint64) *page { return nil })
+	shared := new(page)
 	for i := range uint64(maxStableDirty) {
-		tx.pages[i] = &zeroPage
+		tx.pages[i] = shared
 	}
 	if !tx.write(5*pageSize-1, []byte("ab")) {
 		t.Error("a page that is written already cannot be written again")

@@ -117,9 +117,19 @@ type stableTx struct {
 
 	last  uint64 // the page that was read last
 	lastP *page
+
+	// free are pages that nobody else has: the messages of a batch write the same few pages over and over, and memory that is still
+	// in the processor's cache is written in a tenth of the time of fresh one.
+	free []*page
 }
 
+// maxFreePages bounds what a transaction keeps between messages: 1 MiB.
+const maxFreePages = 256
+
 func (t *stableTx) begin(base *stableMemory, batch map[uint64]*page, size uint64, load func(uint64) *page) {
+	for _, p := range t.pages { // of a message that was taken back
+		t.release(p)
+	}
 	clear(t.pages)
 	if t.pages == nil {
 		t.pages = map[uint64]*page{}
@@ -169,10 +179,7 @@ func (t *stableTx) write(offset uint64, src []byte) bool {
 				return false
 			}
 			old := t.page(i)
-			p = new(page)
-			if old != nil {
-				*p = *old
-			}
+			p = t.own(old)
 			t.pages[i] = p
 		}
 		t.last, t.lastP = i, p
@@ -182,9 +189,40 @@ func (t *stableTx) write(offset uint64, src []byte) bool {
 	return true
 }
 
-// join adds the writes to the batch, which owns the pages afterwards.
+// own returns a page of this message's own with the content of old.
+func (t *stableTx) own(old *page) *page {
+	n := len(t.free)
+	if n == 0 {
+		p := new(page)
+		if old != nil {
+			*p = *old
+		}
+		return p
+	}
+	p := t.free[n-1]
+	t.free = t.free[:n-1]
+	if old != nil {
+		*p = *old
+	} else {
+		*p = zeroPage
+	}
+	return p
+}
+
+// release takes a page that nobody else has.
+func (t *stableTx) release(p *page) {
+	if len(t.free) < maxFreePages {
+		t.free = append(t.free, p)
+	}
+}
+
+// join adds the writes to the batch, which owns the pages afterwards. Until a batch is committed only its own messages read it, so what
+// it had of those pages is free.
 func (t *stableTx) join() {
 	for i, p := range t.pages {
+		if old := t.batch[i]; old != nil {
+			t.release(old)
+		}
 		t.batch[i] = p
 	}
 	clear(t.pages)
