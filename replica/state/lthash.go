@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"lukechampine.com/blake3"
+	"lukechampine.com/blake3/guts"
 )
 
 const (
@@ -17,25 +19,42 @@ const (
 // sum is an LtHash accumulator. The zero value stands for the empty set.
 type sum [lanes]uint16
 
-func (s *sum) fold(key, value []byte, sign uint16) {
-	h := blake3.New(32, nil)
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(key)))
-	h.Write([]byte(elementID))
-	h.Write(n[:])
-	h.Write(key)
-	h.Write(value)
-	var out [sumSize]byte
-	if _, err := h.XOF().Read(out[:]); err != nil {
+// folder adds elements to sums and takes them away. The zero value is ready; it keeps its buffers between elements.
+type folder struct {
+	hash    *blake3.Hasher
+	element []byte
+	stream  [sumSize]byte
+}
+
+// hashRoom is how much capacity the hash function wants behind what it is given, so that it does not copy it first.
+const hashRoom = guts.MaxSIMD * guts.ChunkSize
+
+func (f *folder) fold(s *sum, key, value []byte, sign uint16) {
+	if f.hash == nil {
+		f.hash = blake3.New(32, nil)
+	}
+	f.hash.Reset()
+	e := append(f.element[:0], elementID...)
+	e = binary.BigEndian.AppendUint32(e, uint32(len(key)))
+	e = append(append(e, key...), value...)
+	e = slices.Grow(e, hashRoom)
+	f.hash.Write(e)
+	if f.element = e; cap(e) > maxKeptElement {
+		f.element = nil
+	}
+	if _, err := f.hash.XOF().Read(f.stream[:]); err != nil {
 		panic(fmt.Sprintf("state: expanding an element: %v", err)) // the stream is 2^64 bytes long
 	}
 	for i := range s {
-		s[i] += sign * binary.LittleEndian.Uint16(out[2*i:])
+		s[i] += sign * binary.LittleEndian.Uint16(f.stream[2*i:])
 	}
 }
 
-func (s *sum) add(key, value []byte)    { s.fold(key, value, 1) }
-func (s *sum) remove(key, value []byte) { s.fold(key, value, 0xffff) }
+// maxKeptElement bounds the buffer that a folder keeps.
+const maxKeptElement = 1 << 20
+
+func (f *folder) add(s *sum, key, value []byte)    { f.fold(s, key, value, 1) }
+func (f *folder) remove(s *sum, key, value []byte) { f.fold(s, key, value, 0xffff) }
 
 func (s *sum) bytes() []byte {
 	out := make([]byte, sumSize)

@@ -83,6 +83,7 @@ type DB struct {
 	sync    *pebble.WriteOptions
 	head    atomic.Pointer[Head]
 	sum     sum // of the committed state; owned by the goroutine that commits
+	folder  folder
 	pending *Block
 	failed  error // of the commit after which nothing more can be written
 }
@@ -222,18 +223,31 @@ type reader struct {
 }
 
 func (r reader) Get(key []byte) ([]byte, bool) {
-	v, closer, err := r.s.Get(append([]byte{replicated}, key...))
-	if errors.Is(err, pebble.ErrNotFound) {
+	v, release := r.borrow(append([]byte{replicated}, key...))
+	if v == nil {
 		return nil, false
+	}
+	defer release()
+	return append([]byte{}, v...), true
+}
+
+// borrow returns a value that may be read until release is called, and nil for none. The key is the database's.
+func (r reader) borrow(key []byte) (v []byte, release func()) {
+	v, closer, err := r.s.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, func() {}
 	}
 	if err != nil {
 		panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
 	}
-	out := append([]byte{}, v...)
-	if err := closer.Close(); err != nil {
-		panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
+	if v == nil {
+		v = []byte{}
 	}
-	return out, true
+	return v, func() {
+		if err := closer.Close(); err != nil {
+			panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
+		}
+	}
 }
 
 func (r reader) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
@@ -304,21 +318,22 @@ func (b *Block) Touched() int { return len(b.touched) }
 // Digest commits to every replicated key and value as they stand with this block.
 func (b *Block) Digest() [32]byte {
 	if b.sum == nil {
-		s := b.db.sum
+		s, f := b.db.sum, &b.db.folder
 		committed := reader{b.db.p, "state"}
 		for _, k := range slices.Sorted(maps.Keys(b.touched)) { // lanes add up in any order; neighbours share blocks on disk
-			key := []byte(k)
-			old, had := committed.Get(key)
-			now, has := b.Get(key)
-			if had && has && bytes.Equal(old, now) {
-				continue
+			key := append([]byte{replicated}, k...)
+			old, release := committed.borrow(key)
+			now, releaseNow := b.borrow(key)
+			if old == nil || now == nil || !bytes.Equal(old, now) {
+				if old != nil {
+					f.remove(&s, key[1:], old)
+				}
+				if now != nil {
+					f.add(&s, key[1:], now)
+				}
 			}
-			if had {
-				s.remove(key, old)
-			}
-			if has {
-				s.add(key, now)
-			}
+			release()
+			releaseNow()
 		}
 		b.sum = &s
 	}
@@ -373,7 +388,8 @@ func (b *Block) Discard() {
 // Check recomputes the accumulator from every stored key and compares: it finds bits that changed on disk.
 func (db *DB) Check() error {
 	var s sum
-	db.Reader().Scan(nil, nil, func(k, v []byte) bool { s.add(k, v); return true })
+	var f folder
+	db.Reader().Scan(nil, nil, func(k, v []byte) bool { f.add(&s, k, v); return true })
 	if s != db.sum {
 		return fmt.Errorf("%w: the stored keys do not add up to the committed accumulator", ErrCorrupt)
 	}
