@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,12 +20,19 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := root().ExecuteContext(ctx); err != nil {
 		printError(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
+
+// gcPercent is how much the heap may grow between two collections, in percent of what lives, unless GOGC says otherwise. Collecting took a
+// seventh of the processor under load at Go's 100.
+const gcPercent = 200
 
 // printError shows an error and the next step, a line each.
 func printError(w io.Writer, err error) {

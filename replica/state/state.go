@@ -84,6 +84,7 @@ type DB struct {
 	head    atomic.Pointer[Head]
 	sum     sum // of the committed state; owned by the goroutine that commits
 	folder  folder
+	room    int // bytes that the last block's batch took
 	pending *Block
 	failed  error // of the commit after which nothing more can be written
 }
@@ -269,13 +270,16 @@ func (r reader) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
 	}
 }
 
+// maxRoom bounds what a block's batch begins with, in bytes.
+const maxRoom = 8 << 20
+
 // Begin opens the block that follows the head. A block that was begun before and not committed is discarded: a proposal
 // may be executed again.
 func (db *DB) Begin() *Block {
 	if db.pending != nil {
 		db.pending.Discard()
 	}
-	batch := db.p.NewIndexedBatch()
+	batch := db.p.NewIndexedBatchWithSize(db.room)
 	db.pending = &Block{reader: reader{batch, "block"}, db: db, batch: batch, touched: map[string]struct{}{}}
 	return db.pending
 }
@@ -363,6 +367,7 @@ func (b *Block) Commit(height uint64, appHash [32]byte) (err error) {
 	if err := errors.Join(b.batch.Set(keyHead, head, nil), b.batch.Set(keySum, b.sum.bytes(), nil)); err != nil {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
+	db.room = min(b.batch.Len()*5/4, maxRoom)
 	if err := b.batch.Commit(db.sync); err != nil {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
