@@ -49,7 +49,7 @@ func (i *Import) Set(key, value []byte) error {
 	}
 	i.last = append(i.last[:0], key...)
 	i.keys++
-	i.db.sum.add(key, value)
+	i.db.folder.add(&i.db.sum, key, value)
 	if err := i.batch.Set(append([]byte{replicated}, key...), value, nil); err != nil {
 		return fmt.Errorf("importing key %x: %w", key, err)
 	}
