@@ -54,6 +54,10 @@ func (quick) Generate(g chainkey.Generate) (chainkey.Generation, error) {
 	return &quickRun{n: g.Seats, word: "to all", secret: g.Session}, nil
 }
 
+func (quick) Reshare(chainkey.Reshare) (chainkey.Generation, error) {
+	return nil, errors.New("not reshared")
+}
+
 func (q quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	share := c.Share.(*quickShare)
 	child, err := derive.Secp256k1([33]byte(share.PublicKey()), c.ChainCode, c.Path)
@@ -84,6 +88,7 @@ type quickShare struct{ secret [32]byte }
 func (s *quickShare) PublicKey() []byte {
 	return secp.PrivKeyFromBytes(s.secret[:]).PubKey().SerializeCompressed()
 }
+func (s *quickShare) PublicShares() [][]byte  { return [][]byte{s.PublicKey()} }
 func (s *quickShare) Encode() chainkey.Secret { return bytes.Clone(s.secret[:]) }
 func (s *quickShare) Wipe()                   {}
 
