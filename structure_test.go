@@ -15,10 +15,10 @@ import (
 // layers says what each top-level folder may import of ours, besides itself. Imports run one way (CONTRIBUTING.md).
 var layers = map[string][]string{
 	"internal": {},
-	"ic":       {"internal"},
+	"ic":       {"chainkey", "internal"},
 	"btc":      {"ic", "internal"},
 	"eth":      {"ic", "internal"},
-	"chainkey": {"ic", "internal"},
+	"chainkey": {"internal"},
 	"cdk":      {"ic", "internal"},
 	"ckledger": {"cdk", "btc", "eth", "chainkey/derive", "ic", "internal"},
 	"adapters": {"btc", "eth", "ic", "internal"},

@@ -73,7 +73,7 @@ func (s *signer) propose(b *payload.Builder) {
 func (s *signer) status(v *machine.View) (keys []Key, open []string) {
 	st := s.m.Status(s.m.Snapshot(s.r.machine.SigningReader(), v.Height))
 	for _, k := range st.Keys {
-		keys = append(keys, Key{ID: k.ID, Active: k.Active, PublicKey: k.PublicKey, State: k.Sentence})
+		keys = append(keys, Key{ID: k.ID, Active: k.Active, PublicKey: k.PublicKey, ChainCode: k.ChainCode, State: k.Sentence})
 	}
 	for _, q := range st.Requests {
 		open = append(open, q.Sentence)

@@ -43,6 +43,7 @@ type Key struct {
 	ID        chainkey.KeyID `json:"id"`
 	Active    bool           `json:"active"`
 	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
+	ChainCode string         `json:"chain_code,omitempty"` // of keys that sign, hexadecimal
 	State     string         `json:"state"`
 }
 

@@ -2,65 +2,70 @@ package testnets_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"fusion/btc"
 	"fusion/chainkey"
 	"fusion/testnets"
+	"fusion/testnets/golden"
 )
 
-// signRequest and signed are the signer canister's (testdata/signer).
-type signRequest struct {
-	Ed25519 bool     `candid:"ed25519"`
-	Name    string   `candid:"name"`
-	Path    [][]byte `candid:"path"`
-	Message []byte   `candid:"message"`
-	Taproot *[]byte  `candid:"taproot"`
-}
-
-type signed struct {
-	PublicKey []byte `candid:"public_key"`
-	Signature []byte `candid:"signature"`
-	Problem   string `candid:"problem"`
-}
-
-// TestSchnorr lets a canister sign with the subnet's keys of both algorithms, at 1 MiB too.
+// TestSchnorr lets a canister sign with the subnet's keys of both algorithms, at 1 MiB too, and spend taproot outputs.
 func TestSchnorr(t *testing.T) {
 	f := setup(t)
-	a := f.owner.Agent
-	signer := f.install(t, f.compile(t, "signer"))
-	keys := map[string]bool{}
-	sign := func(r signRequest) {
-		t.Helper()
-		var s signed
-		r.Name = testnets.TestKey
-		check(t, a.Update(f, signer, "sign", []any{r}, []any{&s}))
-		algorithm, m := chainkey.Bip340Secp256k1, chainkey.Message{Bytes: r.Message, Taproot: r.Taproot != nil}
-		if r.Ed25519 {
-			algorithm = chainkey.Ed25519
-		}
-		if r.Taproot != nil {
-			m.MerkleRoot = *r.Taproot
-		}
-		if len(s.Signature) != 64 {
-			t.Fatalf("%+v", s)
-		}
-		if err := chainkey.Verify(algorithm, s.PublicKey, m, [64]byte(s.Signature)); err != nil {
-			t.Errorf("%v: %v", algorithm, err)
-		}
-		keys[string(s.PublicKey)] = true
-	}
+	signer := must(golden.InstallSigner(f, f.owner, "./testdata/signer"))(t)
+	bip340, ed := golden.Bip340Key, chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: testnets.TestKey}
 	path := [][]byte{{1}, []byte("two")}
-	sign(signRequest{Message: []byte("plain"), Path: path})
-	sign(signRequest{Message: bytes.Repeat([]byte{3}, 1<<20), Path: path})
-	sign(signRequest{Message: make([]byte, 32), Path: path, Taproot: &[]byte{}})
-	sign(signRequest{Ed25519: true, Message: bytes.Repeat([]byte{3}, 1<<20), Path: path})
-	if len(keys) != 2 {
-		t.Errorf("%d public keys for two algorithms at one path", len(keys))
+	for _, r := range []struct {
+		key chainkey.KeyID
+		m   chainkey.Message
+	}{
+		{bip340, chainkey.Message{Bytes: []byte("plain")}},
+		{bip340, chainkey.Message{Bytes: bytes.Repeat([]byte{3}, 1<<20)}},
+		{bip340, chainkey.Message{Bytes: make([]byte, 32), Taproot: true}},
+		{ed, chainkey.Message{Bytes: bytes.Repeat([]byte{3}, 1<<20)}},
+	} {
+		must(signer.Sign(f, r.key, path, r.m))(t)
 	}
-	var s signed
-	check(t, a.Update(f, signer, "sign", []any{signRequest{Name: "other"}}, []any{&s}))
-	if !strings.Contains(s.Problem, "unknown threshold key: bip340_secp256k1:other") {
-		t.Errorf("a key that does not exist: %+v", s)
+	_, err := signer.Sign(f, chainkey.KeyID{Algorithm: chainkey.Bip340Secp256k1, Name: "other"}, path, chainkey.Message{})
+	if !errors.Is(err, golden.ErrRefused) || !strings.Contains(err.Error(), "unknown threshold key: bip340_secp256k1:other") {
+		t.Errorf("a key that does not exist: %v", err)
 	}
+
+	// What is derived offline is what the subnet says.
+	for _, id := range []chainkey.KeyID{testnets.EcdsaKey, bip340, ed} {
+		for _, path := range [][][]byte{nil, path, {nil, {0, 0, 0, 7}, bytes.Repeat([]byte{5}, 200)}} {
+			offline, online := must(signer.Derive(f, id, path))(t), must(signer.Ask(f, id, path))(t)
+			if !bytes.Equal(offline.PublicKey, online.PublicKey) || offline.ChainCode != online.ChainCode {
+				t.Errorf("%s at %x: derived %x, the subnet says %x", id, path, offline.PublicKey, online.PublicKey)
+			}
+			again := must(must(signer.Ask(f, id, nil))(t).Below(path...))(t)
+			if !bytes.Equal(again.PublicKey, online.PublicKey) || again.ChainCode != online.ChainCode {
+				t.Errorf("%s at %x: below the canister's key it is %x, the subnet says %x", id, path, again.PublicKey, online.PublicKey)
+			}
+		}
+	}
+
+	node := f.n.Bitcoin()
+	check(t, f.w.SpendTaproot(f, signer, func(txid string) (*btc.Tx, error) {
+		tx, err := f.w.Chain.Tx(f, txid)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := hex.DecodeString(tx.Raw)
+		if err != nil {
+			return nil, err
+		}
+		return btc.ParseTx(raw)
+	}, func(tx *btc.Tx) error {
+		_, err := node.Submit(tx.Bytes())
+		if err != nil {
+			return fmt.Errorf("the node: %w", err)
+		}
+		return nil
+	}))
 }

@@ -59,6 +59,7 @@ type KeyInfo struct {
 	ID        chainkey.KeyID `json:"id"`
 	Active    bool           `json:"active"`
 	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
+	ChainCode string         `json:"chain_code,omitempty"` // hexadecimal
 	Epoch     uint64         `json:"epoch"`
 	Attempt   uint32         `json:"attempt"`
 	Sentence  string         `json:"sentence"` // where it stands, for an operator
@@ -120,6 +121,7 @@ func (m *Machine) Status(v *View) Status {
 				missing, k.Attempt.Deadline)
 		case KeyActive:
 			info.Active, info.PublicKey = true, fmt.Sprintf("%x", k.Public)
+			info.ChainCode = fmt.Sprintf("%x", ChainCode(m.cfg.Genesis, id, k.Public))
 			info.Sentence = fmt.Sprintf("signing since height %d", k.Activated)
 		}
 		out.Keys = append(out.Keys, info)
