@@ -1,9 +1,10 @@
 package ingress
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -42,12 +43,15 @@ type Message struct {
 // CheckTimes reports whether the call may be executed in a block of the given time.
 func (m *Message) CheckTimes(blockNs uint64) error { return m.env.CheckTimes(blockNs) }
 
-// memoKey is the hash of a call's bytes and the root key by which it was found authentic.
-type memoKey struct{ raw, root [32]byte }
+// memoKey is a hash of a call's bytes, which are compared afterwards, and the root key by which it was found authentic.
+type memoKey struct {
+	raw  uint64
+	root [32]byte
+}
 
-// Memo remembers authentic calls by the hash of their bytes. It is safe for concurrent use, and may be shared by the replicas of
-// a process.
+// Memo remembers authentic calls by their bytes. It is safe for concurrent use, and may be shared by the replicas of a process.
 type Memo struct {
+	seed       maphash.Seed
 	mu         sync.Mutex
 	limit      int // bytes of a generation
 	size       int // bytes of young
@@ -62,16 +66,16 @@ func NewMemo(limit int) *Memo {
 	if limit <= 0 {
 		limit = 64 << 20
 	}
-	return &Memo{limit: limit / 2, young: map[memoKey]*Message{}}
+	return &Memo{seed: maphash.MakeSeed(), limit: limit / 2, young: map[memoKey]*Message{}}
 }
 
-func (m *Memo) get(key memoKey) *Message {
+func (m *Memo) get(key memoKey, raw []byte) *Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if msg := m.young[key]; msg != nil {
+	if msg := m.young[key]; msg != nil && bytes.Equal(msg.Raw, raw) {
 		return msg
 	}
-	if msg := m.old[key]; msg != nil {
+	if msg := m.old[key]; msg != nil && bytes.Equal(msg.Raw, raw) {
 		m.put(key, msg)
 		return msg
 	}
@@ -97,8 +101,8 @@ func (m *Memo) authenticate(env *envelope.Envelope, raw []byte, v *certificate.V
 	if len(raw) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(raw), MaxSize)
 	}
-	key := memoKey{sha256.Sum256(raw), v.Root()}
-	if msg := m.get(key); msg != nil {
+	key := memoKey{maphash.Bytes(m.seed, raw), v.Root()}
+	if msg := m.get(key, raw); msg != nil {
 		return msg, nil
 	}
 	if env == nil {
