@@ -25,6 +25,7 @@
 // # Whom to blame
 //
 // A Fault names seats only where this member saw it itself: a bad message, an undecryptable ciphertext, two digests, or (when
-// the caller gives up: Session.Blame) silence. A member that is waited for but says, in a signed status, that it is itself
-// waiting for somebody else is not called silent; so an honest member behind a silent one is not blamed.
+// the caller gives up: Session.Blame) silence. A member that is waited for but says, in a signed status of the last seconds, that it is itself
+// waiting for somebody else, in a round in which that explains what is missing, is not called silent; so an honest member behind a
+// silent one is not blamed, and a liar has no lasting excuse. The files in testdata tell, for each fault, whom the others blame and who signs next.
 package session

@@ -103,6 +103,8 @@ type Session struct {
 	seen   []map[int]*word // digests and signatures of past rounds
 	echoes []*envelope     // of the current round, by seat
 	status []*envelope     // newest by seat
+	heard  []int           // when status came, in ticks of clock
+	clock  int             // ticks since the start
 	outbox map[int][]Send  // what was sent in the current and the previous round
 	// repeated notes who was helped since the last tick: nobody can make this member talk for ever.
 	repeated []bool
@@ -126,7 +128,7 @@ func New(cfg Config) (*Session, error) {
 		return nil, fmt.Errorf("session %v: making an ephemeral key: %w", cfg.ID, err)
 	}
 	s := &Session{cfg: cfg, n: n, last: cfg.Protocol.Rounds(), secret: secret, peers: make([]*ecdh.PublicKey, n),
-		echoes: make([]*envelope, n), status: make([]*envelope, n), repeated: make([]bool, n), outbox: map[int][]Send{}, trace: newHash("transcript")}
+		echoes: make([]*envelope, n), status: make([]*envelope, n), heard: make([]int, n), repeated: make([]bool, n), outbox: map[int][]Send{}, trace: newHash("transcript")}
 	for range s.last + 1 {
 		s.words, s.seen = append(s.words, map[int]*word{}), append(s.seen, map[int]*word{})
 	}
@@ -153,8 +155,9 @@ func (s *Session) Start() Effects {
 func (s *Session) Tick() Effects {
 	var fx Effects
 	s.ticks++
+	s.clock++
 	clear(s.repeated)
-	if s.ended || s.ticks&(s.ticks-1) != 0 && s.ticks%16 != 0 { // at 1, 2, 4, 8, then every 16
+	if s.ended || s.ticks&(s.ticks-1) != 0 && s.ticks%8 != 0 { // at 1, 2, 4, then every 8
 		return fx
 	}
 	e := &envelope{Kind: kindStatus}
@@ -174,7 +177,7 @@ func (s *Session) heed(fx *Effects, from int, e *envelope) {
 	if st := s.status[from]; len(e.Seats) > s.n || st != nil && st.Round > e.Round {
 		return
 	}
-	s.status[from] = e
+	s.status[from], s.heard[from] = e, s.clock
 	if s.repeated[from] || !slices.Contains(e.Seats, uint32(s.cfg.Seat)) {
 		return
 	}
@@ -202,6 +205,9 @@ func (s *Session) waiting() []bool {
 	return w
 }
 
+// stale is for how many ticks what a member said of itself excuses it: one that still waits says so again within 8.
+const stale = 20
+
 // Blame names the members that kept the session from going on, for a caller that gives it up: those waited for, except
 // members that said themselves to be waiting for a third one. It names nobody once the session has ended.
 func (s *Session) Blame() *Fault {
@@ -213,8 +219,14 @@ func (s *Session) Blame() *Fault {
 		if !w {
 			continue
 		}
+		// What excuses a missing word is to be in the round before; what excuses a missing echo is to lack somebody's word of this one. Who says
+		// to be further has, by its own account, sent what is missing, and was asked to repeat it.
+		where := s.round
+		if s.words[s.round][seat] == nil {
+			where--
+		}
 		excused := false
-		if st := s.status[seat]; st != nil && int(st.Round) >= s.round-1 { // it may lack the last echo of the round before
+		if st := s.status[seat]; st != nil && int(st.Round) == where && s.clock-s.heard[seat] <= stale {
 			for _, other := range st.Seats {
 				excused = excused || int(other) != s.cfg.Seat && int(other) != seat
 			}
