@@ -143,7 +143,38 @@ func (c *btcdChain) Tx(ctx context.Context, txid string) (testnets.BitcoinTx, er
 	return testnets.BitcoinTx{}, fmt.Errorf("btcd knows no transaction %s", txid)
 }
 
-// TestBtcd deposits and redeems through the real btcd, which the replicas reach over P2P alone. btcd checks the threshold signatures.
+// find reads a transaction from the block that it is mined in.
+func (c *btcdChain) find(txid string) (*btc.Tx, error) {
+	ctx := context.Background()
+	id, err := btc.ParseHash(txid)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.follow(ctx); err != nil {
+		return nil, err
+	}
+	hash, err := c.node.HashAt(ctx, c.mined[id])
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.node.Block(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	b, err := btc.ParseBlock(raw)
+	if err != nil {
+		return nil, err
+	}
+	for i := range b.Txs {
+		if b.Txid(i) == id {
+			return &b.Txs[i], nil
+		}
+	}
+	return nil, fmt.Errorf("transaction %s is not mined", txid)
+}
+
+// TestBtcd deposits and redeems through the real btcd, which the replicas reach over P2P alone. btcd checks the threshold signatures, of
+// ECDSA and of taproot outputs.
 func TestBtcd(t *testing.T) {
 	bin := program(t, "BTCD_BIN")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -202,4 +233,8 @@ func TestBtcd(t *testing.T) {
 	supply, err := w.Audit(ctx, alice)
 	must(t, err)
 	t.Logf("deposit %s, withdrawal %s of %d sat, supply %d", txid, paidIn, got, supply)
+
+	signer, err := golden.InstallSigner(ctx, alice, "../testdata/signer")
+	must(t, err)
+	must(t, w.SpendTaproot(ctx, signer, chain.find, func(tx *btc.Tx) error { return node.Submit(ctx, tx.Bytes()) }))
 }
