@@ -10,6 +10,24 @@
 // without and then hold their shares in plain text; any other network refuses to open or to read an unsealed store. The
 // name of an item is sealed with it: files cannot be exchanged.
 //
+// # Commands
+//
+// Instead of naming a file, an operator may name a program that keeps the key: systemd-creds, a TPM, a KMS. The store then makes an age identity of
+// its own, has the program seal it, and keeps the answer in identity.sealed; from then on each start has it unsealed once. The program is run with one more
+// argument, the verb:
+//
+//	seal     standard input: the identity; standard output: a blob of at most 64 KiB that hides it
+//	unseal   standard input: a blob; standard output: the identity that it was made of
+//
+// Exit code 0 is success. It has a minute, is killed with its children after that, and gets nothing secret by arguments or environment. A new identity is used
+// only after it was sealed, unsealed and compared. The program must be named by an absolute path and not be writable for group or others.
+//
+// # Backups
+//
+// Backup encrypts the shares, and nothing else, to an age recipient; it may run beside the replica (Options.ReadOnly). Restore needs the store for itself, takes
+// backups of the same node and network only, and refuses to set a key back to an older share. Nonces, sessions and join markers are in no backup: sessions contain the boot's
+// incarnation, which is drawn anew at each start, so a restored replica is a member of no session of before.
+//
 // # Durability
 //
 // Items are written to a temporary file, synced, renamed, and the directory is synced, before Put returns. Join appends to a

@@ -14,6 +14,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
@@ -42,8 +44,15 @@ type Options struct {
 	Dir string
 	// IdentityFile names a file with one age identity (AGE-SECRET-KEY-1…, as age-keygen writes it), outside Dir.
 	IdentityFile string
+	// SealCommand is a program and its arguments that keeps the store's own age identity, instead of a file: for TPM, systemd-creds or a
+	// KMS. Package comment, "Commands", has the protocol.
+	SealCommand []string
+	// SealTimeout bounds one run of the command. The default is a minute.
+	SealTimeout time.Duration
 	// AllowPlain accepts a store without an identity. It is for networks of class local.
 	AllowPlain bool
+	// ReadOnly opens an existing store for reading shares, also while another process holds it.
+	ReadOnly bool
 }
 
 // Generation names a share.
@@ -81,24 +90,39 @@ type Store struct {
 // Open opens or makes a store.
 func Open(o Options) (*Store, error) {
 	s := &Store{dir: o.Dir, joined: map[[32]byte]bool{}}
-	if o.IdentityFile != "" {
-		if err := s.seal(o); err != nil {
-			return nil, fmt.Errorf("key store %s: %w", o.Dir, err)
-		}
-	} else if !o.AllowPlain {
-		return nil, fmt.Errorf("key store %s: %w: name an age identity file", o.Dir, ErrUnsealed)
-	}
-	if err := s.open(); err != nil {
+	err := s.start(o)
+	if err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("key store %s: %w", o.Dir, err)
 	}
 	return s, nil
 }
 
-func (s *Store) seal(o Options) error {
-	if err := private(o.IdentityFile); err != nil {
-		return fmt.Errorf("identity file: %w", err)
+func (s *Store) start(o Options) error {
+	switch {
+	case o.IdentityFile != "" && len(o.SealCommand) > 0:
+		return fmt.Errorf("%w: an identity file and a command are both named; one of them seals the store", ErrUnsealed)
+	case o.IdentityFile != "":
+		if err := s.seal(o); err != nil {
+			return err
+		}
+	case len(o.SealCommand) == 0 && !o.AllowPlain:
+		return fmt.Errorf("%w: name an age identity file or a command", ErrUnsealed)
 	}
+	if o.ReadOnly {
+		if err := private(s.dir); err != nil {
+			return err
+		}
+	} else if err := s.open(); err != nil {
+		return err
+	}
+	if len(o.SealCommand) > 0 {
+		return s.unwrap(o)
+	}
+	return nil
+}
+
+func (s *Store) seal(o Options) error {
 	dir, err := resolve(o.Dir)
 	if err != nil {
 		return err
@@ -110,18 +134,9 @@ func (s *Store) seal(o Options) error {
 	if rel, err := filepath.Rel(dir, file); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 		return fmt.Errorf("%w: the identity file %s lies in the store that it seals", ErrUnsealed, o.IdentityFile)
 	}
-	f, err := os.Open(o.IdentityFile)
+	x, err := readIdentity(o.IdentityFile)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	ids, err := age.ParseIdentities(io.LimitReader(f, 64<<10))
-	if err != nil {
-		return fmt.Errorf("identity file %s: not an age identity", o.IdentityFile) // the parser's error may quote the file
-	}
-	x, ok := ids[0].(*age.X25519Identity)
-	if !ok || len(ids) != 1 {
-		return fmt.Errorf("identity file %s: want exactly one X25519 identity", o.IdentityFile)
 	}
 	s.identity, s.recipient = x, x.Recipient()
 	return nil
@@ -143,14 +158,26 @@ func resolve(p string) (string, error) {
 	return filepath.Join(parent, filepath.Base(p)), nil
 }
 
-// private refuses what group or others can read.
+// private refuses what group or others can read, or another user owns.
 func private(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
+	return privateInfo(path, info)
+}
+
+func privateInfo(path string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("%w: %s has mode %#o, want no access for group and others", ErrPermissions, path, info.Mode().Perm())
+	}
+	return owned(path, info)
+}
+
+// owned refuses what belongs to a user who is neither this one nor root.
+func owned(path string, info fs.FileInfo) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%w: %s belongs to user %d", ErrPermissions, path, st.Uid)
 	}
 	return nil
 }
@@ -181,7 +208,11 @@ func (s *Store) open() error {
 			}
 			continue
 		}
-		if err := private(filepath.Join(s.dir, name)); err != nil {
+		path := filepath.Join(s.dir, name)
+		if e.Type()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%w: %s is a symbolic link", ErrPermissions, path)
+		}
+		if err := private(path); err != nil {
 			return err
 		}
 	}
@@ -420,26 +451,11 @@ func (s *Store) syncDir() error {
 }
 
 func (s *Store) get(name string) (string, chainkey.Secret, error) {
-	path := filepath.Join(s.dir, name)
-	if err := private(path); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil, ErrNotFound
-		}
-		return "", nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxItem+1))
+	b, err := s.readFile(name, maxItem)
 	if err != nil {
 		return "", nil, err
 	}
 	defer clear(b)
-	if len(b) == 0 || len(b) > maxItem {
-		return "", nil, fmt.Errorf("%w: %s has %d bytes", ErrDamaged, name, len(b))
-	}
 	content := b[1:]
 	switch {
 	case b[0] == plain && s.identity == nil:
@@ -457,7 +473,7 @@ func (s *Store) get(name string) (string, chainkey.Secret, error) {
 		defer clear(opened)
 		content = opened
 	case b[0] == sealed:
-		return "", nil, fmt.Errorf("%s is sealed, but no identity file was named", name)
+		return "", nil, fmt.Errorf("%s is sealed, but neither an identity file nor a command was named", name)
 	default:
 		return "", nil, fmt.Errorf("%w: %s is of an unknown form", ErrDamaged, name)
 	}
@@ -475,8 +491,11 @@ func (s *Store) get(name string) (string, chainkey.Secret, error) {
 func (s *Store) wipe(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.lock == nil {
+		return fmt.Errorf("wiping %s: %w", name, fs.ErrClosed)
+	}
 	path := filepath.Join(s.dir, name)
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
