@@ -141,7 +141,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: Keys(),
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
-		CanisterRanges: ranges(), SubnetAdmins: s.SubnetAdmins, Minters: []principal.Principal{canisters.CkbtcMinter},
+		CanisterRanges: ranges(), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},
 		BlockMaxBytes: 5 << 20, DKGPhaseBlocks: 40,
 		// A signature takes about a second of CPU for each signer, all of them on this machine.
 		SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 1200, SigningParallel: 2,

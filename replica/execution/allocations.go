@@ -185,6 +185,7 @@ func (x *Executor) chargeCanisters() {
 			continue
 		}
 		left--
+		x.provide(c)
 		if !x.chargeIdle(c) {
 			x.starve(c)
 		}

@@ -41,6 +41,9 @@ func (x *Executor) install(m *message, c *canister, how management.InstallMode, 
 		}
 	case how.Reinstall != nil:
 		mode = modeReinstall
+		if rej := x.keeps(c, "reinstalled"); rej != nil {
+			return rej
+		}
 	}
 	do := &installJob{Mode: mode, Module: module, Arg: arg, SenderVersion: senderVersion,
 		SkipPre: upgrade.SkipPreUpgrade != nil && *upgrade.SkipPreUpgrade,

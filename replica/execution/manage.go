@@ -224,6 +224,9 @@ func (x *Executor) installCode(k *call, a *management.InstallCodeArgs) ([]byte, 
 func (x *Executor) uninstallCode(k *call, a *management.UninstallCodeArgs) ([]byte, *Reject) {
 	c, rej := x.controlled(a.CanisterID, k.caller, byAdmin)
 	if rej == nil {
+		rej = x.keeps(c, "uninstalled")
+	}
+	if rej == nil {
 		x.uninstall(k.message, c, a.SenderCanisterVersion)
 	}
 	return emptyCandid, rej
@@ -240,6 +243,9 @@ func (x *Executor) stopCanister(k *call, c *canister) ([]byte, *Reject) {
 }
 
 func (x *Executor) deleteCanister(k *call, c *canister) ([]byte, *Reject) {
+	if rej := x.keeps(c, "deleted"); rej != nil {
+		return nil, rej
+	}
 	return emptyCandid, x.delete(c, k.caller)
 }
 

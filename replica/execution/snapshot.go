@@ -311,6 +311,9 @@ func globalWords(m *wasm.Module, list []global) (words []uint64, ok bool) {
 
 func (x *Executor) loadSnapshot(k *call, a *management.LoadSnapshotArgs) ([]byte, *Reject) {
 	c, rej := x.controlled(a.CanisterID, k.caller, 0)
+	if rej == nil {
+		rej = x.keeps(c, "set back to a snapshot")
+	}
 	if rej != nil {
 		return nil, rej
 	}

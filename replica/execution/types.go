@@ -245,6 +245,8 @@ type Config struct {
 	Bitcoin map[string]principal.Principal
 	// Admins are the subnet admins. On a subnet that has any, creating a canister costs nothing.
 	Admins []principal.Principal
+	// Custodial are canisters that hold or account for users' coins, see custody.go.
+	Custodial []principal.Principal
 	// Local allows the provisional methods. Set it for networks of class "local" only.
 	Local bool
 	// NodeCount scales prices. The default is 13, the size the price table is made for.

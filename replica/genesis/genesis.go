@@ -63,8 +63,9 @@ type Doc struct {
 	CanisterRanges []Range `json:"canister_ranges"`
 	// SubnetAdmins may create canisters without cycles, list all of them, and start, stop, uninstall and delete any; most subnets have none.
 	SubnetAdmins []principal.Principal `json:"subnet_admins,omitempty"`
-	// Minters are canisters with custody, whose signatures go before those of others. Most of a key's queue, but not all, may be theirs.
-	Minters []principal.Principal `json:"minters,omitempty"`
+	// Custodial are the canisters that hold or account for users' coins: minters and their ledgers. The subnet keeps them in cycles, nobody can
+	// throw their state away, and their signatures go before those of others: most of a key's queue, but not all, may be theirs.
+	Custodial []principal.Principal `json:"custodial,omitempty"`
 	// BlockMaxBytes bounds a block. CometBFT fixes it at genesis.
 	BlockMaxBytes int64 `json:"block_max_bytes"`
 	// DKGPhaseBlocks is how long the BLS key generation waits for missing bundles in each phase, in blocks.
@@ -167,8 +168,8 @@ func (d *Doc) Validate() error {
 		return bad("dkg_phase_blocks, signing_deadline_blocks and keygen_deadline_blocks must be positive")
 	case len(d.SubnetAdmins) > maxAdmins:
 		return bad("%d subnet_admins, at most %d are allowed", len(d.SubnetAdmins), maxAdmins)
-	case len(d.Minters) > maxMinters:
-		return bad("%d minters, at most %d are allowed", len(d.Minters), maxMinters)
+	case len(d.Custodial) > maxCustodial:
+		return bad("%d custodial canisters, at most %d are allowed", len(d.Custodial), maxCustodial)
 	case d.SigningParallel < 1:
 		return bad("signing_parallel is %d, want at least 1", d.SigningParallel)
 	}
@@ -201,9 +202,9 @@ func (d *Doc) Validate() error {
 			return bad("subnet_admins[%d] is nobody, or is named twice", i)
 		}
 	}
-	for i, p := range d.Minters {
-		if !d.OwnsCanister(p) || slices.Contains(d.Minters[:i], p) {
-			return bad("minters[%d] is no canister of this subnet, or is named twice", i)
+	for i, p := range d.Custodial {
+		if !d.OwnsCanister(p) || slices.Contains(d.Custodial[:i], p) {
+			return bad("custodial[%d] is no canister of this subnet, or is named twice", i)
 		}
 	}
 	if d.Bitcoin != nil {
@@ -220,9 +221,9 @@ func (d *Doc) Validate() error {
 }
 
 const (
-	maxBytes   = 1 << 20 // of a document on disk
-	maxMinters = 16
-	maxAdmins  = 10 // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
+	maxBytes     = 1 << 20 // of a document on disk
+	maxCustodial = 64
+	maxAdmins    = 10 // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
 )
 
 // Parse reads and validates a document; unknown fields are refused.

@@ -64,11 +64,11 @@ func TestValidateNamesTheField(t *testing.T) {
 			d.SubnetAdmins = []principal.Principal{principal.FromUint64(1), principal.FromUint64(1)}
 		},
 		"subnet_admins[0": func(d *Doc) { d.SubnetAdmins = []principal.Principal{principal.Anonymous} },
-		"minters[0":       func(d *Doc) { d.Minters = []principal.Principal{principal.Anonymous} },
-		"minters[1": func(d *Doc) {
-			d.Minters = []principal.Principal{d.CanisterRanges[0].First, d.CanisterRanges[0].First}
+		"custodial[0":     func(d *Doc) { d.Custodial = []principal.Principal{principal.Anonymous} },
+		"custodial[1": func(d *Doc) {
+			d.Custodial = []principal.Principal{d.CanisterRanges[0].First, d.CanisterRanges[0].First}
 		},
-		"17 minters": func(d *Doc) { d.Minters = make([]principal.Principal, 17) },
+		"65 custodial": func(d *Doc) { d.Custodial = make([]principal.Principal, 65) },
 		"11 subnet_admins": func(d *Doc) {
 			for i := range uint64(11) {
 				d.SubnetAdmins = append(d.SubnetAdmins, principal.FromUint64(i))

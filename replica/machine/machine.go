@@ -191,7 +191,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 		}
 		ranges = append(ranges, [2]principal.Principal{r.First, r.Last})
 	}
-	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins,
+	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins, Custodial: doc.Custodial,
 		Local: doc.Class == genesis.Local, NodeCount: len(doc.Nodes), FirstCanister: first, Ranges: ranges,
 		Reader: kv.PrefixReader(m.db.Reader(), prefixExecution), Log: m.log}, kv.Prefix(s, prefixExecution))
 	if err != nil {

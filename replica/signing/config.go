@@ -49,7 +49,7 @@ func FromGenesis(doc *genesis.Doc) Config {
 			c.Keys = append(c.Keys, k)
 		}
 	}
-	for _, id := range doc.Minters {
+	for _, id := range doc.Custodial {
 		c.Minters = append(c.Minters, id.Bytes())
 	}
 	for _, n := range doc.Nodes {

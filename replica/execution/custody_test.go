@@ -1,0 +1,53 @@
+package execution
+
+import (
+	"strings"
+	"testing"
+
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+	"fusion/replica/management"
+)
+
+// A canister with custody outlives years without anybody's cycles, is upgraded, and its state cannot be thrown away; any other canister loses
+// it in the same time.
+func TestCustody(t *testing.T) {
+	held := principal.FromUint64(16)
+	scenario(t, func(w *world) {
+		t := w.t
+		m := newModule()
+		m.update("ping", m.replyText("pong"))
+		ids := []principal.Principal{w.install(m), w.install(m)}
+		if ids[0] != held {
+			t.Fatalf("the first canister is %s, not %s", ids[0], held)
+		}
+		for _, id := range ids {
+			one := candid.NatFromUint64(1)
+			if rej := w.set(id, management.Settings{ComputeAllocation: &one}); rej != nil {
+				t.Fatal(rej)
+			}
+		}
+		for range 365 {
+			w.now += 24 * 3600 * second
+			w.round()
+		}
+		if c := w.x.canisters[held]; !c.hasCode() || c.Cycles.Cmp(CyclesOf(custodyLow/2)) < 0 {
+			t.Errorf("after a year the custodial canister has code: %t, and %s cycles", c.hasCode(), c.Cycles)
+		}
+		if w.x.canisters[ids[1]].hasCode() {
+			t.Error("a canister that cannot pay for a year was kept")
+		}
+		w.mustManage("stop_canister", idArg(held))
+		snapshot := w.take(held, nil).ID
+		for method, arg := range map[string]any{
+			"uninstall_code": idArg(held), "delete_canister": idArg(held),
+			"load_canister_snapshot": management.LoadSnapshotArgs{CanisterID: held, SnapshotID: snapshot},
+			"install_code":           management.InstallCodeArgs{CanisterID: held, Mode: management.ModeReinstall(), WasmModule: m.bytes()},
+		} {
+			if _, rej := w.manage(method, arg); rej == nil || rej.Error != "IC0406" || !strings.Contains(rej.Message, "has custody of users' coins") {
+				t.Errorf("%s: %v", method, rej)
+			}
+		}
+		w.mustManage("install_code", management.InstallCodeArgs{CanisterID: held, Mode: management.ModeUpgrade(nil), WasmModule: m.bytes()})
+	}, func(c *Config) { c.Custodial = []principal.Principal{held} })
+}
