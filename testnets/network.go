@@ -144,7 +144,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		CanisterRanges: ranges(), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},
 		BlockMaxBytes: 5 << 20, DKGPhaseBlocks: 40,
 		// A signature takes about a second of CPU for each signer, all of them on this machine.
-		SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 1200, SigningParallel: 2,
+		SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 1200, SigningParallel: 4,
 	}
 	var peers []replica.Peer
 	for i := range s.Nodes {

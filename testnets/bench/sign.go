@@ -22,7 +22,7 @@ import (
 
 const (
 	// signatures of each side of the comparison, and how many are under way at once: a local network's limit.
-	signatureCount, signatureParallel = 12, 2
+	signatureCount, signatureParallel = 16, 4
 	// signCycles covers the fee of a signature of the largest subnets; the rest comes back.
 	signCycles = 40_000_000_000
 )
