@@ -2,8 +2,8 @@
 // messages, outcall answers and chain-key ceremonies. Blocks and votes do not travel here; they have consensus's own
 // connections.
 //
-// The members are fixed by the genesis file: a node's key (Ed25519) is its libp2p identity, and connections with
-// anybody else are refused during the handshake. Host is go-libp2p cut down to TCP, noise and yamux: no discovery,
+// A node's key (Ed25519) is its libp2p identity, and connections with anybody who is not a member are refused during the
+// handshake. SetPeers says who the members are, at any time: who is new is dialled and let in, who left is cut off. Host is go-libp2p cut down to TCP, noise and yamux: no discovery,
 // relay, address exchange or NAT traversal. Switch is the same interface in memory, with seeded loss, delay and
 // partitions, for tests and simulations.
 //

@@ -172,7 +172,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	stranger.started.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	c, err := stranger.swarm.DialPeer(ctx, stranger.peers[0].id)
+	c, err := stranger.swarm.DialPeer(ctx, stranger.roster.Load().at(0).id)
 	if err == nil {
 		// The handshake ends on the dialler's side first; the connection must be of no use.
 		s, err := c.NewStream(ctx)
@@ -185,8 +185,83 @@ func TestStrangersAreRefused(t *testing.T) {
 			t.Fatal("a stranger was served")
 		}
 	}
-	if len(hosts[0].swarm.ConnsToPeer(stranger.peers[7].id)) != 0 {
+	if len(hosts[0].swarm.ConnsToPeer(stranger.roster.Load().at(7).id)) != 0 {
 		t.Fatal("a stranger is connected")
+	}
+}
+
+func TestMembersComeAndGo(t *testing.T) {
+	hosts, boxes := testHosts(t, 3, Events{})
+	box := &inbox{}
+	cfg := Config{Network: "test", Key: testKey(4), Self: 4, Listen: "127.0.0.1:0"}
+	peer := func(i int, addr string) Peer {
+		return Peer{PublicKey: testKey(i).Public().(ed25519.PublicKey), Addr: addr}
+	}
+	// The newcomer has number 4; nobody has number 3, and 1 is about to go.
+	cfg.Peers = []Peer{peer(0, hosts[0].Addr()), peer(1, hosts[1].Addr()), peer(2, ""), {}, peer(4, "")}
+	late, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { late.Close() })
+	late.Handle(small, box.handle)
+	late.Start()
+	wait(t, "the first three", func() bool { return hosts[0].Connected(1) && hosts[0].Connected(2) && hosts[1].Connected(2) })
+	if late.Connected(0) || hosts[0].N() != 3 {
+		t.Error("the newcomer is in before anybody said so")
+	}
+	for i, h := range hosts {
+		peers := []Peer{peer(0, ""), peer(1, ""), peer(2, ""), {}, peer(4, late.Addr())}
+		for range 2 { // again changes nothing
+			if err := h.SetPeers(peers); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wait(t, "the newcomer", func() bool { return h.Connected(4) && late.Connected(i) })
+	}
+	if hosts[0].N() != 5 || hosts[0].Connected(3) {
+		t.Errorf("%d places, and number 3 is %v", hosts[0].N(), hosts[0].Connected(3))
+	}
+	late.Broadcast("small", []byte("here I am"))
+	for _, b := range boxes {
+		wait(t, "its word", func() bool { return b.has("4:here I am") })
+	}
+	hosts[2].Broadcast("small", []byte("welcome"))
+	wait(t, "an answer", func() bool { return box.has("2:welcome") })
+
+	peers := []Peer{peer(0, ""), {}, peer(2, ""), {}, peer(4, "")}
+	for _, h := range []*Host{hosts[0], hosts[2], late} {
+		if err := h.SetPeers(peers); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "the farewell", func() bool { return !h.Connected(1) })
+	}
+	wait(t, "the other side of it", func() bool { return !hosts[1].Connected(0) && !hosts[1].Connected(2) && !hosts[1].Connected(4) })
+	hosts[0].Send(1, "small", []byte("nobody hears")) // which is no panic
+	hosts[0].Send(4, "small", []byte("still there"))
+	wait(t, "those who stay", func() bool { return box.has("0:still there") })
+	if err := hosts[1].SetPeers(peers); !errors.Is(err, ErrConfig) {
+		t.Errorf("a host without itself: %v", err)
+	}
+}
+
+func TestSwitchGrows(t *testing.T) {
+	s := NewSwitch(2, SwitchOptions{})
+	box := &inbox{}
+	s.Node(0).Handle(small, box.handle)
+	s.Node(1).Handle(small, box.handle)
+	late := s.Add()
+	late.Handle(small, box.handle)
+	late.Broadcast("small", []byte("x"))
+	for s.Step() {
+	}
+	s.Node(0).Send(2, "small", []byte("y"))
+	s.Remove(2) // what is under way is lost
+	late.Broadcast("small", []byte("z"))
+	for s.Step() {
+	}
+	if got := box.all(); !slices.Equal(got, []string{"2:x", "2:x"}) || late.Self() != 2 || late.N() != 3 {
+		t.Errorf("%q at %d of %d", got, late.Self(), late.N())
 	}
 }
 
@@ -196,7 +271,7 @@ func TestViolationsEndTheStream(t *testing.T) {
 	hosts, boxes := testHosts(t, 2, ev)
 	wait(t, "connection", func() bool { return hosts[0].Connected(1) })
 	open := func(first []byte) network.Stream {
-		s, err := hosts[0].swarm.NewStream(t.Context(), hosts[0].peers[1].id)
+		s, err := hosts[0].swarm.NewStream(t.Context(), hosts[0].roster.Load().at(1).id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,9 +49,11 @@ const (
 	secondDialer = 250 * time.Millisecond
 	// streamWindow is yamux's receive window: 2 MiB are 20 MB/s at a round trip of 100 ms.
 	streamWindow = 2 << 20
+	// maxPeers is for how many members there is room at least, since members may come later.
+	maxPeers = 40
 )
 
-// Peer is one member.
+// Peer is one member. Without a key it is a place that nobody has.
 type Peer struct {
 	PublicKey ed25519.PublicKey
 	Addr      string // host:port, where the member listens; may be empty for this node and for members that dial us
@@ -79,8 +81,7 @@ type Host struct {
 	swarm  *swarm.Swarm
 	store  peerstore.Peerstore
 	limits network.ResourceManager
-	peers  []*member
-	byID   map[peer.ID]*member
+	roster atomic.Pointer[roster] // replaced as a whole, under mu
 
 	topics  map[string]*topic
 	started atomic.Bool
@@ -93,6 +94,20 @@ type Host struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+}
+
+// roster is who the members are.
+type roster struct {
+	peers []*member // by index; nil where there is nobody
+	byID  map[peer.ID]*member
+}
+
+// at is the member with an index, or nil.
+func (r *roster) at(index int) *member {
+	if index < 0 || index >= len(r.peers) {
+		return nil
+	}
+	return r.peers[index]
 }
 
 type topic struct {
@@ -108,6 +123,8 @@ type inboundKey struct {
 type member struct {
 	index   int
 	id      peer.ID
+	ctx     context.Context // ends when it is a member no more
+	cancel  context.CancelFunc
 	queues  map[string]*queue
 	blocked atomic.Bool
 	gen     atomic.Uint64 // counts lost connections: a stream of an older generation is dead
@@ -145,36 +162,85 @@ func New(cfg Config) (*Host, error) {
 	if len(cfg.Key) != ed25519.PrivateKeySize || cfg.Self < 0 || cfg.Self >= len(cfg.Peers) {
 		return nil, fmt.Errorf("%w: node %d of %d with a key of %d bytes", ErrConfig, cfg.Self, len(cfg.Peers), len(cfg.Key))
 	}
-	h := &Host{cfg: cfg, events: cfg.Events.withDefaults(), log: cfg.Logger, byID: map[peer.ID]*member{}, topics: map[string]*topic{},
-		inbound: map[inboundKey]network.Stream{}}
-	for i, p := range cfg.Peers {
-		id, err := peerID(p.PublicKey)
-		if err != nil {
-			return nil, fmt.Errorf("%w: node %d: %w", ErrConfig, i, err)
-		}
-		if h.byID[id] != nil {
-			return nil, fmt.Errorf("%w: nodes %d and %d have one key", ErrConfig, h.byID[id].index, i)
-		}
-		m := &member{index: i, id: id, queues: map[string]*queue{}, change: make(chan struct{})}
-		h.peers, h.byID[id] = append(h.peers, m), m
-	}
 	if !cfg.Peers[cfg.Self].PublicKey.Equal(cfg.Key.Public()) {
 		return nil, fmt.Errorf("%w: the node key is not that of node %d", ErrConfig, cfg.Self)
 	}
+	h := &Host{cfg: cfg, events: cfg.Events.withDefaults(), log: cfg.Logger, topics: map[string]*topic{}, inbound: map[inboundKey]network.Stream{}}
+	h.roster.Store(&roster{byID: map[peer.ID]*member{}})
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	if err := h.listen(); err != nil {
+	err := h.listen()
+	if err == nil {
+		err = h.SetPeers(cfg.Peers)
+	}
+	if err != nil {
 		h.Close()
 		return nil, err
 	}
-	for i, p := range cfg.Peers {
-		if p.Addr != "" && i != cfg.Self {
-			if err := h.SetAddr(i, p.Addr); err != nil {
-				h.Close()
-				return nil, err
+	return h, nil
+}
+
+// SetPeers says who the members are from now on, by index: who is not among them is cut off and turned away. An address that is empty
+// stays what it was. It costs little when nothing changes. This node cannot be removed.
+func (h *Host) SetPeers(peers []Peer) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil
+	}
+	old := h.roster.Load()
+	next := &roster{peers: make([]*member, len(peers)), byID: map[peer.ID]*member{}}
+	changed := len(peers) != len(old.peers)
+	for i, p := range peers {
+		if len(p.PublicKey) == 0 {
+			changed = changed || old.at(i) != nil
+			continue
+		}
+		id, err := peerID(p.PublicKey)
+		if err != nil {
+			return fmt.Errorf("%w: node %d: %w", ErrConfig, i, err)
+		}
+		if m := next.byID[id]; m != nil {
+			return fmt.Errorf("%w: nodes %d and %d have one key", ErrConfig, m.index, i)
+		}
+		m := old.at(i)
+		if m == nil || m.id != id {
+			changed = true
+			m = &member{index: i, id: id, queues: map[string]*queue{}, change: make(chan struct{})}
+			m.ctx, m.cancel = context.WithCancel(h.ctx)
+			for _, t := range h.topics {
+				m.queues[t.Name] = newQueue(t.Topic)
+			}
+		}
+		next.peers[i], next.byID[id] = m, m
+		if p.Addr != "" && i != h.cfg.Self {
+			if err := h.setAddr(m, p.Addr); err != nil {
+				return err
 			}
 		}
 	}
-	return h, nil
+	if me := next.at(h.cfg.Self); me == nil || me.id != h.swarm.LocalPeer() {
+		return fmt.Errorf("%w: node %d is this one, and must stay", ErrConfig, h.cfg.Self)
+	}
+	if !changed {
+		return nil
+	}
+	h.roster.Store(next)
+	for _, m := range old.peers {
+		if m != nil && next.byID[m.id] != m {
+			m.cancel()
+			h.swarm.ClosePeer(m.id)
+			h.store.ClearAddrs(m.id)
+			h.log.Info("node is a peer no more", "peer", m.index)
+		}
+	}
+	if h.started.Load() {
+		for _, m := range next.peers {
+			if m != nil && old.byID[m.id] != m {
+				h.attend(m)
+			}
+		}
+	}
+	return nil
 }
 
 func peerID(key ed25519.PublicKey) (peer.ID, error) {
@@ -191,14 +257,17 @@ func (h *Host) listen() error {
 	if err != nil {
 		return fmt.Errorf("%w: node key: %w", ErrConfig, err)
 	}
-	self := h.peers[h.cfg.Self].id
+	self, err := peerID(h.cfg.Key.Public().(ed25519.PublicKey))
+	if err != nil {
+		return fmt.Errorf("%w: node key: %w", ErrConfig, err)
+	}
 	if h.store, err = pstoremem.NewPeerstore(); err != nil {
 		return fmt.Errorf("opening the peer store: %w", err)
 	}
 	if err := errors.Join(h.store.AddPrivKey(self, key), h.store.AddPubKey(self, key.GetPublic())); err != nil {
 		return fmt.Errorf("opening the peer store: %w", err)
 	}
-	if h.limits, err = newLimits(len(h.peers)); err != nil {
+	if h.limits, err = newLimits(max(len(h.cfg.Peers), maxPeers)); err != nil {
 		return fmt.Errorf("setting connection limits: %w", err)
 	}
 	mux := *yamux.DefaultTransport
@@ -289,13 +358,23 @@ func (h *Host) Addr() string {
 
 // SetAddr tells where a member listens, host:port.
 func (h *Host) SetAddr(index int, addr string) error {
+	m := h.roster.Load().at(index)
+	if m == nil {
+		return fmt.Errorf("%w: there is no node %d", ErrConfig, index)
+	}
+	return h.setAddr(m, addr)
+}
+
+func (h *Host) setAddr(m *member, addr string) error {
 	a, err := parseAddr(addr)
 	if err != nil {
-		return fmt.Errorf("node %d: %w", index, err)
+		return fmt.Errorf("node %d: %w", m.index, err)
 	}
-	id := h.peers[index].id
-	h.store.ClearAddrs(id)
-	h.store.AddAddr(id, a, peerstore.PermanentAddrTTL)
+	if have := h.store.Addrs(m.id); len(have) == 1 && have[0].Equal(a) {
+		return nil
+	}
+	h.store.ClearAddrs(m.id)
+	h.store.AddAddr(m.id, a, peerstore.PermanentAddrTTL)
 	return nil
 }
 
@@ -303,7 +382,7 @@ func (h *Host) SetAddr(index int, addr string) error {
 func (h *Host) Self() int { return h.cfg.Self }
 
 // N implements Network.
-func (h *Host) N() int { return len(h.peers) }
+func (h *Host) N() int { return len(h.roster.Load().peers) }
 
 // Handle implements Network.
 func (h *Host) Handle(t Topic, fn Handler) {
@@ -313,24 +392,35 @@ func (h *Host) Handle(t Topic, fn Handler) {
 		panic("gossip: topic " + t.Name + " is registered twice or too late")
 	}
 	h.topics[t.Name] = &topic{t, fn}
-	for _, m := range h.peers {
-		m.queues[t.Name] = newQueue(t)
+	for _, m := range h.roster.Load().peers {
+		if m != nil {
+			m.queues[t.Name] = newQueue(t)
+		}
 	}
 }
 
 // Start begins to dial and to accept streams.
 func (h *Host) Start() {
-	if h.started.Swap(true) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || h.started.Swap(true) {
 		return
 	}
-	for _, m := range h.peers {
-		if m.index == h.cfg.Self {
-			continue
+	for _, m := range h.roster.Load().peers {
+		if m != nil {
+			h.attend(m)
 		}
-		h.wg.Go(func() { h.dial(m) })
-		for _, t := range h.topics {
-			h.wg.Go(func() { h.write(m, t) })
-		}
+	}
+}
+
+// attend keeps a connection with m and sends what waits for it. The lock is held, and the host is not closed.
+func (h *Host) attend(m *member) {
+	if m.index == h.cfg.Self {
+		return
+	}
+	h.wg.Go(func() { h.dial(m) })
+	for _, t := range h.topics {
+		h.wg.Go(func() { h.write(m, t) })
 	}
 }
 
@@ -358,10 +448,11 @@ func (h *Host) Close() error {
 
 // Send implements Network.
 func (h *Host) Send(to int, topic string, msg []byte) {
-	if to < 0 || to >= len(h.peers) || to == h.cfg.Self {
+	m := h.roster.Load().at(to)
+	if m == nil || to == h.cfg.Self {
 		return
 	}
-	q := h.peers[to].queues[topic]
+	q := m.queues[topic]
 	if q == nil {
 		panic("gossip: topic " + topic + " is not registered")
 	}
@@ -375,34 +466,40 @@ func (h *Host) Send(to int, topic string, msg []byte) {
 
 // Broadcast implements Network.
 func (h *Host) Broadcast(topic string, msg []byte) {
-	for i := range h.peers {
+	for i := range h.N() {
 		h.Send(i, topic, msg)
 	}
 }
 
 // Connected says whether a connection with the member exists.
 func (h *Host) Connected(index int) bool {
-	c, _ := h.peers[index].state()
+	m := h.roster.Load().at(index)
+	if m == nil {
+		return false
+	}
+	c, _ := m.state()
 	return c
 }
 
 // Disconnect ends the connection with a member and refuses new ones until Allow: a partition for tests and operators.
 func (h *Host) Disconnect(index int) {
-	m := h.peers[index]
-	m.blocked.Store(true)
-	h.swarm.ClosePeer(m.id)
+	if m := h.roster.Load().at(index); m != nil {
+		m.blocked.Store(true)
+		h.swarm.ClosePeer(m.id)
+	}
 }
 
 // Allow ends what Disconnect began.
 func (h *Host) Allow(index int) {
-	m := h.peers[index]
-	m.blocked.Store(false)
-	h.connection(m.id)
+	if m := h.roster.Load().at(index); m != nil {
+		m.blocked.Store(false)
+		h.connection(m.id)
+	}
 }
 
 // connection follows libp2p's view of a peer.
 func (h *Host) connection(id peer.ID) {
-	m := h.byID[id]
+	m := h.roster.Load().byID[id]
 	if m == nil {
 		return
 	}
@@ -427,7 +524,7 @@ func (h *Host) dial(m *member) {
 	if h.cfg.Self > m.index {
 		wait = secondDialer
 	}
-	for h.pause(wait) {
+	for pause(m.ctx, wait) {
 		wait = 0
 		connected, change := m.state()
 		if connected || m.blocked.Load() || len(h.store.Addrs(m.id)) == 0 {
@@ -437,11 +534,11 @@ func (h *Host) dial(m *member) {
 				if h.cfg.Self > m.index {
 					wait = secondDialer
 				}
-			case <-h.ctx.Done():
+			case <-m.ctx.Done():
 			}
 			continue
 		}
-		ctx, cancel := context.WithTimeout(h.ctx, dialTimeout)
+		ctx, cancel := context.WithTimeout(m.ctx, dialTimeout)
 		h.swarm.Backoff().Clear(m.id) // the pace is ours
 		_, err := h.swarm.DialPeer(ctx, m.id)
 		cancel()
@@ -456,17 +553,17 @@ func (h *Host) dial(m *member) {
 	}
 }
 
-// pause waits and says whether the host still runs.
-func (h *Host) pause(d time.Duration) bool {
+// pause waits and says whether the context still runs.
+func pause(ctx context.Context, d time.Duration) bool {
 	if d > 0 {
 		t := time.NewTimer(d)
 		defer t.Stop()
 		select {
 		case <-t.C:
-		case <-h.ctx.Done():
+		case <-ctx.Done():
 		}
 	}
-	return h.ctx.Err() == nil
+	return ctx.Err() == nil
 }
 
 func (h *Host) protocol(topic string) protocol.ID {
@@ -488,7 +585,7 @@ func (h *Host) write(m *member, t *topic) {
 	for {
 		select {
 		case <-q.nonEmpty:
-		case <-h.ctx.Done():
+		case <-m.ctx.Done():
 			return
 		}
 		// The message stays in the queue while there is no connection, so that an old one can still make room for a new one.
@@ -499,7 +596,7 @@ func (h *Host) write(m *member, t *topic) {
 			}
 			select {
 			case <-change:
-			case <-h.ctx.Done():
+			case <-m.ctx.Done():
 				return
 			}
 		}
@@ -512,7 +609,7 @@ func (h *Host) write(m *member, t *topic) {
 			if s, err = h.open(m, t); err != nil {
 				s = nil
 				q.signal()
-				if !h.pause(minBackoff) {
+				if !pause(m.ctx, minBackoff) {
 					return
 				}
 				continue
@@ -548,7 +645,7 @@ func write(s network.Stream, b []byte) error {
 // open starts the stream of a topic: its first frame is the protocol's name. There is nothing to negotiate, so
 // libp2p's multistream is not used.
 func (h *Host) open(m *member, t *topic) (network.Stream, error) {
-	ctx, cancel := context.WithTimeout(network.WithNoDial(h.ctx, "gossip dials itself"), dialTimeout)
+	ctx, cancel := context.WithTimeout(network.WithNoDial(m.ctx, "gossip dials itself"), dialTimeout)
 	defer cancel()
 	s, err := h.swarm.NewStream(ctx, m.id)
 	if err != nil {
@@ -577,7 +674,7 @@ func (h *Host) accept(s network.Stream) {
 	h.wg.Add(1)
 	h.mu.Unlock()
 	defer h.wg.Done()
-	m := h.byID[s.Conn().RemotePeer()]
+	m := h.roster.Load().byID[s.Conn().RemotePeer()]
 	if m == nil || !h.started.Load() {
 		return
 	}
@@ -629,7 +726,7 @@ func (h *Host) accept(s network.Stream) {
 			}
 			return
 		}
-		if h.ctx.Err() != nil || m.blocked.Load() {
+		if m.ctx.Err() != nil || m.blocked.Load() {
 			return
 		}
 		h.events.Received(m.index, t.Name, len(msg))
@@ -649,7 +746,7 @@ func (h *Host) violation(m *member, topic string, err error) {
 type gater Host
 
 func (g *gater) allowed(id peer.ID) bool {
-	m := g.byID[id]
+	m := g.roster.Load().byID[id]
 	return m != nil && m.index != g.cfg.Self && !m.blocked.Load()
 }
 

@@ -8,9 +8,10 @@ import (
 // Handler gets a message of another node. It is called from one goroutine for each (peer, topic) and owns msg.
 type Handler func(from int, msg []byte)
 
-// Network is what the rooms of a replica see. Node numbers are indices in the genesis file.
+// Network is what the rooms of a replica see. Node numbers are node indexes, which a node has for life.
 type Network interface {
 	Self() int
+	// N is one more than the highest index that a peer has. It grows when members come; below it there may be places that nobody has.
 	N() int
 	// Handle registers a topic. It must be called before the network starts and once for each topic.
 	Handle(t Topic, fn Handler)

@@ -42,6 +42,8 @@ type switchNode struct {
 	s      *Switch
 	self   int
 	topics map[string]topic
+
+	removed bool
 }
 
 // maxSwitchQueue bounds a Switch nobody steps.
@@ -57,7 +59,27 @@ func NewSwitch(n int, opt SwitchOptions) *Switch {
 }
 
 // Node returns node i's view of the network.
-func (s *Switch) Node(i int) Network { return s.nodes[i] }
+func (s *Switch) Node(i int) Network {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[i]
+}
+
+// Add makes one more node, with the next index.
+func (s *Switch) Add() Network {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &switchNode{s: s, self: len(s.nodes), topics: map[string]topic{}}
+	s.nodes, s.groups = append(s.nodes, n), append(s.groups, 0)
+	return n
+}
+
+// Remove cuts a node off for good. Its index is not given again.
+func (s *Switch) Remove(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes[i].removed = true
+}
 
 // Partition separates the nodes: those of one group reach each other only. Nodes that are not named form a group of
 // their own.
@@ -98,7 +120,7 @@ func (s *Switch) Step() bool {
 		s.queue[0] = packet{}
 		s.queue = s.queue[1:]
 	}
-	cut := s.groups[p.from] != s.groups[p.to] // a partition also cuts what was under way
+	cut := s.groups[p.from] != s.groups[p.to] || s.nodes[p.from].removed || s.nodes[p.to].removed // a partition also cuts what was under way
 	t, ok := s.nodes[p.to].topics[p.topic]
 	s.mu.Unlock()
 	if ok && !cut {
@@ -121,7 +143,11 @@ func (s *Switch) Run(ctx context.Context) {
 }
 
 func (n *switchNode) Self() int { return n.self }
-func (n *switchNode) N() int    { return len(n.s.nodes) }
+func (n *switchNode) N() int {
+	n.s.mu.Lock()
+	defer n.s.mu.Unlock()
+	return len(n.s.nodes)
+}
 
 func (n *switchNode) Handle(t Topic, fn Handler) {
 	t = t.withDefaults()
@@ -136,11 +162,11 @@ func (n *switchNode) Handle(t Topic, fn Handler) {
 
 func (n *switchNode) Send(to int, name string, msg []byte) {
 	s := n.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if to < 0 || to >= len(s.nodes) || to == n.self {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	t, ok := n.topics[name]
 	if !ok || len(msg) > t.MaxBytes {
 		panic(fmt.Sprintf("gossip: message of %d bytes on topic %s, which allows %d", len(msg), name, t.MaxBytes))
@@ -156,7 +182,7 @@ func (n *switchNode) Send(to int, name string, msg []byte) {
 }
 
 func (n *switchNode) Broadcast(topic string, msg []byte) {
-	for i := range n.s.nodes {
+	for i := range n.N() {
 		n.Send(i, topic, msg)
 	}
 }
