@@ -30,12 +30,26 @@ type abciApp struct {
 
 	mu      sync.Mutex
 	members map[p2p.ID]bool // by the address of their node key; false while Disconnect holds
+	voters  atomic.Int64    // how many validators there are
 }
 
 func (a *abciApp) setBlocked(id p2p.ID, blocked bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.members[id] = !blocked
+	if _, ok := a.members[id]; ok {
+		a.members[id] = !blocked
+	}
+}
+
+// setMember lets a peer in, or out. One that is in stays as it is.
+func (a *abciApp) setMember(id p2p.ID, in bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.members[id]; ok != in {
+		if a.members[id] = true; !in {
+			delete(a.members, id)
+		}
+	}
 }
 
 func (a *abciApp) allowed(id p2p.ID) bool {
@@ -111,10 +125,30 @@ func (a *abciApp) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock)
 	}
 	a.pending = b.Height
 	res = &abci.ResponseFinalizeBlock{AppHash: hash, TxResults: make([]*abci.ExecTxResult, len(r.Txs))}
+	changes, err := a.elect()
+	if err != nil {
+		return nil, fmt.Errorf("executing block %d: %w", b.Height, err)
+	}
+	for _, change := range changes {
+		for _, v := range change {
+			res.ValidatorUpdates = append(res.ValidatorUpdates, abci.Ed25519ValidatorUpdate(v.PubKey.Bytes(), v.VotingPower))
+		}
+	}
 	for i := range res.TxResults {
 		res.TxResults[i] = &abci.ExecTxResult{} // results are part of the App's state, not of CometBFT's
 	}
 	return res, nil
+}
+
+// elect takes over what the App's state says of the validators, and returns what is new.
+func (a *abciApp) elect() ([][]*types.Validator, error) {
+	e, ok := a.app.(driver.Electorate)
+	if !ok {
+		return nil, nil
+	}
+	changes, err := a.roll.extend(e.Eras())
+	a.voters.Store(int64(len(a.roll.eras[len(a.roll.eras)-1].nodes)))
+	return changes, err
 }
 
 func (a *abciApp) Commit(context.Context, *abci.RequestCommit) (res *abci.ResponseCommit, err error) {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	dbm "github.com/cometbft/cometbft-db"
-	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	cmtstore "github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
 
@@ -27,7 +26,6 @@ type Blocks struct {
 	db      dbm.DB
 	store   *cmtstore.BlockStore
 	chainID string
-	voters  *types.ValidatorSet
 	roll    roll
 }
 
@@ -43,12 +41,13 @@ func OpenBlocks(cfg Config) (*Blocks, error) {
 		return nil, fmt.Errorf("opening the blocks in %s: %w (is the replica stopped?)", dir, err)
 	}
 	b := &Blocks{db: db, store: cmtstore.NewBlockStore(db), chainID: cfg.ChainID, roll: rollOf(cfg.Members)}
-	var voters []*types.Validator
-	for _, m := range cfg.Members {
-		voters = append(voters, types.NewValidator(cmted25519.PubKey(m.ValidatorKey), m.Power))
-	}
-	b.voters = types.NewValidatorSet(voters)
 	return b, nil
+}
+
+// Elect tells how the validators changed, as far as blocks that were read say it (driver.Electorate).
+func (b *Blocks) Elect(eras []driver.Era) error {
+	_, err := b.roll.extend(eras)
+	return err
 }
 
 // Close releases the files.
@@ -82,7 +81,7 @@ func (b *Blocks) Read(height uint64) (block driver.Block, before []byte, err err
 	if commit == nil {
 		return block, nil, fmt.Errorf("%w: block %d has no votes", ErrBroken, height)
 	}
-	if err := types.VerifyCommitLight(b.chainID, b.voters, meta.BlockID, h, commit); err != nil {
+	if err := types.VerifyCommitLight(b.chainID, b.roll.at(h), meta.BlockID, h, commit); err != nil {
 		return block, nil, fmt.Errorf("%w: votes of block %d: %w", ErrBroken, height, err)
 	}
 	txs := make([][]byte, len(stored.Data.Txs))

@@ -2,8 +2,8 @@
 // TCP connections, and each block is executed by every replica.
 //
 // CometBFT is cut down to agreement and catching up: no mempool (the App has its own pool and fills proposals), no RPC, no
-// indexer, no peer exchange, no vote extensions. Peers are the members of the genesis file; others are turned away after the
-// handshake. Votes are signed by Signer, which keeps what it signed last on disk, synced before the signature leaves,
+// indexer, no peer exchange, no vote extensions. Peers are the members of the genesis file, or whom SetPeers names; others are turned
+// away after the handshake. Validators change with the App's state (driver.Electorate), two blocks after the one that changes them. Votes are signed by Signer, which keeps what it signed last on disk, synced before the signature leaves,
 // and refuses to sign two things for one height, round and step.
 //
 // Block time is the median of the previous commit's votes, see package driver. A dead proposer costs Timings.Propose;

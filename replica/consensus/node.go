@@ -32,12 +32,18 @@ var (
 	ErrStalled = errors.New("this replica stands still while others go on")
 )
 
-// Member is one replica in the genesis file. Its place in Config.Members is its node index.
+// Member is one replica in the genesis file, a validator from the first block on. Its place in Config.Members is its node index.
 type Member struct {
 	ValidatorKey ed25519.PublicKey
 	NodeKey      ed25519.PublicKey // authenticates its connections
 	Power        int64             // votes; the default is 1
 	Addr         string            // host:port of its consensus listener
+}
+
+// Peer is a node as the others reach it. Its place in a list is its node index; without a key it is a place that nobody has.
+type Peer struct {
+	NodeKey ed25519.PublicKey
+	Addr    string // host:port of its consensus listener
 }
 
 // Timings of consensus. All but Commit must be the same order of magnitude on all replicas; none of them is agreed.
@@ -84,12 +90,14 @@ func LocalTimings() Timings {
 
 // Config of a Node.
 type Config struct {
-	Home         string // directory for blocks, state and the write-ahead log
-	SignState    string // the signer's file; the default is sign-state.json in Home
-	ChainID      string // at most 50 bytes
-	GenesisTime  time.Time
-	Members      []Member
-	Self         int
+	Home        string // directory for blocks, state and the write-ahead log
+	SignState   string // the signer's file; the default is sign-state.json in Home
+	ChainID     string // at most 50 bytes
+	GenesisTime time.Time
+	Members     []Member
+	// Peers are the nodes to speak to at first, this one included; see SetPeers. The default is the members.
+	Peers        []Peer
+	Self         int // index in Peers
 	NodeKey      ed25519.PrivateKey
 	ValidatorKey ed25519.PrivateKey
 	Listen       string // host:port; the default is the own member address
@@ -107,8 +115,13 @@ func (c Config) withDefaults() Config {
 	if c.SignState == "" {
 		c.SignState = filepath.Join(c.Home, "sign-state.json")
 	}
-	if c.Listen == "" && c.Self >= 0 && c.Self < len(c.Members) {
-		c.Listen = c.Members[c.Self].Addr
+	if c.Peers == nil {
+		for _, m := range c.Members {
+			c.Peers = append(c.Peers, Peer{m.NodeKey, m.Addr})
+		}
+	}
+	if c.Listen == "" && c.Self >= 0 && c.Self < len(c.Peers) {
+		c.Listen = c.Peers[c.Self].Addr
 	}
 	if c.MaxBlockBytes == 0 {
 		c.MaxBlockBytes = 4 << 20
@@ -136,8 +149,8 @@ func (c Config) check() error {
 	if c.Home == "" || c.ChainID == "" || len(c.ChainID) > types.MaxChainIDLen {
 		return fmt.Errorf("%w: home %q, chain id %.60q", ErrConfig, c.Home, c.ChainID)
 	}
-	if c.Self < 0 || c.Self >= len(c.Members) {
-		return fmt.Errorf("%w: node %d of %d", ErrConfig, c.Self, len(c.Members))
+	if c.Self < 0 || c.Self >= len(c.Peers) || len(c.Members) == 0 {
+		return fmt.Errorf("%w: node %d of %d", ErrConfig, c.Self, len(c.Peers))
 	}
 	if len(c.NodeKey) != ed25519.PrivateKeySize || len(c.ValidatorKey) != ed25519.PrivateKeySize {
 		return fmt.Errorf("%w: keys of %d and %d bytes", ErrConfig, len(c.NodeKey), len(c.ValidatorKey))
@@ -164,8 +177,13 @@ func (c Config) check() error {
 			return fmt.Errorf("%w: address of node %d: %w", ErrConfig, i, err)
 		}
 	}
-	me := c.Members[c.Self]
-	if !me.NodeKey.Equal(c.NodeKey.Public()) || !me.ValidatorKey.Equal(c.ValidatorKey.Public()) {
+	for i, p := range c.Peers {
+		if len(p.NodeKey) != 0 && len(p.NodeKey) != ed25519.PublicKeySize {
+			return fmt.Errorf("%w: peer %d has a key of %d bytes", ErrConfig, i, len(p.NodeKey))
+		}
+	}
+	// A node that is not in the genesis file may have become a validator since.
+	if !c.Peers[c.Self].NodeKey.Equal(c.NodeKey.Public()) || c.Self < len(c.Members) && !c.Members[c.Self].ValidatorKey.Equal(c.ValidatorKey.Public()) {
 		return fmt.Errorf("%w: the keys are not those of node %d", ErrConfig, c.Self)
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "0" && len(c.Members) > 1 {
@@ -182,9 +200,14 @@ type Node struct {
 	node *node.Node
 
 	fatal  sync.Once
+	ctx    context.Context // ends with Stop
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	stop   sync.Once
+
+	mu    sync.Mutex
+	peers map[int]*peer
+	ended bool
 }
 
 // Start opens the stores, brings the App to the height of the stored blocks and joins the network. It returns before the
@@ -194,7 +217,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger}
+	n := &Node{cfg: cfg, log: cfg.Logger, peers: map[int]*peer{}}
 	n.app = &abciApp{app: app, log: cfg.Logger, roll: rollOf(cfg.Members), members: map[p2p.ID]bool{},
 		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit}
 	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1,
@@ -205,7 +228,15 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		key := cmted25519.PubKey(m.ValidatorKey)
 		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power,
 			Name: fmt.Sprintf("node %d", i)})
-		n.app.members[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = true
+	}
+	n.app.voters.Store(int64(len(cfg.Members)))
+	if _, err := n.app.elect(); err != nil {
+		return nil, err
+	}
+	for _, p := range cfg.Peers {
+		if len(p.NodeKey) == ed25519.PublicKeySize {
+			n.app.members[p2p.PubKeyToID(cmted25519.PubKey(p.NodeKey))] = true
+		}
 	}
 	if err := gen.ValidateAndComplete(); err != nil {
 		return nil, fmt.Errorf("%w: genesis: %w", ErrConfig, err)
@@ -233,7 +264,9 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.start(ctx, cc, gen, signer); err != nil {
+		n.cancel()
 		return nil, err
 	}
 	return n, nil
@@ -268,13 +301,13 @@ func (n *Node) cometConfig() *config.Config {
 	c.P2P.HandshakeTimeout = handshakeTimeout
 	c.P2P.AddrBook = filepath.Join("data", "addrbook.json") // nobody reads it
 	var ids []string
-	for i, m := range n.cfg.Members {
-		if i != n.cfg.Self {
-			ids = append(ids, string(p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))))
+	for i, p := range n.cfg.Peers {
+		if i != n.cfg.Self && len(p.NodeKey) == ed25519.PublicKeySize {
+			ids = append(ids, string(p2p.PubKeyToID(cmted25519.PubKey(p.NodeKey))))
 		}
 	}
-	c.P2P.UnconditionalPeerIDs = strings.Join(ids, ",") // members are never turned away for want of room
-	c.P2P.MaxNumInboundPeers = 2*len(ids) + 8
+	c.P2P.UnconditionalPeerIDs = strings.Join(ids, ",") // they are never turned away for want of room
+	c.P2P.MaxNumInboundPeers = 2*max(len(ids), maxPeers) + 8
 	return c
 }
 
@@ -315,21 +348,17 @@ func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisD
 	if err := n.node.Start(); err != nil {
 		return fmt.Errorf("starting consensus on %s: %w", n.cfg.Listen, err)
 	}
-	running, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
-	n.wg.Go(func() { n.watch(running) })
-	for i := range n.cfg.Members {
-		if i != n.cfg.Self {
-			n.wg.Go(func() { n.dial(running, i) })
-		}
-	}
-	return nil
+	n.wg.Go(func() { n.watch(n.ctx) })
+	return n.SetPeers(n.cfg.Peers)
 }
 
 // Stop leaves the network and closes the stores. The App is not called any more when it returns.
 func (n *Node) Stop() error {
 	var err error
 	n.stop.Do(func() {
+		n.mu.Lock()
+		n.ended = true
+		n.mu.Unlock()
 		n.cancel()
 		n.wg.Wait()
 		err = n.node.Stop()
@@ -360,9 +389,11 @@ type Status struct {
 func (n *Node) Status() Status {
 	s := Status{Height: n.Height(), CatchingUp: n.node.ConsensusReactor().WaitSync(), PeerHeights: map[int]uint64{}}
 	ids := map[p2p.ID]int{}
-	for i, m := range n.cfg.Members {
-		ids[p2p.PubKeyToID(cmted25519.PubKey(m.NodeKey))] = i
+	n.mu.Lock()
+	for i, p := range n.peers {
+		ids[p.id] = i
 	}
+	n.mu.Unlock()
 	n.node.Switch().Peers().ForEach(func(p p2p.Peer) {
 		i, ok := ids[p.ID()]
 		if !ok {
@@ -378,16 +409,21 @@ func (n *Node) Status() Status {
 
 // Disconnect ends the connection with a member and refuses new ones until Allow: a partition for tests and operators.
 func (n *Node) Disconnect(member int) {
-	id := p2p.PubKeyToID(cmted25519.PubKey(n.cfg.Members[member].NodeKey))
-	n.app.setBlocked(id, true)
-	if p := n.node.Switch().Peers().Get(id); p != nil {
-		n.node.Switch().StopPeerGracefully(p)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.peers[member]; p != nil && !n.ended {
+		n.app.setBlocked(p.id, true)
+		n.hangUp(p.id)
 	}
 }
 
 // Allow ends what Disconnect began.
 func (n *Node) Allow(member int) {
-	n.app.setBlocked(p2p.PubKeyToID(cmted25519.PubKey(n.cfg.Members[member].NodeKey)), false)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.peers[member]; p != nil {
+		n.app.setBlocked(p.id, false)
+	}
 }
 
 // report calls OnFatal once, outside of CometBFT's routines, so that it may call Stop.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -57,7 +58,7 @@ type app struct {
 	log     map[uint64][]byte // app hash by height
 	times   []uint64
 	by      map[int]int // blocks by proposer
-	passed  [4]uint64   // turns, by node
+	passed  [8]uint64   // turns, by node
 	seen    map[string]bool
 	queue   [][]byte
 	lie     uint64 // height at which the hash is wrong
@@ -319,6 +320,121 @@ func (f failing) Finalize(b driver.Block) ([]byte, error) {
 		panic("the executor broke")
 	}
 	return f.app.Finalize(b)
+}
+
+// voters is an app whose validators change with transactions that list the nodes.
+type voters struct {
+	*app
+	eras []driver.Era
+}
+
+func (v *voters) Eras() []driver.Era { v.mu.Lock(); defer v.mu.Unlock(); return v.eras }
+
+func (v *voters) Finalize(b driver.Block) ([]byte, error) {
+	hash, err := v.app.Finalize(b)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, tx := range b.Txs {
+		if list, ok := strings.CutPrefix(string(tx), "voters:"); ok && !v.seen[string(tx)] {
+			e := driver.Era{Height: b.Height}
+			for _, c := range list {
+				i := int(c - '0')
+				e.Validators = append(e.Validators, driver.Validator{Node: i, Key: testKey("validator", i).Public().(stded25519.PublicKey)})
+			}
+			v.eras = append(slices.Clone(v.eras), e)
+		}
+	}
+	return hash, err
+}
+
+// A fifth node comes, votes, and a first one goes, while the network runs; nodes that restart and that come late agree on all of it.
+func TestMembersComeAndGo(t *testing.T) {
+	noLeaks(t)
+	cfgs := testConfigs(t, 5)
+	peers := make([]Peer, 5)
+	for i, m := range cfgs[0].Members {
+		peers[i] = Peer{m.NodeKey, m.Addr}
+	}
+	var apps []*voters
+	var nodes []*Node
+	run := func(i int) {
+		nodes[i] = start(t, cfgs[i], apps[i])
+	}
+	for i := range cfgs {
+		cfgs[i].Members = cfgs[i].Members[:4]
+		cfgs[i].Peers = peers
+		if i < 4 {
+			cfgs[i].Peers = peers[:4]
+		}
+		cfgs[i].OnFatal = func(err error) { t.Errorf("node %d: %v", i, err) }
+		apps, nodes = append(apps, &voters{app: newApp(), eras: []driver.Era{{}}}), append(nodes, nil)
+	}
+	at := func(h uint64, which ...int) {
+		t.Helper()
+		for _, i := range which {
+			wait(t, fmt.Sprintf("node %d at height %d", i, h), func() bool { return nodes[i].Height() >= h })
+		}
+	}
+	say := func(tx string) {
+		for _, a := range apps {
+			a.state(func() { a.queue = [][]byte{[]byte(tx)} })
+		}
+	}
+	for i := range 4 {
+		run(i)
+	}
+	at(3, 0, 1, 2, 3)
+	run(4) // it knows the others, who do not know it
+	wait(t, "a refused knock", func() bool { return nodes[0].Height() > 8 })
+	if h := nodes[4].Height(); h != 0 || len(nodes[4].Status().PeerHeights) != 0 {
+		t.Errorf("a stranger is at height %d", h)
+	}
+	for i := range 4 {
+		if err := nodes[i].SetPeers(peers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(8, 4) // it follows, and does not vote
+	say("voters:01234")
+	wait(t, "its first block", func() bool { n := 0; apps[0].state(func() { n = apps[0].by[4] }); return n > 0 })
+	if err := nodes[1].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	at(nodes[4].Height()+5, 0, 2, 3, 4) // four of five are enough, the fifth among them; the turns of the one that is away pass
+	run(1)
+	at(nodes[0].Height()+2, 0, 1, 2, 3, 4)
+	say("voters:0134")
+	wait(t, "the change", func() bool { return len(apps[0].Eras()) == 3 && len(apps[2].Eras()) == 3 })
+	at(apps[0].Eras()[2].Height+1, 2) // it learns of it
+	rest := slices.Clone(peers)
+	rest[2] = Peer{}
+	for _, i := range []int{0, 1, 3, 4} {
+		if err := nodes[i].SetPeers(rest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(nodes[0].Height()+6, 0, 1, 3, 4)
+	gone := nodes[2].Height()
+	at(gone+5, 0, 1, 3, 4)
+	if h := nodes[2].Height(); h > gone+1 {
+		t.Errorf("the node that left still follows, at height %d", h)
+	}
+	for h := uint64(1); h <= gone+5; h++ {
+		var want []byte
+		apps[0].state(func() { want = apps[0].log[h] })
+		for i, a := range apps {
+			a.state(func() {
+				if got, ok := a.log[h]; ok && !bytes.Equal(got, want) {
+					t.Fatalf("node %d differs at height %d", i, h)
+				}
+			})
+		}
+	}
+	apps[0].state(func() {
+		if apps[0].by[-1] != 0 || apps[0].passed[1] == 0 {
+			t.Errorf("blocks by nodes %v, turns passed %v", apps[0].by, apps[0].passed)
+		}
+	})
 }
 
 func TestOneNodeAndFailure(t *testing.T) {

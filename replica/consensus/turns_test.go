@@ -50,7 +50,8 @@ func TestTurns(t *testing.T) {
 	}
 	members := testMembers(4)
 	members[2].Power = 5
-	if got := rollOf(members).turns(5, 3); got.Passed != nil {
+	unequal := rollOf(members)
+	if got := unequal.turns(5, 3); got.Passed != nil {
 		t.Errorf("turns of unequal powers: %+v", got)
 	}
 	// What a block says is about the one before it.
@@ -61,5 +62,69 @@ func TestTurns(t *testing.T) {
 	}
 	if b := r.block(1, time.Unix(5, 0), []byte("nobody"), 0, nil); b.Proposer != -1 || b.Before.Passed != nil {
 		t.Errorf("first block: %+v", b)
+	}
+}
+
+// Over changes of the validators the roll keeps step with what CometBFT's state does, and the order of turns is again CometBFT's own.
+func TestTurnsOverEras(t *testing.T) {
+	members := testMembers(8)
+	r := rollOf(members[:4])
+	era := func(height uint64, nodes ...int) driver.Era {
+		e := driver.Era{Height: height}
+		for _, i := range nodes {
+			e.Validators = append(e.Validators, driver.Validator{Node: i, Key: members[i].ValidatorKey})
+		}
+		return e
+	}
+	eras := []driver.Era{era(0, 0, 1, 2, 3), era(17, 0, 1, 2, 3, 4), era(18, 0, 1, 3, 4), era(40, 0, 1, 3, 4), era(301, 0, 1, 4, 7), era(350, 0, 1, 4, 6, 7)}
+	var list []*types.Validator
+	for _, m := range members[:4] {
+		list = append(list, types.NewValidator(cmted25519.PubKey(m.ValidatorKey), 1))
+	}
+	now := types.NewValidatorSet(list)
+	next := now.CopyIncrementProposerPriority(1)
+	known := 1
+	for height := int64(1); height < 420; height++ {
+		if got := r.at(height); !reflect.DeepEqual(got.Validators, now.Validators) || got.GetProposer().Address.String() != now.GetProposer().Address.String() {
+			t.Fatalf("height %d: %v, want %v", height, got, now)
+		}
+		slots, of := 4, now.Copy()
+		if height >= 303 {
+			slots = 8
+		} else if height >= 19 {
+			slots = 5
+		}
+		want := driver.Turns{Passed: make([]uint64, slots)}
+		for round := range int32(40) {
+			want.Last = r.nodes[string(of.GetProposer().Address)]
+			if got := r.turns(height, round); round > 0 && !reflect.DeepEqual(got, want) {
+				t.Fatalf("height %d, decided in round %d: %+v, want %+v", height, round, got, want)
+			}
+			want.Passed[want.Last]++
+			of.IncrementProposerPriority(1)
+		}
+		// What CometBFT's state does with a block (state.updateState).
+		after := next.Copy()
+		if known < len(eras) && int64(eras[known].Height) == height {
+			changes, err := r.extend(eras[:known+1])
+			if err != nil || len(changes) != 1 {
+				t.Fatal(changes, err)
+			}
+			if len(changes[0]) > 0 {
+				if err := after.UpdateWithChangeSet(changes[0]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			known++
+		}
+		after.IncrementProposerPriority(1)
+		now, next = next, after
+	}
+	again := rollOf(members[:4]) // as after a restart
+	if _, err := again.extend(eras); err != nil || !reflect.DeepEqual(again.at(419), r.at(419)) {
+		t.Errorf("after a restart the roll differs: %v", err)
+	}
+	if _, err := again.extend(append(eras, eras[0])); err == nil {
+		t.Error("an era of the past was taken")
 	}
 }

@@ -39,7 +39,7 @@ func (w *stallWatch) observe(now time.Time, height uint64, peers []uint64) error
 }
 
 func (n *Node) watch(ctx context.Context) {
-	w := stallWatch{faulty: (len(n.cfg.Members) - 1) / 3, limit: n.cfg.Timings.Stall}
+	w := stallWatch{limit: n.cfg.Timings.Stall}
 	tick := time.NewTicker(max(n.cfg.Timings.Stall/20, time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -47,6 +47,7 @@ func (n *Node) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			w.faulty = int(n.app.voters.Load()-1) / 3
 			s := n.Status()
 			var peers []uint64
 			for _, h := range s.PeerHeights {

@@ -24,13 +24,16 @@
 // votes, so it lags by about one commit timeout, is stale after a pause, and strictly grows.
 package driver
 
-import "context"
+import (
+	"context"
+	"crypto/ed25519"
+)
 
 // Block is a proposed or decided block.
 type Block struct {
 	Height   uint64 // the first is 1
 	TimeNs   uint64 // nanoseconds since 1970
-	Proposer int    // node index in the genesis file; -1 if it is not in there
+	Proposer int    // node index; -1 if it is nobody's who ever voted
 	Txs      [][]byte
 	// Before is how the block before this one came about, which this block's votes tell.
 	Before Turns
@@ -60,6 +63,24 @@ func Size(txs [][]byte) int {
 		n += len(tx) + Overhead
 	}
 	return n
+}
+
+// Validator is a node that votes.
+type Validator struct {
+	Node int
+	Key  ed25519.PublicKey
+}
+
+// Era is the validators from a block on: it is the execution of this block that made them so.
+type Era struct {
+	Height     uint64
+	Validators []Validator // by node index, ascending; all have the same power
+}
+
+// Electorate is an App whose validators change with its state. Eras tells them all, the oldest first, as of the last block that was finalized or
+// else committed; the first era is the genesis document's, of height 0. What it returns is not changed afterwards.
+type Electorate interface {
+	Eras() []Era
 }
 
 // App is the replica's core as a driver sees it.
