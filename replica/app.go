@@ -11,6 +11,7 @@ import (
 	"fusion/replica/consensus/driver"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
+	"fusion/replica/members"
 	"fusion/replica/payload"
 )
 
@@ -114,7 +115,7 @@ func (r *Replica) reconcile(v *machine.View) {
 		}
 		return
 	}
-	if err := r.dkg.finish(r.machine.FinishedBoard, func(s *bls.SecretShare) { r.cert.SetKey(v.Group, s) }); err != nil {
+	if err := r.dkg.finish(r.machine.FinishedBoard, func(s *bls.SecretShare) { r.cert.SetKey(members.Genesis(r.doc), v.Group, s) }); err != nil {
 		r.fail(err)
 		return
 	}

@@ -13,6 +13,7 @@
 //
 // # The caller's duties
 //
+//   - SetKey again when other members' shares of the key came into force, before the first block of theirs is signed;
 //   - New before the gossip network starts (it registers a topic), SetKey when the key generation is done, Close at the end;
 //   - Sign(domain, height, payload) only after the block of that height is committed: a beacon share that is released
 //     before lets others know the beacon before the block's content is fixed (2f+1 shares include f+1 honest ones);

@@ -15,6 +15,7 @@ import (
 	"fusion/chainkey/bls"
 	"fusion/internal/codec"
 	"fusion/replica/gossip"
+	"fusion/replica/members"
 )
 
 // Topic is the gossip topic of shares and signatures.
@@ -85,6 +86,7 @@ type wire struct {
 	Domain  string
 	Height  uint64
 	Payload []byte
+	Epoch   uint64 // that the share is of
 	Share   []byte
 	Cert    []byte
 	Want    bool // the sender still needs the signature
@@ -111,12 +113,13 @@ type entry struct {
 	message  []byte
 	since    time.Time
 	own      []byte
-	shares   map[int]claim
+	shares   map[int]claim // by node
 	bad      map[int]bool
 	diverged bool
 }
 
 type claim struct {
+	epoch   uint64
 	payload []byte
 	share   [bls.SignatureSize]byte
 }
@@ -150,10 +153,11 @@ type Pool struct {
 	wg     sync.WaitGroup
 
 	group   *bls.Group
+	set     members.Set // whose shares count: a node's place in it is its place in the group
 	secret  *bls.SecretShare
 	suspect map[int]uint64 // node → height until which it is suspected
 	top     uint64         // highest height given to Sign
-	credit  []int          // of each peer
+	credit  map[int]int    // what is left of each peer's
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when a certificate is added
@@ -174,10 +178,7 @@ func New(cfg Config) *Pool {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Pool{cfg: cfg, log: cfg.Logger, domains: map[string]*domain{}, in: make(chan func(), 256), suspect: map[int]uint64{},
-		credit: make([]int, cfg.Net.N()), changed: make(chan struct{})}
-	for i := range p.credit {
-		p.credit[i] = credit
-	}
+		credit: map[int]int{}, changed: make(chan struct{})}
 	for _, d := range cfg.Domains {
 		p.domains[d.Name] = &domain{Domain: d, entries: map[uint64]*entry{}, done: map[uint64]Certificate{}}
 		p.names = append(p.names, d.Name)
@@ -201,9 +202,27 @@ func (p *Pool) Close() {
 	p.wg.Wait()
 }
 
-// SetKey gives the pool the subnet's key and this node's share, which is nil for a node that only watches.
-func (p *Pool) SetKey(g *bls.Group, s *bls.SecretShare) {
-	p.do(func() { p.group, p.secret = g, s; p.retry() })
+// SetKey gives the pool the subnet's key as the members of an epoch share it, and this node's share, which is nil for a node that only watches. What is
+// not signed yet is signed with the new shares from then on. The key itself stays, so that signatures are the same in all epochs.
+func (p *Pool) SetKey(set members.Set, g *bls.Group, s *bls.SecretShare) {
+	p.do(func() {
+		if p.group != nil && set.Epoch < p.set.Epoch {
+			return
+		}
+		p.group, p.set, p.secret = g, set, s
+		for _, d := range p.domains {
+			for _, e := range d.entries {
+				e.own, e.bad = nil, map[int]bool{}
+				maps.DeleteFunc(e.shares, func(_ int, c claim) bool { return c.epoch < set.Epoch })
+			}
+		}
+		p.retry()
+	})
+}
+
+// counts says whether a node's claim is one of the epoch in force.
+func (p *Pool) counts(node int, c claim) bool {
+	return c.epoch == p.set.Epoch && p.set.Seat(node) >= 0
 }
 
 // Sign starts to sign payload in a domain for a committed height. A height that is signed already, or lies below the
@@ -337,26 +356,27 @@ func (p *Pool) shareOut(d *domain, height uint64, e *entry, want bool) {
 			return
 		}
 		e.own = s.Signature[:]
-		e.shares[s.Index] = claim{e.payload, s.Signature}
+		e.shares[p.cfg.Net.Self()] = claim{p.set.Epoch, e.payload, s.Signature}
 	}
 	if e.own != nil || want {
-		p.cfg.Net.Broadcast(Topic, codec.Marshal(wire{Domain: d.Name, Height: height, Payload: e.payload, Share: e.own, Want: want}))
+		p.cfg.Net.Broadcast(Topic, codec.Marshal(wire{Domain: d.Name, Height: height, Payload: e.payload, Epoch: p.set.Epoch, Share: e.own, Want: want}))
 	}
 }
 
 func (p *Pool) receive(from int, w wire) {
 	d := p.domains[w.Domain]
-	if d == nil || p.group == nil || from < 0 || from >= p.group.N() {
+	if d == nil || p.group == nil || from < 0 {
 		return
 	}
 	if len(w.Cert) > 0 {
 		p.receiveCert(from, d, w)
 	}
-	if len(w.Share) > 0 {
+	// A share of a later epoch comes from a node that has executed further.
+	if len(w.Share) > 0 && w.Epoch >= p.set.Epoch && (w.Epoch > p.set.Epoch || p.set.Seat(from) >= 0) {
 		if e := p.open(d, w.Height, false); e != nil && !e.bad[from] {
-			c := claim{payload: bytes.Clone(w.Payload)}
+			c := claim{epoch: w.Epoch, payload: bytes.Clone(w.Payload)}
 			copy(c.share[:], w.Share)
-			if old, ok := e.shares[from]; !ok || old.share != c.share {
+			if old, ok := e.shares[from]; !ok || old.share != c.share || old.epoch != c.epoch {
 				e.shares[from] = c
 				p.combine(d, w.Height, e)
 			}
@@ -394,7 +414,11 @@ func (p *Pool) receiveCert(from int, d *domain, w wire) {
 
 // answer helps a peer that misses a signature: with it, or at least with our share.
 func (p *Pool) answer(to int, d *domain, w wire) {
-	if p.credit[to] == 0 {
+	left, ok := p.credit[to]
+	if !ok {
+		left = credit
+	}
+	if left == 0 {
 		return
 	}
 	out := wire{Domain: d.Name, Height: w.Height}
@@ -404,11 +428,11 @@ func (p *Pool) answer(to int, d *domain, w wire) {
 		c := d.done[d.latest]
 		out.Height, out.Payload, out.Cert = c.Height, c.Payload, c.Signature
 	} else if e := d.entries[w.Height]; e != nil && e.own != nil {
-		out.Payload, out.Share = e.payload, e.own
+		out.Payload, out.Epoch, out.Share = e.payload, p.set.Epoch, e.own
 	} else {
 		return
 	}
-	p.credit[to]--
+	p.credit[to] = left - 1
 	p.cfg.Net.Send(to, Topic, codec.Marshal(out))
 }
 
@@ -461,11 +485,11 @@ func (p *Pool) combine(d *domain, height uint64, e *entry) {
 		return
 	}
 	var trusted, others []bls.Share
-	for i := range p.group.N() {
-		c, ok := e.shares[i]
-		switch s := (bls.Share{Index: i, Signature: c.share}); {
-		case !ok || !bytes.Equal(c.payload, e.payload):
-		case p.suspect[i] > height:
+	for seat, n := range p.set.Nodes {
+		c, ok := e.shares[int(n)]
+		switch s := (bls.Share{Index: seat, Signature: c.share}); {
+		case !ok || c.epoch != p.set.Epoch || !bytes.Equal(c.payload, e.payload):
+		case p.suspect[int(n)] > height:
 			others = append(others, s)
 		default:
 			trusted = append(trusted, s)
@@ -483,7 +507,8 @@ func (p *Pool) combine(d *domain, height uint64, e *entry) {
 			p.log.Error("good shares do not combine", "domain", d.Name, "height", height, "err", err)
 			return
 		}
-		for _, i := range bad {
+		for _, seat := range bad {
+			i := int(p.set.Nodes[seat])
 			delete(e.shares, i)
 			e.bad[i] = true
 			p.suspect[i] = height + suspectFor
@@ -492,7 +517,7 @@ func (p *Pool) combine(d *domain, height uint64, e *entry) {
 				p.cfg.Events.BadShare(i, d.Name, height)
 			}
 		}
-		shares = slices.DeleteFunc(shares, func(s bls.Share) bool { return e.bad[s.Index] })
+		shares = slices.DeleteFunc(shares, func(s bls.Share) bool { return e.bad[int(p.set.Nodes[s.Index])] })
 	}
 }
 
@@ -503,8 +528,8 @@ func (p *Pool) checkDiverged(d *domain, height uint64, e *entry) {
 	}
 	f := p.group.N() - p.group.Threshold()
 	count := map[string]int{}
-	for _, c := range e.shares {
-		if bytes.Equal(c.payload, e.payload) {
+	for node, c := range e.shares {
+		if !p.counts(node, c) || bytes.Equal(c.payload, e.payload) {
 			continue
 		}
 		count[string(c.payload)]++

@@ -18,6 +18,7 @@ import (
 	"fusion/chainkey/bls/blstest"
 	"fusion/internal/codec"
 	"fusion/replica/gossip"
+	"fusion/replica/members"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,10 +56,18 @@ func newSubnet(t *testing.T, n int, opt gossip.SwitchOptions, ev func(i int) Eve
 	return s
 }
 
+// first is the members of epoch 0.
+func first(g *bls.Group) (set members.Set) {
+	for i := range g.N() {
+		set.Nodes = append(set.Nodes, uint32(i))
+	}
+	return set
+}
+
 func (s *subnet) keys(except int) {
 	for i, p := range s.pools {
 		if i != except {
-			p.SetKey(s.group, s.shares[i])
+			p.SetKey(first(s.group), s.group, s.shares[i])
 		}
 	}
 }
@@ -133,7 +142,7 @@ func TestBadShareIsBlamed(t *testing.T) {
 	// Node 0 has the share of another key.
 	_, wrong := blstest.Generate(t, "another key", 4)
 	s.keys(0)
-	s.pools[0].SetKey(s.group, wrong[0])
+	s.pools[0].SetKey(first(s.group), s.group, wrong[0])
 	// Node 3 is silent, so that nobody can do without node 0 until it comes.
 	for i := range 3 {
 		s.sign(i, bls.DomainStateRoot, 7, root(7))
@@ -206,7 +215,7 @@ func TestKeyComesLate(t *testing.T) {
 		s.sign(i, bls.DomainStateRoot, 3, root(3))
 	}
 	s.keys(-1)
-	s.pools[3].SetKey(s.group, nil) // one only watches
+	s.pools[3].SetKey(first(s.group), s.group, nil) // one only watches
 	for i := range s.pools {
 		s.wait(i, bls.DomainStateRoot, 3)
 	}
@@ -294,7 +303,7 @@ func BenchmarkCertify(b *testing.B) {
 		defer h.Close()
 		p := New(Config{Net: h})
 		defer p.Close()
-		p.SetKey(group, shares[i])
+		p.SetKey(first(group), group, shares[i])
 		hosts, pools = append(hosts, h), append(pools, p)
 	}
 	for i, h := range hosts {
@@ -325,4 +334,60 @@ func BenchmarkCertify(b *testing.B) {
 	for b.Loop() {
 		round()
 	}
+}
+
+// When others hold the shares, theirs count and those of who left do not, also for what was not signed yet.
+func TestMembersChange(t *testing.T) {
+	s := newSubnet(t, 5, gossip.SwitchOptions{Seed: 4}, nil)
+	old, oldShares := blstest.Generate(t, "certify", 4)
+	s.group = old
+	for i := range 4 {
+		s.pools[i].SetKey(first(old), old, oldShares[i])
+	}
+	s.pools[4].SetKey(first(old), old, nil)
+	for i := range s.pools {
+		s.sign(i, bls.DomainStateRoot, 1, root(1))
+	}
+	for i := range s.pools {
+		s.wait(i, bls.DomainStateRoot, 1)
+	}
+	// Height 2 is signed by two of the old ones only. Then 4 takes the place of 1, and sits last.
+	s.sign(0, bls.DomainBeacon, 2, root(2))
+	s.sign(1, bls.DomainBeacon, 2, root(2))
+	next, shares := blstest.Generate(t, "certify again", 4)
+	set := members.Set{Epoch: 1, Nodes: []uint32{0, 2, 3, 4}}
+	for _, i := range []int{2, 3, 4} {
+		s.pools[i].SetKey(set, next, shares[set.Seat(i)])
+		s.sign(i, bls.DomainBeacon, 2, root(2))
+	}
+	s.group = next
+	s.wait(4, bls.DomainBeacon, 2)
+	s.pools[0].SetKey(set, next, shares[0]) // a late one
+	s.pools[0].SetKey(first(old), old, oldShares[0])
+	s.pools[1].SetKey(set, next, nil)
+	s.wait(0, bls.DomainBeacon, 2)
+	s.wait(1, bls.DomainBeacon, 2)
+	// The one that left adds nothing: two members and it are not enough.
+	s.sign(1, bls.DomainBeacon, 3, root(3))
+	s.sign(0, bls.DomainBeacon, 3, root(3))
+	s.sign(4, bls.DomainBeacon, 3, root(3))
+	s.sign(4, bls.DomainBeacon, 4, root(4))
+	s.sign(2, bls.DomainBeacon, 4, root(4))
+	s.sign(3, bls.DomainBeacon, 4, root(4))
+	s.wait(4, bls.DomainBeacon, 4)
+	if _, ok := s.pools[0].Latest(bls.DomainBeacon); !ok {
+		t.Fatal("no certificate")
+	}
+	if c, ok := s.pools[4].Latest(bls.DomainBeacon); !ok || c.Height != 4 || signed(s.pools[4], 3) {
+		t.Errorf("%d; two members made a certificate of height 3", c.Height)
+	}
+	s.sign(3, bls.DomainBeacon, 3, root(3))
+	s.wait(4, bls.DomainBeacon, 3)
+}
+
+func signed(p *Pool, height uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.domains[bls.DomainBeacon].done[height]
+	return ok
 }

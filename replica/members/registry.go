@@ -1,6 +1,7 @@
 package members
 
 import (
+	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -166,3 +167,41 @@ func get[T any](r kv.Reader, key []byte) (v T, ok bool) {
 }
 
 func put(s kv.Store, key []byte, v any) { s.Set(key, codec.Marshal(v)) }
+
+// Roster is a set with the keys of its nodes.
+type Roster struct {
+	Set
+	keys []ed25519.PublicKey // by seat
+}
+
+// NewRoster makes a roster of nodes' keys by seat.
+func NewRoster(s Set, keys []ed25519.PublicKey) *Roster {
+	if len(keys) != len(s.Nodes) {
+		panic(fmt.Sprintf("members: %d keys of %d nodes", len(keys), len(s.Nodes)))
+	}
+	return &Roster{s, keys}
+}
+
+// RosterOf reads the node keys of a set.
+func RosterOf(r kv.Reader, s Set) *Roster {
+	out := &Roster{Set: s}
+	for _, i := range s.Nodes {
+		v, ok := get[nodeRecord](r, nodeKey(i))
+		if !ok {
+			panic(fmt.Sprintf("members: node %d of epoch %d has no keys", i, s.Epoch))
+		}
+		out.keys = append(out.keys, v.NodeKey)
+	}
+	return out
+}
+
+// Key is a member's node key, or nil where the node is none.
+func (r *Roster) Key(node int) ed25519.PublicKey {
+	if seat := r.Seat(node); seat >= 0 {
+		return r.keys[seat]
+	}
+	return nil
+}
+
+// Keys are the node keys by seat.
+func (r *Roster) Keys() []ed25519.PublicKey { return r.keys }

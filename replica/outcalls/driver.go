@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -78,7 +79,7 @@ type Driver struct {
 	order   []uint64          // its ids, ascending
 	busy    map[string]int    // requests that are being carried out, by canister
 	running int
-	early   [][]wireShare // of each peer
+	early   map[int][]wireShare // of each peer
 }
 
 // entry is an open request at this node.
@@ -121,7 +122,7 @@ func NewDriver(cfg DriverConfig) *Driver {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Driver{cfg: cfg, m: cfg.Machine, log: cfg.Log, entries: map[uint64]*entry{}, busy: map[string]int{}, early: make([][]wireShare, cfg.Net.N())}
+	d := &Driver{cfg: cfg, m: cfg.Machine, log: cfg.Log, entries: map[uint64]*entry{}, busy: map[string]int{}, early: map[int][]wireShare{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	cfg.Net.Handle(gossip.Topic{Name: TopicShares, MaxBytes: maxSharesBytes}, func(from int, msg []byte) { d.refused(from, d.takeShares(from, msg)) })
 	// An answer that is lost costs a few blocks, so the queue holds a few only.
@@ -178,8 +179,9 @@ func (d *Driver) Reconcile(r kv.Reader, height uint64) {
 	for _, o := range open {
 		d.order = append(d.order, o.ID)
 	}
-	for from, list := range d.early {
-		d.early[from] = nil
+	for _, from := range slices.Sorted(maps.Keys(d.early)) {
+		list := d.early[from]
+		delete(d.early, from)
 		for _, s := range list {
 			d.refused(from, d.takeShare(from, s))
 		}
@@ -229,7 +231,7 @@ func (d *Driver) budget(o *Open) time.Duration {
 	if o.Replicated {
 		return time.Duration(d.m.cfg.TimeoutNs)
 	}
-	return time.Duration(d.m.cfg.turnNs())
+	return time.Duration(d.m.cfg.turnNs(o))
 }
 
 func (d *Driver) finished(e *entry, canister string, a Answer, took time.Duration, ctx context.Context) {
@@ -345,7 +347,7 @@ func decodeShares(msg []byte) ([]wireShare, error) {
 
 // takeShare takes one share. The lock is held.
 func (d *Driver) takeShare(from int, s wireShare) error {
-	if from == d.cfg.Net.Self() || from < 0 || from >= len(d.early) {
+	if from == d.cfg.Net.Self() || from < 0 {
 		return nil
 	}
 	e := d.entries[s.ID]
@@ -364,7 +366,7 @@ func (d *Driver) takeShare(from int, s wireShare) error {
 		return nil
 	}
 	e.changes[from]++
-	if !d.m.cfg.authentic(node, s.ID, e.open.Digest, s.Digest, s.Signature) {
+	if !d.m.authentic(node, s.ID, e.open.Digest, s.Digest, s.Signature) {
 		return fmt.Errorf("%w: share of request %d is not signed by node %d", ErrItem, s.ID, from)
 	}
 	e.shares[node] = Share{Node: node, Digest: s.Digest, Signature: s.Signature}
@@ -398,7 +400,7 @@ func (d *Driver) takeAnswer(from int, msg []byte) error {
 		return fmt.Errorf("%w: request %d: an answer of %d bytes, %d are allowed", ErrItem, w.ID, len(w.Answer), e.open.MaxReply)
 	}
 	dig := digest(w.Answer)
-	if !d.m.cfg.authentic(node, w.ID, e.open.Digest, dig[:], w.Signature) {
+	if !d.m.authentic(node, w.ID, e.open.Digest, dig[:], w.Signature) {
 		return fmt.Errorf("%w: answer to request %d is not signed by node %d", ErrItem, w.ID, from)
 	}
 	e.answers[dig] = bytes.Clone(w.Answer)
@@ -420,11 +422,13 @@ func (d *Driver) Pending(maxBytes int) (out [][]byte) {
 	return out
 }
 
-// sorted are the shares by node.
-func (e *entry) sorted() []Share {
+// sorted are the members' shares by node.
+func (e *entry) sorted(m *Machine) []Share {
 	list := make([]Share, 0, len(e.shares))
 	for _, s := range e.shares {
-		list = append(list, s)
+		if m.roster().Seat(int(s.Node)) >= 0 { // it may have left since it signed
+			list = append(list, s)
+		}
 	}
 	slices.SortFunc(list, func(a, b Share) int { return int(a.Node) - int(b.Node) })
 	return list
@@ -432,7 +436,7 @@ func (e *entry) sorted() []Share {
 
 // item is the proof of how the request ended, or nil while there is none that this node could give.
 func (e *entry) item(m *Machine) *item {
-	list := e.sorted()
+	list := e.sorted(m)
 	need := m.needed(&e.open)
 	if len(list) < need {
 		return nil
@@ -478,7 +482,7 @@ func (d *Driver) Status() (out []string) {
 		}
 		if e.open.Replicated {
 			best := 0
-			if v := votes(e.sorted()); len(v) > 0 {
+			if v := votes(e.sorted(d.m)); len(v) > 0 {
 				best = v[0].count
 			}
 			state += fmt.Sprintf(", %d of %d equal answers", best, d.m.needed(&e.open))

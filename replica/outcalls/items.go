@@ -105,7 +105,8 @@ func (c *Config) sign(key ed25519.PrivateKey, id uint64, request, answer []byte)
 	return ed25519.Sign(key, c.signedBytes(id, request, answer))
 }
 
-func (c *Config) authentic(node uint32, id uint64, request, answer, signature []byte) bool {
-	return int64(node) < int64(len(c.Nodes)) && len(answer) == sha256.Size && len(signature) == ed25519.SignatureSize &&
-		ed25519.Verify(c.Nodes[node], c.signedBytes(id, request, answer), signature)
+func (m *Machine) authentic(node uint32, id uint64, request, answer, signature []byte) bool {
+	key := m.roster().Key(int(node))
+	return key != nil && len(answer) == sha256.Size && len(signature) == ed25519.SignatureSize &&
+		ed25519.Verify(key, m.cfg.signedBytes(id, request, answer), signature)
 }

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"fusion/internal/codec"
 	"fusion/internal/kv"
 	"fusion/replica/genesis"
+	"fusion/replica/members"
 )
 
 // MaxReply is the most that a request may allow its reply, in bytes: 2,000,000 for the content (interface specification, http_request) and some
@@ -36,7 +38,7 @@ const (
 // Config is what all replicas agree on before the first block.
 type Config struct {
 	Genesis [32]byte            // hash of the genesis document
-	Nodes   []ed25519.PublicKey // node keys by node index
+	Nodes   []ed25519.PublicKey // node keys by node index, of the members at genesis; see SetMembers
 
 	// TimeoutNs is after how much block time a request is rejected. The default is a minute, as on the Internet Computer.
 	TimeoutNs uint64
@@ -71,14 +73,12 @@ func (c *Config) EnsureDefaults() {
 	}
 }
 
-func (c *Config) f() int      { return (len(c.Nodes) - 1) / 3 }
-func (c *Config) quorum() int { return len(c.Nodes) - c.f() }
-
 // turns is how many nodes may try a request that is not replicated: one more than may be faulty, unless that leaves each too little time.
-func (c *Config) turns() uint32 { return uint32(min(c.f()+1, 4)) }
+// A request keeps what it was opened with.
+func (m *Machine) turns() uint32 { return uint32(min(m.roster().F()+1, 4)) }
 
 // turnNs is how long a node has before the next one's turn.
-func (c *Config) turnNs() uint64 { return c.TimeoutNs / uint64(c.turns()) }
+func (c *Config) turnNs(o *Open) uint64 { return c.TimeoutNs / uint64(o.Turns) }
 
 // Request asks the world something.
 type Request struct {
@@ -97,6 +97,7 @@ type Open struct {
 	Request
 	OpenedNs uint64
 	Turn     uint32 // how many nodes' turns have passed, where it is not replicated
+	Turns    uint32 // how many there are
 }
 
 // Response ends a request.
@@ -105,8 +106,16 @@ type Response struct {
 	Answer
 }
 
-// Machine is the deterministic half. It is immutable and may be used concurrently, each call with its own store.
-type Machine struct{ cfg Config }
+// Machine is the deterministic half. It may be used concurrently, each call with its own store.
+type Machine struct {
+	cfg     Config
+	members atomic.Pointer[members.Roster]
+}
+
+// SetMembers says whose signatures count from now on. Everything that this package keeps about requests goes on.
+func (m *Machine) SetMembers(r *members.Roster) { m.members.Store(r) }
+
+func (m *Machine) roster() *members.Roster { return m.members.Load() }
 
 // NewMachine makes the machine of a network.
 func NewMachine(cfg Config) (*Machine, error) {
@@ -119,7 +128,13 @@ func NewMachine(cfg Config) (*Machine, error) {
 			return nil, fmt.Errorf("outcalls: node %d's key has %d bytes", i, len(k))
 		}
 	}
-	return &Machine{cfg}, nil
+	m := &Machine{cfg: cfg}
+	set := members.Set{}
+	for i := range cfg.Nodes {
+		set.Nodes = append(set.Nodes, uint32(i))
+	}
+	m.SetMembers(members.NewRoster(set, cfg.Nodes))
+	return m, nil
 }
 
 // Keys: "o" id → Open; "t" time id → nothing, for what is due at a time; "c" canister → count of its open requests; "n" → totals.
@@ -158,8 +173,8 @@ func load[T any](r kv.Reader, key []byte) (v T, ok bool) {
 
 // due is when something has to happen with a request that nobody answers.
 func (m *Machine) due(o *Open) uint64 {
-	if !o.Replicated && o.Turn+1 < m.cfg.turns() {
-		return o.OpenedNs + uint64(o.Turn+1)*m.cfg.turnNs()
+	if !o.Replicated && o.Turn+1 < o.Turns {
+		return o.OpenedNs + uint64(o.Turn+1)*m.cfg.turnNs(o)
 	}
 	return o.OpenedNs + m.cfg.TimeoutNs
 }
@@ -199,7 +214,7 @@ func (m *Machine) Submit(s kv.Store, timeNs uint64, r Request) error {
 		return fmt.Errorf("%w: their responses may have %d bytes; set max_response_bytes", ErrFull, t.Bytes)
 	}
 	m.count(s, &r, 1)
-	m.put(s, &Open{Request: r, OpenedNs: timeNs})
+	m.put(s, &Open{Request: r, OpenedNs: timeNs, Turns: m.turns()})
 	return nil
 }
 
@@ -229,8 +244,9 @@ func (m *Machine) delegate(o *Request, turn uint32) int {
 	h.Write([]byte("fusion/outcalls/delegate\x00"))
 	h.Write(m.cfg.Genesis[:])
 	h.Write(binary.BigEndian.AppendUint64(nil, o.ID))
-	first := binary.BigEndian.Uint64(h.Sum(nil)) % uint64(len(m.cfg.Nodes))
-	return int((first + uint64(turn)) % uint64(len(m.cfg.Nodes)))
+	nodes := m.roster().Nodes
+	first := binary.BigEndian.Uint64(h.Sum(nil)) % uint64(len(nodes))
+	return int(nodes[(first+uint64(turn))%uint64(len(nodes))])
 }
 
 // hadTurn says whether a node's answer to a request that is not replicated counts.
@@ -310,7 +326,7 @@ func (m *Machine) check(r kv.Reader, body []byte) (*Open, *Answer, error) {
 // needed is how many signatures an answer takes.
 func (m *Machine) needed(o *Open) int {
 	if o.Replicated {
-		return m.cfg.quorum()
+		return m.roster().Quorum()
 	}
 	return 1
 }
@@ -326,7 +342,7 @@ func (m *Machine) verify(o *Open, shares []Share, digestOf func(*Share) ([]byte,
 		if err != nil {
 			return err
 		}
-		if !m.cfg.authentic(s.Node, o.ID, o.Digest, d, s.Signature) {
+		if !m.authentic(s.Node, o.ID, o.Digest, d, s.Signature) {
 			return fmt.Errorf("not signed by node %d", s.Node)
 		}
 	}
@@ -359,7 +375,7 @@ type vote struct {
 
 // hopeless says that no digest can get a quorum any more, whatever the nodes that are not among the shares sign.
 func (m *Machine) hopeless(v []vote, shares int) bool {
-	return len(v) > 0 && v[0].count+len(m.cfg.Nodes)-shares < m.cfg.quorum()
+	return len(v) > 0 && v[0].count+m.roster().N()-shares < m.roster().Quorum()
 }
 
 // diverged verifies a divergence and says what the caller is told: how many nodes had which answer, since one that stands alone and many of one each
