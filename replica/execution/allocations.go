@@ -101,7 +101,7 @@ func (x *Executor) reservedUpTo(used uint64) Cycles {
 	}
 	over := min(used, to) - from
 	seconds := mulDiv(CyclesOf(over), reservationSeconds, to-from)
-	return mulDiv(x.price.memory(over, seconds.Lo), 1, 2)
+	return mulDiv(x.prices().memory(over, seconds.Lo), 1, 2)
 }
 
 // grow gives c memory for a management call: the growth is checked against the subnet, and cycles are set aside for it.
@@ -119,7 +119,7 @@ func (x *Executor) grow(c *canister, growth uint64, s *settings, memory uint64, 
 	if reserved.Cmp(s.ReservedLimit) > 0 && !need.IsZero() {
 		return reject(errReservedLimit, "Canister %s would have %s reserved cycles, its limit is %s", c.id, reserved, s.ReservedLimit)
 	}
-	if frozen := x.price.freezing(s, memory, reserved).Add(need); c.Cycles.Cmp(frozen) < 0 {
+	if frozen := x.prices().freezing(s, memory, reserved).Add(need); c.Cycles.Cmp(frozen) < 0 {
 		return reject(short, "Canister %s cannot hold %d bytes: that takes %s cycles until the freezing threshold, it has %s", c.id, memory, frozen, c.Cycles)
 	}
 	c.reserve(need)
@@ -157,7 +157,7 @@ func (x *Executor) chargeIdle(c *canister) bool {
 	c.ChargedNs += seconds * 1e9
 	c.dirty = true
 	c.payDebt()
-	memory, compute := x.price.memory(c.allocated(), seconds), x.price.compute(c.Settings.Compute, seconds)
+	memory, compute := x.prices().memory(c.allocated(), seconds), x.prices().compute(c.Settings.Compute, seconds)
 	reserved := memory.Min(c.Reserved)
 	c.Reserved = c.Reserved.Sub(reserved)
 	c.consume(forMemory, reserved)

@@ -238,7 +238,7 @@ func TestReservedCycles(t *testing.T) {
 		at := c().ChargedNs
 		w.now += 1000 * second
 		w.round()
-		paid := w.x.price.memory(c().allocated(), (w.now-at)/second)
+		paid := w.x.prices().memory(c().allocated(), (w.now-at)/second)
 		if c().Cycles != balance || c().Reserved != want.Sub(paid) || paid.IsZero() {
 			t.Errorf("%s cycles and %s reserved, want %s and %s", c().Cycles, c().Reserved, balance, want.Sub(paid))
 		}

@@ -35,6 +35,16 @@ func (x *Executor) burn(n Cycles) {
 	x.canisters[principal.Management].consume(forBurning, n)
 }
 
+// callback is what is set aside for the largest response and the longest callback of a call.
+func (p prices) callback(instructions uint64) Cycles {
+	return p.response(maxPayload).Add(p.execution(instructions))
+}
+
+// callCost is what a canister needs above its freezing limit to make a call with so many bytes.
+func (p prices) callCost(instructions, bytes uint64) Cycles {
+	return p.call(bytes).Add(p.callback(instructions))
+}
+
 // execution is the price of one message that ran n instructions.
 func (p prices) execution(n uint64) Cycles { return p.scale(costMessageBase + n*costInstruction) }
 

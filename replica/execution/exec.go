@@ -77,6 +77,7 @@ type exec struct {
 	fault               errorCode
 	heapBefore          uint64 // bytes
 	keys                []ChainKey
+	price               prices
 	performed           []bool // outcomes of call_perform; with replaying, those to repeat
 	replaying           bool
 }
@@ -85,7 +86,7 @@ func (e *exec) heapBytes() uint64 { return uint64(e.inst.WasmPages()) * wasmPage
 
 // freezing is the freezing limit with the memory as it is at this moment of the execution.
 func (e *exec) freezing() Cycles {
-	return e.x.price.freezing(e.settings, e.memoryBase+e.heapBytes()+e.stable.bytes(), e.reserved)
+	return e.price.freezing(e.settings, e.memoryBase+e.heapBytes()+e.stable.bytes(), e.reserved)
 }
 
 func (e *exec) replicated() bool { return e.mode&modeReplicated != 0 }
@@ -95,7 +96,7 @@ func (x *Executor) begin(e *exec, c *canister, m mode, ctx *callContext) {
 	st, planned := e.stable, e.planned
 	clear(planned)
 	*e = exec{x: x, c: c, mode: m, self: c.id.Bytes(), timeNs: x.global.TimeNs, settings: &c.Settings, status: c.Status, version: c.Version,
-		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, before: c.memory(), reserved: c.Reserved, keys: x.keys, balance: c.Cycles,
+		memoryBase: c.memory() - (c.HeapPages+c.StablePages)*wasmPage, before: c.memory(), reserved: c.Reserved, price: x.prices(), keys: x.keys, balance: c.Cycles,
 		certified: c.Certified, timer: c.Timer,
 		stable: st, planned: planned, replyData: e.replyData[:0]}
 	e.stable.begin(&c.stable, c.batchStable, c.StablePages, c.loader(x))
@@ -178,7 +179,7 @@ func (x *Executor) checkMemory(e *exec) *Reject {
 			return reject(errReservedLimitGrow, "Error from Canister %s: Canister cannot grow its memory by %d bytes: it would have %s reserved cycles, its limit is %s",
 				c.id, growth, reserved, e.settings.ReservedLimit)
 		}
-		if frozen := x.price.freezing(e.settings, e.memoryBase+heap+e.stable.bytes(), reserved).Add(need); e.balance.Cmp(frozen) < 0 {
+		if frozen := x.prices().freezing(e.settings, e.memoryBase+heap+e.stable.bytes(), reserved).Add(need); e.balance.Cmp(frozen) < 0 {
 			return reject(errMemoryGrowCycles, "Error from Canister %s: Canister cannot grow its memory by %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",
 				c.id, growth, frozen, e.balance)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"fusion/ic/principal"
 	"fusion/internal/kv"
@@ -14,7 +15,7 @@ import (
 // Executor is the canisters of a subnet. See the package documentation for the caller's duties.
 type Executor struct {
 	cfg    Config
-	price  prices
+	nodes  atomic.Uint64 // of the subnet, which its prices depend on
 	subnet []byte
 
 	global    globalRecord
@@ -69,8 +70,9 @@ type Executor struct {
 func New(cfg Config, store kv.Store) (*Executor, error) {
 	shared := cfg.Reader == nil
 	cfg.setDefaults(store)
-	x := &Executor{cfg: cfg, price: prices{nodes: uint64(cfg.NodeCount)}, subnet: cfg.Subnet.Bytes(), canisters: map[principal.Principal]*canister{},
+	x := &Executor{cfg: cfg, subnet: cfg.Subnet.Bytes(), canisters: map[principal.Principal]*canister{},
 		pending: map[uint64]*pendingCall{}, treeDirty: map[principal.Principal]struct{}{}, shared: shared}
+	x.nodes.Store(uint64(cfg.NodeCount))
 	x.queries = make(chan struct{}, cfg.QueryThreads)
 	if err := x.openState(store); err != nil {
 		return nil, fmt.Errorf("opening the executor: %w", err)
@@ -83,13 +85,8 @@ func New(cfg Config, store kv.Store) (*Executor, error) {
 // first Round after New.
 func (x *Executor) SetRootKey(der []byte) { x.cfg.RootKey = append([]byte(nil), der...) }
 
-// callbackCost is what is set aside for the largest response and the longest callback of a call.
-func (x *Executor) callbackCost() Cycles {
-	return x.price.response(maxPayload).Add(x.price.execution(x.cfg.MessageInstructions))
-}
-
-// callCost is what a canister needs above its freezing limit to make a call with so many bytes.
-func (x *Executor) callCost(bytes uint64) Cycles { return x.price.call(bytes).Add(x.callbackCost()) }
+// prices are those of the subnet as it is, for all goroutines.
+func (x *Executor) prices() prices { return prices{x.nodes.Load()} }
 
 // SetKeys says which keys are active, for queries that run before the first Round after New. Round brings its own.
 func (x *Executor) SetKeys(keys []ChainKey) {
@@ -231,8 +228,8 @@ func (c *canister) snapshot(x *Executor) view {
 		heapPages: c.HeapPages, globals: len(c.Globals), moduleHash: c.ModuleHash, moduleSize: c.ModuleSize, chunks: len(c.Chunks),
 		memory: memory, changes: c.Changes, changeCount: c.ChangeCount, logs: c.logs, metadata: c.metadata, consumed: slices.Clone(c.Consumed), snapshots: c.SnapshotBytes,
 		heapChain: x.layers.chain(c.HeapLayer), stableChain: x.layers.chain(c.StableLayer),
-		frozen: x.price.freezing(&c.Settings, memory, c.Reserved), reserved: c.Reserved,
-		burnPerDay: x.price.idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}
+		frozen: x.prices().freezing(&c.Settings, memory, c.Reserved), reserved: c.Reserved,
+		burnPerDay: x.prices().idle(max(memory, c.Settings.Memory), c.Settings.Compute, secondsPerDay)}
 	for _, s := range c.metadata {
 		v.sections += uint64(len(s.Name) + len(s.Content))
 	}

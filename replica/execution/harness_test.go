@@ -35,6 +35,8 @@ const second = uint64(1e9)
 
 // world is an executor with a clock and users.
 type world struct {
+	nodes int // of the subnet, where they change
+
 	t      testing.TB
 	cfg    Config
 	x      *Executor
@@ -77,11 +79,14 @@ func (w *world) round(ingress ...Ingress) RoundResult {
 	w.t.Helper()
 	w.height++
 	w.now += second
-	r := Round{Height: w.height, TimeNs: w.now, Ingress: ingress, Keys: w.keys, Responses: w.answer}
+	r := Round{Height: w.height, TimeNs: w.now, Ingress: ingress, Keys: w.keys, Responses: w.answer, NodeCount: w.nodes}
 	w.answer = nil
 	w.last = w.x.Round(w.store, r)
 	if w.obey {
 		w.answer = answers(w.last.SystemCalls)
+	}
+	if w.nodes > 0 {
+		w.cfg.NodeCount = w.nodes
 	}
 	if w.reopen {
 		w.x.Close()

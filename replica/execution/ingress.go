@@ -175,8 +175,8 @@ func (x *Executor) induct(m *Ingress) {
 		return
 	}
 	if c != nil && c.kind == wasmCanister && c.Status == running {
-		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg)))
-		if frozen := x.price.freezing(&c.Settings, c.memory(), c.Reserved); c.Cycles.Sub(c.Debt).Sub(frozen).Cmp(cost) < 0 {
+		cost := x.prices().ingress(uint64(len(m.Method) + len(m.Arg)))
+		if frozen := x.prices().freezing(&c.Settings, c.memory(), c.Reserved); c.Cycles.Sub(c.Debt).Sub(frozen).Cmp(cost) < 0 {
 			x.respond(from, response{reject: reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", m.Canister)}, Cycles{})
 			return
 		}
@@ -196,7 +196,7 @@ func (x *Executor) payInduction(m *Ingress) {
 		return
 	}
 	if c := x.canisters[id]; c != nil && c.kind == wasmCanister {
-		cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))).Min(c.Cycles.Sub(c.Debt))
+		cost := x.prices().ingress(uint64(len(m.Method) + len(m.Arg))).Min(c.Cycles.Sub(c.Debt))
 		c.debit(forIngress, cost)
 	}
 }

@@ -118,7 +118,7 @@ func (x *Executor) runInstall(c *canister, j job, in *inputs) *Reject {
 	w.job, w.inputs = j, inputsOf(i.e)
 	w.open(c)
 	rej = i.run(j.Install, next, j.Message)
-	charge := x.price.execution(i.spent)
+	charge := x.prices().execution(i.spent)
 	c.dirty = true
 	c.consume(forInstructions, charge)
 	if rej == nil && j.Install.Mode == modeReinstall {

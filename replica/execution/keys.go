@@ -66,7 +66,7 @@ func (x *Executor) requestSignature(k *call, method string, req SignRequest) ([]
 
 // payForKey opens the system call of a signature or of a derived key, which cost the same.
 func (x *Executor) payForKey(k *call, method string, p *pendingCall) *Reject {
-	cost := x.price.sign()
+	cost := x.prices().sign()
 	if k.Cycles.Cmp(cost) < 0 {
 		return reject(errCanisterRejected, "%s request sent with %s cycles, but %s cycles are required", method, k.Cycles, cost)
 	}
@@ -117,7 +117,7 @@ func signatureCost(algorithms ...chainkey.Algorithm) func(e *exec, a []uint64) u
 		if findKey(e.keys, chainkey.KeyID{Algorithm: algorithms[a[2]], Name: string(name)}) == nil {
 			return 2
 		}
-		e.writeCycles(a[3], e.x.price.sign())
+		e.writeCycles(a[3], e.price.sign())
 		return 0
 	}
 }

@@ -32,15 +32,16 @@ type inputs struct {
 	Balance Cycles
 	Head    headroom
 	Keys    []ChainKey
+	Nodes   uint64 // of the subnet, which its prices depend on
 }
 
 func inputsOf(e *exec) inputs {
-	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Head: e.head, Keys: e.keys}
+	return inputs{TimeNs: e.timeNs, Status: e.status, Version: e.version, Memory: e.memoryBase, Balance: e.balance, Head: e.head, Keys: e.keys, Nodes: e.price.nodes}
 }
 
 func (in *inputs) restore(e *exec) {
 	e.timeNs, e.status, e.version, e.memoryBase, e.balance = in.TimeNs, in.Status, in.Version, in.Memory, in.Balance
-	e.keys, e.head = in.Keys, in.Head
+	e.keys, e.head, e.price = in.Keys, in.Head, prices{in.Nodes}
 	e.before = in.Memory + (e.c.HeapPages+e.c.StablePages)*wasmPage
 }
 

@@ -253,6 +253,32 @@ func TestLongMessageReachesItsLimit(t *testing.T) {
 	}, sliced, func(c *Config) { c.MessageInstructions = 5_000_000 })
 }
 
+// A message that stands still while members come sees the subnet as it was when it began, on a replica that restarts too; prices are the new ones.
+func TestMembersChangeDuringALongMessage(t *testing.T) {
+	scenario(t, func(w *world) {
+		t := w.t
+		m := newModule()
+		size := m.host("subnet_self_node_count")
+		m.update("count", store32(i32(0), size), spin(i32(6_000)), store32(i32(4), size), m.reply(i32(0), i32(8)))
+		w.nodes = 4
+		a := w.install(m)
+		before := w.x.prices().creation()
+		call := w.message(alice, a, "count", nil)
+		w.round(call)
+		if w.x.canisters[a].run == nil {
+			t.Fatal("the message does not stand still")
+		}
+		w.nodes = 5
+		reply, rej := w.finish(call.ID)
+		if rej != nil || le32(reply) != 4 || le32(reply[4:]) != 4 {
+			t.Errorf("it counted %v, %v", reply, rej)
+		}
+		if now := w.x.prices().creation(); now == before || now != (prices{5}).creation() {
+			t.Errorf("creation costs %v, it cost %v", now, before)
+		}
+	}, sliced)
+}
+
 // TestLongMessageBehindABatch lets a long message begin behind short ones of the same canister.
 func TestLongMessageBehindABatch(t *testing.T) {
 	scenario(t, func(w *world) {

@@ -177,7 +177,7 @@ func (x *Executor) creationCost() Cycles {
 	if len(x.cfg.Admins) > 0 {
 		return Cycles{}
 	}
-	return x.price.creation()
+	return x.prices().creation()
 }
 
 func (x *Executor) provisionalCreate(k *call, a *management.ProvisionalCreateArgs) ([]byte, *Reject) {
@@ -407,7 +407,7 @@ func (x *Executor) create(k *call, specified *principal.Principal, s *management
 	if rej := x.mayAllocate(0, set.Compute); rej != nil {
 		return nil, nil, rej
 	}
-	if frozen := x.price.freezing(&set, 0, Cycles{}); set.Compute > 0 && cycles.Cmp(frozen) < 0 {
+	if frozen := x.prices().freezing(&set, 0, Cycles{}); set.Compute > 0 && cycles.Cmp(frozen) < 0 {
 		return nil, nil, reject(errComputeCycles, "The compute allocation takes %s cycles until the freezing threshold, the canister would have %s", frozen, cycles)
 	}
 	var id principal.Principal
@@ -476,7 +476,7 @@ func (x *Executor) changeSettings(k *call, c *canister, s *management.Settings, 
 	if rej := x.mayAllocate(c.Settings.Compute, next.Compute); rej != nil {
 		return rej
 	}
-	if frozen := x.price.freezing(&next, c.memory(), c.Reserved); (next.Freezing > c.Settings.Freezing || next.Compute > c.Settings.Compute) && c.Cycles.Cmp(frozen) < 0 {
+	if frozen := x.prices().freezing(&next, c.memory(), c.Reserved); (next.Freezing > c.Settings.Freezing || next.Compute > c.Settings.Compute) && c.Cycles.Cmp(frozen) < 0 {
 		return reject(errComputeCycles, "Canister %s has %s cycles and would be frozen by the new settings, which take %s", c.id, c.Cycles, frozen)
 	}
 	if next.Memory > c.allocated() {

@@ -104,7 +104,7 @@ func (x *Executor) httpRequest(k *call, a *management.HTTPRequestArgs) ([]byte, 
 	if r.Method, replicable = a.Method.Name(); r.Replicated && !replicable {
 		return bad("The requested HTTP method is only allowed for non-replicated requests.")
 	}
-	cost := x.price.httpOutcall(r.size(), r.MaxResponseBytes)
+	cost := x.prices().httpOutcall(r.size(), r.MaxResponseBytes)
 	if k.Cycles.Cmp(cost) < 0 {
 		return bad("http_request request sent with %s cycles, but %s cycles are required.", grouped(k.Cycles), grouped(cost))
 	}

@@ -41,7 +41,7 @@ func TestOutcall(t *testing.T) {
 		a := getArgs(func(a *management.HTTPRequestArgs) {
 			a.Transform = &management.HTTPTransform{Function: management.TransformFunc{Func: candid.Func{Principal: id, Method: "tidy"}}, Context: []byte{7}}
 		})
-		cost := w.x.price.httpOutcall(uint64(len("https://example.com/x")+len("Accept")+len("text/plain")+len("tidy")+1), 1000)
+		cost := w.x.prices().httpOutcall(uint64(len("https://example.com/x")+len("Accept")+len("text/plain")+len("tidy")+1), 1000)
 		ask := func() ([32]byte, SystemCall) {
 			w.t.Helper()
 			m := w.message(alice, id, "ask", candid.MustMarshal(a))

@@ -297,7 +297,7 @@ func (x *Executor) beginQuery(c *canister, code *code, m mode) (e *exec, release
 	}
 	inst.SetMemoryLimit(uint32(x.cfg.MaxHeapBytes / wasmPage))
 	v := &c.view
-	e = &exec{x: x, c: c, mode: m, inst: inst, keys: x.currentKeys(), self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
+	e = &exec{x: x, c: c, mode: m, inst: inst, price: x.prices(), keys: x.currentKeys(), self: c.id.Bytes(), timeNs: x.now(), settings: &v.settings, status: v.status, version: v.version,
 		memoryBase: v.memory - (v.heapPages+v.stablePages)*wasmPage, balance: v.cycles, certified: v.certified}
 	e.stable.begin(&c.stable, nil, v.stablePages, x.stableLoader(c, x.cfg.Reader))
 	inst.Ctx = e
@@ -372,7 +372,7 @@ func (x *Executor) InspectMessage(ctx context.Context, m Ingress) *Reject {
 	if rej := v.available(c.id, m.Method); rej != nil {
 		return rej
 	}
-	if cost := x.price.ingress(uint64(len(m.Method) + len(m.Arg))); v.cycles.Sub(v.frozen).Cmp(cost) < 0 {
+	if cost := x.prices().ingress(uint64(len(m.Method) + len(m.Arg))); v.cycles.Sub(v.frozen).Cmp(cost) < 0 {
 		return reject(errOutOfCycles, "Canister %s is out of cycles and cannot take the message", c.id)
 	}
 	code := x.load(c, x.cfg.Reader)

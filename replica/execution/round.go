@@ -10,6 +10,9 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	x.global.Height = r.Height
 	x.global.TimeNs = max(x.global.TimeNs, r.TimeNs) // time as canisters see it never goes back
 	x.SetKeys(r.Keys)
+	if r.NodeCount > 0 {
+		x.nodes.Store(uint64(r.NodeCount))
+	}
 	x.mu.Lock()
 	x.nowNs = x.global.TimeNs
 	x.mu.Unlock()

@@ -353,9 +353,9 @@ func TestCallPerformWithoutCycles(t *testing.T) {
 		}
 		w.wantReject("IC0520", id, "more than all", nil)
 		c := w.canister(id)
-		frozen := w.x.price.freezing(&c.Settings, c.memory(), c.Reserved)
+		frozen := w.x.prices().freezing(&c.Settings, c.memory(), c.Reserved)
 		// Enough for the message, not for the response as well.
-		c.Cycles = frozen.Add(w.x.price.execution(w.cfg.MessageInstructions)).Add(w.x.price.execution(5_000_000_000)).Add(w.x.price.ingress(1 << 20))
+		c.Cycles = frozen.Add(w.x.prices().execution(w.cfg.MessageInstructions)).Add(w.x.prices().execution(5_000_000_000)).Add(w.x.prices().ingress(1 << 20))
 		c.dirty = true
 		got := w.mustUpdate(id, "go", nil)
 		if le32(got[64:]) != 2 || !bytes.Equal(got[:16], got[16:32]) {
@@ -458,7 +458,7 @@ func TestDeletedContextsOfUninstalledCanister(t *testing.T) {
 		if n := le32(w.mustQuery(holder, "get", nil)); n != 0 {
 			t.Error("a callback of a deleted context ran")
 		}
-		if got := w.canister(holder).Cycles.Sub(before); got.Cmp(w.x.price.execution(w.cfg.MessageInstructions).Add(CyclesOf(5_000_000))) < 0 {
+		if got := w.canister(holder).Cycles.Sub(before); got.Cmp(w.x.prices().execution(w.cfg.MessageInstructions).Add(CyclesOf(5_000_000))) < 0 {
 			t.Errorf("%s cycles came back", got)
 		}
 		w.idle(holder)

@@ -113,7 +113,7 @@ func (c *canister) snapshotOf(id []byte) (*snapshot, *Reject) {
 
 // pay charges c for instructions of the management canister, if it is not frozen afterwards with so much memory.
 func (x *Executor) pay(c *canister, instructions, memory uint64) *Reject {
-	cost, frozen := x.price.execution(instructions), x.price.freezing(&c.Settings, memory, c.Reserved)
+	cost, frozen := x.prices().execution(instructions), x.prices().freezing(&c.Settings, memory, c.Reserved)
 	if memory > c.memory() && c.Cycles.Cmp(frozen) < 0 {
 		return reject(errMemoryGrowCycles, "Canister %s cannot grow its memory to %d bytes: holding it until the freezing threshold takes %s cycles, it has %s",
 			c.id, memory, frozen, c.Cycles)

@@ -258,8 +258,8 @@ func TestSnapshotRules(t *testing.T) {
 		if s.TotalSize != size || s.TakenAt != w.now || !bytes.Equal(s.ID, append(make([]byte, 8), id.Bytes()...)) {
 			t.Errorf("taken: %+v, want a size of %d", s, size)
 		}
-		ingress := w.x.price.ingress(uint64(len("take_canister_snapshot") + len(candid.MustMarshal(arg))))
-		if paid := before.Sub(c.Cycles); paid != w.x.price.execution(snapshotInstructions+size).Add(ingress) {
+		ingress := w.x.prices().ingress(uint64(len("take_canister_snapshot") + len(candid.MustMarshal(arg))))
+		if paid := before.Sub(c.Cycles); paid != w.x.prices().execution(snapshotInstructions+size).Add(ingress) {
 			t.Errorf("taking it cost %s", paid)
 		}
 		if c.Version != version {

@@ -131,7 +131,7 @@ func buildSysAPI() []sysFunc {
 		{"canister_liquid_cycle_balance128", "I:", modeStar, func(e *exec, a []uint64) uint64 { e.writeCycles(a[0], e.liquid()); return 0 }},
 		{"canister_status", ":i", modeStar, func(e *exec, _ []uint64) uint64 { return uint64(e.status) }},
 		{"canister_version", ":l", modeStar, func(e *exec, _ []uint64) uint64 { return e.version }},
-		{"subnet_self_node_count", ":i", modeStar, func(e *exec, _ []uint64) uint64 { return e.x.price.nodes }},
+		{"subnet_self_node_count", ":i", modeStar, func(e *exec, _ []uint64) uint64 { return e.price.nodes }},
 		{"accept_message", ":", modeF, func(e *exec, _ []uint64) uint64 {
 			if e.accepted {
 				e.trap(errContractViolation, "accept_message was called twice")
@@ -202,11 +202,11 @@ func buildSysAPI() []sysFunc {
 		}},
 		{"in_replicated_execution", ":i", modeAll, func(e *exec, _ []uint64) uint64 { return flag(e.replicated()) }},
 		{"cost_call", "llI:", modeAll, func(e *exec, a []uint64) uint64 {
-			e.writeCycles(a[2], e.x.callCost(min(a[0], 1<<40)+min(a[1], 1<<40)))
+			e.writeCycles(a[2], e.price.callCost(e.x.cfg.MessageInstructions, min(a[0], 1<<40)+min(a[1], 1<<40)))
 			return 0
 		}},
 		{"cost_create_canister", "I:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[0], e.x.creationCost()); return 0 }},
-		{"cost_http_request", "llI:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[2], e.x.price.httpOutcall(a[0], a[1])); return 0 }},
+		{"cost_http_request", "llI:", modeAll, func(e *exec, a []uint64) uint64 { e.writeCycles(a[2], e.price.httpOutcall(a[0], a[1])); return 0 }},
 		{"cost_sign_with_ecdsa", "IIiI:i", modeAll, signatureCost(chainkey.EcdsaSecp256k1)},
 		{"cost_sign_with_schnorr", "IIiI:i", modeAll, signatureCost(chainkey.Bip340Secp256k1, chainkey.Ed25519)},
 		{"cost_vetkd_derive_key", "IIiI:i", modeAll, signatureCost(chainkey.Bls12381G2)},
@@ -434,8 +434,8 @@ func sysCallPerform(e *exec, _ []uint64) uint64 {
 		e.under = nil
 		return 0
 	}
-	sending := e.x.price.call(uint64(len(call.method) + len(call.arg)))
-	call.prepaid = e.x.callbackCost()
+	sending := e.price.call(uint64(len(call.method) + len(call.arg)))
+	call.prepaid = e.price.callback(e.x.cfg.MessageInstructions)
 	cost := sending.Add(call.prepaid)
 	size := uint64(len(call.method) + len(call.arg))
 	if call.deadline == 0 {

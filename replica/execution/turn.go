@@ -274,8 +274,8 @@ func (w *worker) runRequest(c *canister, m *message) {
 // prepay takes the price of the longest execution from the balance.
 func (x *Executor) prepay(c *canister, limit uint64) (Cycles, *Reject) {
 	c.payDebt()
-	prepaid := x.price.execution(limit)
-	frozen := x.price.freezing(&c.Settings, c.memory(), c.Reserved)
+	prepaid := x.prices().execution(limit)
+	frozen := x.prices().freezing(&c.Settings, c.memory(), c.Reserved)
 	if c.Cycles.Sub(frozen).Cmp(prepaid) < 0 {
 		return Cycles{}, reject(errOutOfCycles, "Canister %s is out of cycles: it needs %s above its freezing limit of %s and has %s", c.id, prepaid, frozen, c.Cycles)
 	}
@@ -309,7 +309,7 @@ func (w *worker) runResponse(c *canister, m *message) {
 	ctx.Outstanding--
 	c.dirty = true
 	c.Cycles = c.Cycles.Add(m.Cycles)
-	carrying := x.price.response(m.size()).Min(cb.Prepaid)
+	carrying := x.prices().response(m.size()).Min(cb.Prepaid)
 	prepaid := cb.Prepaid.Sub(carrying)
 	c.consume(forTransmission, carrying)
 	if ctx.Deleted || !c.hasCode() {
@@ -414,9 +414,9 @@ func (w *worker) perform(e *exec) (spent Cycles, rej *Reject) {
 	w.use(used)
 	w.t.used += messageOverhead
 	w.t.messages++
-	charge := x.price.execution(used)
+	charge := x.prices().execution(used)
 	if e.mode == modeC { // the callback has paid for the message
-		charge = x.price.instructions(used)
+		charge = x.prices().instructions(used)
 	}
 	charge = charge.Min(j.Prepaid)
 	c.dirty = true

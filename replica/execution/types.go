@@ -126,6 +126,8 @@ type Round struct {
 	Responses []SystemResponse
 	Keys      []ChainKey
 	Nodes     []NodeBlocks // what the block tells of the nodes, each once
+	// NodeCount is the subnet's size from this round on; 0 leaves it as it is.
+	NodeCount int
 }
 
 // SystemCallKind says who answers a SystemCall.
@@ -249,7 +251,7 @@ type Config struct {
 	Custodial []principal.Principal
 	// Local allows the provisional methods. Set it for networks of class "local" only.
 	Local bool
-	// NodeCount scales prices. The default is 13, the size the price table is made for.
+	// NodeCount scales prices; a Round may change it. The default is 13, the size the price table is made for.
 	NodeCount int
 	// FirstCanister numbers the canisters that get an id of the subnet's choice: principal.FromUint64(FirstCanister), the
 	// next, and so on.

@@ -55,7 +55,7 @@ func TestVetKD(t *testing.T) {
 		for name, code := range map[string]uint32{"test_key_1": 0, "key_1": 2} {
 			out := w.mustQuery(id, "price", []byte(name))
 			price := binary.LittleEndian.Uint64(out)
-			if got := binary.LittleEndian.Uint32(out[16:]); got != code || code == 0 && CyclesOf(price) != w.x.price.sign() {
+			if got := binary.LittleEndian.Uint32(out[16:]); got != code || code == 0 && CyclesOf(price) != w.x.prices().sign() {
 				t.Errorf("price of %s: %d, code %d", name, price, got)
 			}
 		}
@@ -110,8 +110,8 @@ func TestVetKD(t *testing.T) {
 		}
 		late := cost(SystemResponse{RejectCode: SysTransient, RejectMessage: "no luck"})
 		full := cost(SystemResponse{RejectCode: SysTransient, RejectMessage: "no luck", NotTaken: true})
-		if late.Sub(full) != w.x.price.sign() {
-			t.Errorf("a late request costs %s, one not taken %s, the fee is %s", late, full, w.x.price.sign())
+		if late.Sub(full) != w.x.prices().sign() {
+			t.Errorf("a late request costs %s, one not taken %s, the fee is %s", late, full, w.x.prices().sign())
 		}
 
 		wantReject := func(method, why string, arg any) {
