@@ -34,6 +34,10 @@ type Config struct {
 	MaxAttempts uint32
 	// RequestBlocks is after how many blocks an unanswered request is rejected in any case. The default is 100 × SigningDeadline.
 	RequestBlocks uint64
+	// ReshareAttempts is after how many failed attempts a resharing is given up. The default is 8.
+	ReshareAttempts uint32
+	// WipeBlocks is how many blocks after an epoch's activation the shares of the one before are wiped. The default is 100.
+	WipeBlocks uint64
 	// DisputeBlocks is how long a complaint counts. The default is 5,000 blocks.
 	DisputeBlocks uint64
 
@@ -69,12 +73,16 @@ func (c *Config) EnsureDefaults() {
 	set(&c.KeygenDeadline, 600)
 	set(&c.RequestBlocks, 100*c.SigningDeadline)
 	set(&c.DisputeBlocks, 5000)
+	set(&c.WipeBlocks, 100)
 	c.Parallel = max(c.Parallel, 1)
 	if c.QueueLimit == 0 {
 		c.QueueLimit = 20
 	}
 	if c.MaxAttempts == 0 {
 		c.MaxAttempts = 10
+	}
+	if c.ReshareAttempts == 0 {
+		c.ReshareAttempts = 8
 	}
 }
 
@@ -98,11 +106,11 @@ func (c *Config) validate() error {
 // maxKeyName bounds a key's name, in bytes, as the genesis document does.
 const maxKeyName = 64
 
-// f is the number of faulty nodes that are tolerated.
-func (c *Config) f() int { return (len(c.Nodes) - 1) / 3 }
+// faulty is how many of n members may be.
+func faulty(n int) int { return (n - 1) / 3 }
 
-// quorum is the size of a committee.
-func (c *Config) quorum() int { return 2*c.f() + 1 }
+// quorum is how many of n members sign.
+func quorum(n int) int { return 2*faulty(n) + 1 }
 
 // minter reports whether a canister's requests go first.
 func (c *Config) minter(canister []byte) bool {

@@ -38,6 +38,15 @@
 // public key and transcript; otherwise the attempt is abandoned and the next one starts. Keys are of several algorithms (chainkey.KeyID):
 // ECDSA by package gg18, whose generations take much CPU time and run one after the other, and Schnorr by package frost.
 //
+// # Epochs
+//
+// Beside an active key there may be a handover to the members of the next epoch, for all keys between StartReshare and ActivateReshare or
+// AbortReshare, which the caller decides by ReshareStatus. Its attempts are ceremonies of all new members and of 2f+1 old ones that deal;
+// accusations choose other dealers, and after ReshareAttempts it fails. The old shares sign until all keys are handed over at one height; what
+// is being signed then goes on with committees of the new members. A new epoch is prepared only when all its members have stored their shares
+// and voted in blocks for the same public key, public shares and transcript. WipeBlocks after the activation drivers wipe the old shares. On
+// networks that are not local a new member first makes secret parameters, in the background, and says in a block when it has them.
+//
 // A message to sign may be long. It is stored beside its request, and sessions are bound to its hash.
 //
 // # Driver: the other half

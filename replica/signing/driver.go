@@ -91,12 +91,12 @@ type Driver struct {
 	ordered    bool   // the own incarnation was the newest once
 	halted     string // why, if it is
 	running    map[session.ID]*ceremony
-	early      [][]earlyMessage // by sender
-	own        []payload.Item   // made here, valid in view
-	others     []payload.Item   // gossiped, valid in view
-	unverified []unverifiedItem // gossiped, not valid in view, which may lag
-	making     map[string]bool  // keys whose parameters are being made
-	tidied     map[string]bool  // keys whose old shares were wiped
+	early      map[int][]earlyMessage // by sender
+	own        []payload.Item         // made here, valid in view
+	others     []payload.Item         // gossiped, valid in view
+	unverified []unverifiedItem       // gossiped, not valid in view, which may lag
+	making     map[string]bool        // keys whose parameters are being made
+	tidied     map[string]string      // by key: the epochs for which it was tidied
 }
 
 // Frames on the transport.
@@ -143,15 +143,14 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 		cfg.Slots = make(chan struct{}, cfg.Cores)
 	}
 	d := &Driver{cfg: cfg, m: cfg.Machine, self: cfg.Transport.Self(), cores: cfg.Slots, running: map[session.ID]*ceremony{},
-		making: map[string]bool{}, tidied: map[string]bool{}}
-	n := len(d.m.cfg.Nodes)
-	if d.self < 0 || d.self >= n || !bytes.Equal(cfg.NodeKey.Public().(ed25519.PublicKey), d.m.cfg.Nodes[d.self]) {
+		making: map[string]bool{}, tidied: map[string]string{}, early: map[int][]earlyMessage{}}
+	// A node that joined later is known from the state.
+	if d.self < 0 || d.self < len(d.m.cfg.Nodes) && !bytes.Equal(cfg.NodeKey.Public().(ed25519.PublicKey), d.m.cfg.Nodes[d.self]) {
 		return nil, fmt.Errorf("signing: the node key is not that of node %d", d.self)
 	}
 	if _, err := io.ReadFull(cfg.Rand, d.nonce[:]); err != nil {
 		return nil, fmt.Errorf("signing: drawing an incarnation: %w", err)
 	}
-	d.early = make([][]earlyMessage, n)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.wg.Add(1)
 	go d.regossip()
@@ -184,11 +183,12 @@ func (d *Driver) Reconcile(v *View) {
 		k, _ := load[keyRecord](v.state, keyPrefix+name)
 		switch k.Status {
 		case KeyGenerating, KeyActivating:
-			d.revote(name, &k)
-			d.want(wanted, d.m.keyContext(name, &k), &k.Attempt, d.m.cfg.KeygenDeadline, [32]byte{},
-				keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number})
+			g := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
+			d.revote(g, k.Votes, d.self)
+			d.want(wanted, d.m.keyContext(name, &k), &k.Attempt, d.m.cfg.KeygenDeadline, [32]byte{}, g)
 		case KeyActive:
 			d.tidy(name, &k)
+			d.handOver(wanted, name, &k)
 		}
 	}
 	ids, all := requests(v.state)
@@ -259,6 +259,8 @@ func (d *Driver) announce() {
 	case d.ordered:
 		d.halt(fmt.Sprintf("a newer instance of node %d has announced itself (boot %d): "+
 			"two machines run with one node key, or this one was restarted elsewhere", d.self, rec.Number))
+	case !d.known():
+		// The network does not know this node yet, or no more.
 	case d.paramsReady():
 		v := Incarnation{Node: uint32(d.self), Number: rec.Number + 1, Nonce: d.nonce[:]}
 		for _, it := range d.own {
@@ -288,24 +290,29 @@ func (d *Driver) paramsReady() bool {
 			continue
 		}
 		g := keystore.Generation{Key: name, Epoch: k.Epoch}
-		if params, err := d.cfg.Store.Params(g); err == nil {
-			params.Wipe()
-			continue
-		}
-		ready = false
-		if len(d.making) == 0 { // one after the other
-			d.making[name] = true
-			d.wg.Add(1)
-			go d.makeParams(g)
-		}
+		ready = d.haveParams(g, d.cfg.Cores) && ready
 	}
 	return ready
 }
 
-func (d *Driver) makeParams(g keystore.Generation) {
+// haveParams reports whether a generation's secret parameters are at hand, and otherwise has them made on so many cores.
+func (d *Driver) haveParams(g keystore.Generation, cores int) bool {
+	if params, err := d.cfg.Store.Params(g); err == nil {
+		params.Wipe()
+		return true
+	}
+	if len(d.making) == 0 { // one after the other
+		d.making[g.Key] = true
+		d.wg.Add(1)
+		go d.makeParams(g, cores)
+	}
+	return false
+}
+
+func (d *Driver) makeParams(g keystore.Generation, cores int) {
 	defer d.wg.Done()
 	d.cfg.Log.Info("making secret parameters; this takes 10 to 90 seconds of CPU time", "key", g.Key)
-	params, err := gg18.NewParams(d.ctx, d.cfg.Cores, func(elapsed time.Duration) {
+	params, err := gg18.NewParams(d.ctx, cores, func(elapsed time.Duration) {
 		if f := d.cfg.Listener.ParamsProgress; f != nil {
 			f(g.Key, elapsed)
 		}
@@ -326,27 +333,27 @@ func (d *Driver) makeParams(g keystore.Generation) {
 	}
 }
 
-// revote votes for a share that a crash left stored but not voted for.
-func (d *Driver) revote(name string, k *keyRecord) {
-	if len(k.Votes[d.self].Public) != 0 {
+// revote votes for a share that a crash left stored but not voted for. The seat is the own one among the votes.
+func (d *Driver) revote(g keystore.Generation, votes []voteRecord, seat int) {
+	if seat < 0 || seat >= len(votes) || len(votes[seat].Public) != 0 {
 		return
 	}
 	for _, it := range d.own {
-		if it.Kind == payload.KeyVote {
+		if v, err := decodeItem[KeyVote](it.Body); it.Kind == payload.KeyVote && err == nil && v.Key == g.Key && v.Epoch == g.Epoch && v.Attempt == g.Attempt {
 			return
 		}
 	}
-	g := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
 	transcript, share, err := d.share(g)
 	if err != nil {
 		return // not finished yet
 	}
 	defer share.Wipe()
-	d.vote(g, share.PublicKey(), transcript)
+	d.vote(g, share, transcript)
 }
 
-func (d *Driver) vote(g keystore.Generation, public []byte, transcript [32]byte) {
-	v := KeyVote{Key: g.Key, Epoch: g.Epoch, Attempt: g.Attempt, Node: uint32(d.self), Public: public, Transcript: transcript[:]}
+func (d *Driver) vote(g keystore.Generation, share chainkey.Share, transcript [32]byte) {
+	v := KeyVote{Key: g.Key, Epoch: g.Epoch, Attempt: g.Attempt, Node: uint32(d.self), Public: share.PublicKey(), Transcript: transcript[:],
+		Shares: share.PublicShares()}
 	v.Signature = d.m.cfg.sign(d.cfg.NodeKey, "key vote", v)
 	d.offer(item(payload.KeyVote, v))
 }
@@ -365,41 +372,6 @@ func (d *Driver) share(g keystore.Generation) (transcript [32]byte, share chaink
 	copy(transcript[:], blob)
 	share, err = want.DecodeShare(blob[32:])
 	return transcript, share, err
-}
-
-// tidy wipes, once, what an active key has left behind: shares of abandoned attempts, and its parameters, which are in the share.
-func (d *Driver) tidy(name string, k *keyRecord) {
-	if d.tidied[name] {
-		return
-	}
-	d.tidied[name] = true
-	active := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
-	_, share, err := d.share(active)
-	if err == nil {
-		if got := share.PublicKey(); !bytes.Equal(got, k.Public) {
-			err = fmt.Errorf("the share is of key %x, not %x", got, k.Public)
-		}
-		share.Wipe()
-	}
-	if err != nil {
-		d.cfg.Log.Error("the share of an active key is missing: restore it or reshare", "key", name, "err", err)
-		if f := d.cfg.Listener.ShareMissing; f != nil {
-			f(name, err)
-		}
-		return // wipe nothing while something is wrong
-	}
-	list, err := d.cfg.Store.Shares()
-	if err == nil {
-		for _, g := range list {
-			if g.Key == name && g.Epoch == k.Epoch && g.Attempt != k.Attempt.Number {
-				err = errors.Join(err, d.cfg.Store.WipeShare(g))
-			}
-		}
-		err = errors.Join(err, d.cfg.Store.WipeParams(active))
-	}
-	if err != nil {
-		d.cfg.Log.Error("wiping old shares", "key", name, "err", err)
-	}
 }
 
 // halt ends this instance's signing for good.
@@ -456,7 +428,10 @@ func (d *Driver) offer(it payload.Item) {
 
 func (d *Driver) spread(it payload.Item) {
 	msg := append([]byte{frameItem, byte(it.Kind)}, it.Body...)
-	for node := range d.m.cfg.Nodes {
+	if d.view == nil {
+		return
+	}
+	for _, node := range d.m.nodes(d.view.state) {
 		if node != d.self {
 			d.cfg.Transport.Send(node, msg)
 		}
@@ -511,7 +486,7 @@ func (d *Driver) Pending() []payload.Item {
 
 // Deliver takes a message from another node, as the transport authenticated it.
 func (d *Driver) Deliver(from int, msg []byte) {
-	if from < 0 || from >= len(d.m.cfg.Nodes) || from == d.self || len(msg) < 2 {
+	if from < 0 || from == d.self || len(msg) < 2 {
 		return
 	}
 	switch msg[0] {
@@ -534,7 +509,8 @@ func (d *Driver) deliverSession(from int, data []byte) {
 		c.push(from, data)
 		return
 	}
-	if len(data) <= maxEarlyBytes && d.halted == "" {
+	known := from < len(d.m.cfg.Nodes) || d.view != nil && slices.Contains(d.m.nodes(d.view.state), from)
+	if known && len(data) <= maxEarlyBytes && d.halted == "" {
 		list := append(d.early[from], earlyMessage{id, bytes.Clone(data)})
 		d.early[from] = list[max(0, len(list)-maxEarly):]
 	}
@@ -777,7 +753,7 @@ func (c *ceremony) run() {
 func (c *ceremony) nodeKeys() []ed25519.PublicKey {
 	var keys []ed25519.PublicKey
 	for _, s := range c.context.Committee {
-		keys = append(keys, c.d.m.cfg.Nodes[s.Node])
+		keys = append(keys, c.d.m.mustKey(c.view.state, s.Node))
 	}
 	return keys
 }
@@ -808,6 +784,9 @@ func (c *ceremony) protocol() (chainkey.Protocol, error) {
 		}
 		return scheme.Generate(g)
 	}
+	if c.context.Kind == session.Resharing {
+		return c.resharing(key, scheme)
+	}
 	message, open := c.view.message(c.context.Request)
 	if !open || message.Digest() != c.context.Message {
 		return nil, fmt.Errorf("request %d: %w", c.context.Request, context.Canceled) // answered since
@@ -817,9 +796,10 @@ func (c *ceremony) protocol() (chainkey.Protocol, error) {
 		return nil, err
 	}
 	defer share.Wipe()
+	k, _ := load[keyRecord](c.view.state, keyPrefix+c.context.Key)
 	var committee []int
 	for _, s := range c.context.Committee {
-		committee = append(committee, int(s.Node))
+		committee = append(committee, slices.Index(k.Members, s.Node))
 	}
 	return scheme.Sign(chainkey.Sign{Session: c.id, Share: share, Committee: committee, Seat: c.seat, Path: c.context.Path, ChainCode: c.chain,
 		Message: message, Rand: c.d.cfg.Rand})
@@ -846,6 +826,9 @@ func (c *ceremony) finish(s *session.Session, protocol chainkey.Protocol) error 
 		return fmt.Errorf("a protocol that does not generate: %T", protocol)
 	}
 	share, err := p.Share()
+	if errors.Is(err, chainkey.ErrOnlyDealt) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -861,7 +844,7 @@ func (c *ceremony) finish(s *session.Session, protocol chainkey.Protocol) error 
 	}
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
-	c.d.vote(c.generation, share.PublicKey(), transcript)
+	c.d.vote(c.generation, share, transcript)
 	return nil
 }
 
@@ -874,8 +857,8 @@ func (c *ceremony) complain(f *session.Fault) {
 		return
 	}
 	v := Complaint{Request: c.context.Request, Attempt: c.context.Attempt, Node: uint32(c.d.self), Reason: f.Reason, Evidence: f.Evidence}
-	if c.context.Kind == session.KeyGeneration {
-		v.Key, v.Request = c.context.Key, 0
+	if c.context.Kind != session.Signature {
+		v.Key, v.Epoch, v.Request = c.context.Key, c.context.Epoch, 0
 	}
 	for _, seat := range f.Seats {
 		v.Accused = append(v.Accused, c.context.Committee[seat].Node)

@@ -77,19 +77,24 @@ func (q quick) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 }
 
 func (quick) DecodeShare(b chainkey.Secret) (chainkey.Share, error) {
-	if len(b) != 32 {
-		return nil, errors.New("not 32 bytes")
+	if len(b) != 33 {
+		return nil, errors.New("not 33 bytes")
 	}
-	return &quickShare{[32]byte(b)}, nil
+	return &quickShare{[32]byte(b[:32]), b[32]}, nil
 }
 
-type quickShare struct{ secret [32]byte }
+type quickShare struct {
+	secret  [32]byte
+	members byte
+}
 
 func (s *quickShare) PublicKey() []byte {
 	return secp.PrivKeyFromBytes(s.secret[:]).PubKey().SerializeCompressed()
 }
-func (s *quickShare) PublicShares() [][]byte  { return [][]byte{s.PublicKey()} }
-func (s *quickShare) Encode() chainkey.Secret { return bytes.Clone(s.secret[:]) }
+func (s *quickShare) PublicShares() [][]byte {
+	return slices.Repeat([][]byte{s.PublicKey()}, int(s.members))
+}
+func (s *quickShare) Encode() chainkey.Secret { return append(bytes.Clone(s.secret[:]), s.members) }
 func (s *quickShare) Wipe()                   {}
 
 type quickRun struct {
@@ -102,7 +107,7 @@ type quickRun struct {
 func (r *quickRun) Rounds() int                    { return 3 }
 func (r *quickRun) Limits(int) chainkey.Limits     { return chainkey.Limits{Broadcast: 100, Private: 100} }
 func (r *quickRun) Wipe()                          {}
-func (r *quickRun) Share() (chainkey.Share, error) { return &quickShare{r.secret}, nil }
+func (r *quickRun) Share() (chainkey.Share, error) { return &quickShare{r.secret, byte(r.n)}, nil }
 func (r *quickRun) Signature() ([64]byte, error)   { return r.signature, nil }
 func (r *quickRun) Start() (chainkey.Output, error) {
 	out := chainkey.Output{Broadcast: []byte(r.word)}
@@ -685,6 +690,7 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 	t.Helper()
 	net := newTestNet(t, 4, nil, change)
 	var public []byte
+	var shares [][]byte
 	for node := range 4 {
 		encoded, err := os.ReadFile(filepath.Join("../../chainkey/gg18/testdata", fmt.Sprintf("share-%d.bin", node)))
 		if err != nil {
@@ -695,7 +701,7 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 			t.Fatal(err)
 		}
 		key := share.PublicKey()
-		public = key[:]
+		public, shares = key, share.PublicShares()
 		store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true})
 		if err != nil {
 			t.Fatal(err)
@@ -704,7 +710,7 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 			t.Fatal(err)
 		}
 	}
-	save(net.s, keyPrefix+k1.String(), keyRecord{Status: KeyActive, Public: public, Activated: 1})
+	save(net.s, keyPrefix+k1.String(), keyRecord{Status: KeyActive, Public: public, Activated: 1, Members: []uint32{0, 1, 2, 3}, Shares: shares})
 	net.startAll()
 	net.until("announcements", func() bool {
 		for node := range 4 {

@@ -8,14 +8,15 @@ import (
 
 	"fusion/chainkey/session"
 	"fusion/internal/codec"
+	"fusion/internal/kv"
 	"fusion/replica/payload"
 )
 
 // ErrItem is wrapped by every refusal of an item of a block.
 var ErrItem = errors.New("invalid item")
 
-// maxItemBytes bounds an item: a complaint about all others of 40 nodes with evidence has less than 1 kB.
-const maxItemBytes = 2048
+// maxItemBytes bounds an item: the vote for a key of 40 nodes has less than 3 kB.
+const maxItemBytes = 4096
 
 // Incarnation announces a boot of a node.
 type Incarnation struct {
@@ -26,7 +27,8 @@ type Incarnation struct {
 	Signature []byte
 }
 
-// KeyVote says that a node holds its share of a key durably.
+// KeyVote says that a node holds its share of a key durably. Without a public key it says only that the node is ready to receive one: it
+// has the secret parameters that the resharing to this epoch needs.
 type KeyVote struct {
 	_          struct{} `cbor:",toarray"`
 	Key        string   // chainkey.KeyID
@@ -34,14 +36,16 @@ type KeyVote struct {
 	Attempt    uint32
 	Node       uint32
 	Public     []byte
-	Transcript []byte // 32 bytes: hash of everything that was said in the ceremony
+	Transcript []byte   // 32 bytes: hash of everything that was said in the ceremony
+	Shares     [][]byte // the public shares of all members
 	Signature  []byte
 }
 
 // Complaint says that an attempt failed for a node, and whom it blames. Exactly one of Key and Request is set.
 type Complaint struct {
 	_         struct{} `cbor:",toarray"`
-	Key       string   // chainkey.KeyID, for a key generation
+	Key       string   // chainkey.KeyID, for a key generation or resharing
+	Epoch     uint64   // of the key that is made, or zero
 	Request   uint64   // for a signature
 	Attempt   uint32
 	Node      uint32
@@ -72,11 +76,12 @@ func (c *Config) sign(key ed25519.PrivateKey, domain string, item any) []byte {
 }
 
 // authentic checks the signature of an item whose Signature field was emptied.
-func (c *Config) authentic(node uint32, domain string, item any, signature []byte) error {
-	if int64(node) >= int64(len(c.Nodes)) {
-		return fmt.Errorf("%w: %s by node %d of %d", ErrItem, domain, node, len(c.Nodes))
+func (m *Machine) authentic(r kv.Reader, node uint32, domain string, item any, signature []byte) error {
+	key, ok := m.nodeKey(r, int(node))
+	if !ok || m.node(r, int(node)).Left {
+		return fmt.Errorf("%w: %s by node %d, which is not known or has left", ErrItem, domain, node)
 	}
-	if len(signature) != ed25519.SignatureSize || !ed25519.Verify(c.Nodes[node], c.signedBytes(domain, item), signature) {
+	if len(signature) != ed25519.SignatureSize || !ed25519.Verify(key, m.cfg.signedBytes(domain, item), signature) {
 		return fmt.Errorf("%w: %s is not signed by node %d", ErrItem, domain, node)
 	}
 	return nil

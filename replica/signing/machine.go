@@ -185,6 +185,11 @@ func (m *Machine) Busy(r kv.Reader) bool {
 	if len(m.Keys(r)) < len(m.cfg.Keys) {
 		return true
 	}
+	for _, id := range m.cfg.Keys {
+		if k, _ := load[keyRecord](r, keyPrefix+id.String()); k.Next != nil || k.Previous != nil {
+			return true
+		}
+	}
 	ids, _ := requests(r)
 	return len(ids) > 0
 }
@@ -244,7 +249,7 @@ func (m *Machine) checkIncarnation(r kv.Reader, body []byte) (*Incarnation, erro
 	}
 	unsigned := *v
 	unsigned.Signature = nil
-	if err := m.cfg.authentic(v.Node, "incarnation", unsigned, v.Signature); err != nil {
+	if err := m.authentic(r, v.Node, "incarnation", unsigned, v.Signature); err != nil {
 		return nil, err
 	}
 	if rec := m.node(r, int(v.Node)); v.Number != rec.Number+1 || len(v.Nonce) != 16 || bytes.Equal(v.Nonce, rec.Incarnation) {
@@ -268,8 +273,12 @@ func (m *Machine) applyIncarnation(s kv.Store, height uint64, v *Incarnation) {
 	}
 	for _, id := range m.cfg.Keys {
 		name := id.String()
-		if k, ok := load[keyRecord](s, keyPrefix+name); ok && k.Status == KeyGenerating {
+		k, ok := load[keyRecord](s, keyPrefix+name)
+		switch {
+		case ok && k.Status == KeyGenerating:
 			m.failKey(s, height, name, &k, why)
+		case ok && k.Next != nil && k.Next.Status == KeyGenerating && slices.Contains(k.Next.Attempt.Committee, v.Node):
+			m.failHandover(s, height, name, &k, why)
 		}
 	}
 }
@@ -281,20 +290,23 @@ func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, err
 	}
 	unsigned := *v
 	unsigned.Signature = nil
-	if err := m.cfg.authentic(v.Node, "key vote", unsigned, v.Signature); err != nil {
+	if err := m.authentic(r, v.Node, "key vote", unsigned, v.Signature); err != nil {
 		return nil, nil, err
 	}
 	rec, ok := load[keyRecord](r, keyPrefix+v.Key)
-	running := rec.Status == KeyGenerating || rec.Status == KeyActivating
 	id, _, known := m.cfg.schemeOf(v.Key)
+	if known && rec.Next != nil && v.Epoch == rec.Next.Epoch {
+		return v, &rec, rec.checkHandoverVote(v)
+	}
+	running := rec.Status == KeyGenerating || rec.Status == KeyActivating
 	if !ok || !known || !running || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
 		return nil, nil, fmt.Errorf("%w: vote for key %q, epoch %d, attempt %d, which is not being generated", ErrItem, v.Key, v.Epoch, v.Attempt)
 	}
-	if len(rec.Votes[v.Node].Public) != 0 {
-		return nil, nil, fmt.Errorf("%w: node %d voted before", ErrItem, v.Node)
+	if int(v.Node) >= len(rec.Votes) || len(rec.Votes[v.Node].Public) != 0 {
+		return nil, nil, fmt.Errorf("%w: node %d voted before, or is no member", ErrItem, v.Node)
 	}
-	if len(v.Transcript) != 32 {
-		return nil, nil, fmt.Errorf("%w: a vote with a transcript of %d bytes", ErrItem, len(v.Transcript))
+	if err := v.checkForm(len(rec.Votes)); err != nil {
+		return nil, nil, err
 	}
 	if _, err := chainkey.Derive(id.Algorithm, v.Public, [32]byte{}, nil); err != nil {
 		return nil, nil, fmt.Errorf("%w: vote of node %d: %w", ErrItem, v.Node, err)
@@ -303,19 +315,20 @@ func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, err
 }
 
 func (m *Machine) applyVote(s kv.Store, height uint64, v *KeyVote, rec *keyRecord) {
-	rec.Votes[v.Node] = voteRecord{Public: v.Public, Transcript: v.Transcript}
+	if rec.Next != nil {
+		m.applyHandoverVote(s, height, v, rec)
+		return
+	}
+	rec.Votes[v.Node] = v.record()
 	rec.Status = KeyActivating
-	all := true
-	for node, other := range rec.Votes {
-		if len(other.Public) == 0 {
-			all = false
-		} else if !bytes.Equal(other.Public, v.Public) || !bytes.Equal(other.Transcript, v.Transcript) {
-			m.failKey(s, height, v.Key, rec, fmt.Sprintf("nodes %d and %d hold different keys", node, v.Node))
-			return
-		}
+	all, other := agree(rec.Votes, int(v.Node))
+	if other >= 0 {
+		m.failKey(s, height, v.Key, rec, fmt.Sprintf("nodes %d and %d hold different keys", other, v.Node))
+		return
 	}
 	if all {
 		rec.Status, rec.Public, rec.Activated, rec.Votes = KeyActive, v.Public, height, nil
+		rec.Members, rec.Shares = slices.Clone(rec.Attempt.Committee), v.Shares
 	}
 	save(s, keyPrefix+v.Key, *rec)
 }
@@ -359,17 +372,28 @@ func (m *Machine) checkComplaint(r kv.Reader, body []byte) (*Complaint, error) {
 	}
 	unsigned := *v
 	unsigned.Signature = nil
-	if err := m.cfg.authentic(v.Node, "complaint", unsigned, v.Signature); err != nil {
+	if err := m.authentic(r, v.Node, "complaint", unsigned, v.Signature); err != nil {
 		return nil, err
 	}
 	var attempt *attemptRecord
 	var id session.ID
 	if v.Key != "" {
 		k, ok := load[keyRecord](r, keyPrefix+v.Key)
-		if !ok || k.Status != KeyGenerating && k.Status != KeyActivating || k.Attempt.Number != v.Attempt || v.Request != 0 {
-			return nil, fmt.Errorf("%w: complaint about key %q, attempt %d, which is not running", ErrItem, v.Key, v.Attempt)
+		if _, _, known := m.cfg.schemeOf(v.Key); !ok || !known {
+			return nil, fmt.Errorf("%w: complaint about key %q, which does not exist", ErrItem, v.Key)
 		}
-		attempt, id = &k.Attempt, m.keyContext(v.Key, &k).ID()
+		switch n := k.Next; {
+		case v.Request != 0:
+			return nil, fmt.Errorf("%w: complaint about a key and a request", ErrItem)
+		case (k.Status == KeyGenerating || k.Status == KeyActivating) && k.Epoch == v.Epoch && k.Attempt.Number == v.Attempt:
+			attempt, id = &k.Attempt, m.keyContext(v.Key, &k).ID()
+		case n != nil && (n.Status == KeyGenerating || n.Status == KeyActivating) && n.Epoch == v.Epoch && n.Attempt.Number == v.Attempt:
+			attempt, id = &n.Attempt, m.handoverContext(v.Key, &k).ID()
+		case n != nil && n.Status == KeyPending && n.Failed == "" && n.Epoch == v.Epoch && n.Attempt.Number > 0 && n.Attempt.Number-1 == v.Attempt:
+			attempt, id = &n.Attempt, m.lateContext(v.Key, k).ID()
+		default:
+			return nil, fmt.Errorf("%w: complaint about key %q, epoch %d, attempt %d, which is not running", ErrItem, v.Key, v.Epoch, v.Attempt)
+		}
 	} else {
 		q, ok := load[requestRecord](r, requestKey(v.Request))
 		switch {
@@ -397,7 +421,7 @@ func (m *Machine) checkComplaint(r kv.Reader, body []byte) (*Complaint, error) {
 			return nil, fmt.Errorf("%w: evidence against %d nodes", ErrItem, len(v.Accused))
 		}
 		culprit := v.Accused[0]
-		if err := session.VerifyEvidence(v.Evidence, id, slices.Index(attempt.Committee, culprit), m.cfg.Nodes[culprit]); err != nil {
+		if err := session.VerifyEvidence(v.Evidence, id, slices.Index(attempt.Committee, culprit), m.mustKey(r, culprit)); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrItem, err)
 		}
 	case session.Silent, session.Invalid, session.Internal:
@@ -417,7 +441,7 @@ func (m *Machine) applyComplaint(s kv.Store, height uint64, v *Complaint) {
 	}
 	for _, a := range v.Accused {
 		if v.Reason == session.Equivocation {
-			for other := range m.cfg.Nodes {
+			for _, other := range m.nodes(s) {
 				m.dispute(s, height, int(a), other)
 			}
 		}
@@ -426,6 +450,16 @@ func (m *Machine) applyComplaint(s kv.Store, height uint64, v *Complaint) {
 	}
 	if v.Key != "" {
 		k, _ := load[keyRecord](s, keyPrefix+v.Key)
+		if n := k.Next; n != nil {
+			n.Attempt.Complained = append(n.Attempt.Complained, v.Node)
+			if n.Status == KeyPending {
+				n.Attempt.Failure += "; " + why
+				save(s, keyPrefix+v.Key, k)
+				return
+			}
+			m.failHandover(s, height, v.Key, &k, why)
+			return
+		}
 		k.Attempt.Complained = append(k.Attempt.Complained, v.Node)
 		m.failKey(s, height, v.Key, &k, why)
 		return
@@ -570,13 +604,9 @@ func (m *Machine) reject(s kv.Store, id uint64, why string) Response {
 
 // begin orders the next attempt at a request.
 func (m *Machine) begin(s kv.Store, height uint64, id uint64, q *requestRecord) bool {
-	var eligible []int
-	for node := range m.cfg.Nodes {
-		if m.node(s, node).Number > 0 {
-			eligible = append(eligible, node)
-		}
-	}
-	committee := chooseCommittee(m.cfg.quorum(), m.cfg.f(), q.Seed, id, q.Next, eligible,
+	k, _ := load[keyRecord](s, keyPrefix+q.Key)
+	eligible, n := m.announced(s, k.Members), len(k.Members)
+	committee := chooseCommittee(quorum(n), faulty(n), q.Seed, id, q.Next, eligible,
 		func(n int) uint32 { return m.suspicion(s, height, n) }, func(a, b int) bool { return m.disputed(s, height, a, b) })
 	if committee == nil {
 		return false
@@ -613,11 +643,19 @@ func (m *Machine) advanceKeys(s kv.Store, height uint64) {
 			m.failKey(s, height, name, &k, fmt.Sprintf("nodes %v did not finish before the deadline", silent))
 		}
 		running = running || m.cfg.costly(id) && (k.Status == KeyGenerating || k.Status == KeyActivating)
+		running = m.advanceHandover(s, height, id, &k) || running
 	}
 	for _, id := range m.cfg.Keys {
 		name := id.String()
 		k, _ := load[keyRecord](s, keyPrefix+name)
-		if running && m.cfg.costly(id) || k.Status != KeyPending || height < k.NotBefore {
+		if running && m.cfg.costly(id) {
+			continue
+		}
+		if k.Next != nil {
+			running = m.beginHandover(s, height, id, &k) || running
+			continue
+		}
+		if k.Status != KeyPending || height < k.NotBefore {
 			continue
 		}
 		var everybody []int

@@ -71,7 +71,8 @@ func (b *bench) incarnation(node int) payload.Item {
 
 func (b *bench) vote(node int, key string, change func(*KeyVote)) payload.Item {
 	k, _ := load[keyRecord](b.s, keyPrefix+key)
-	v := KeyVote{Key: key, Epoch: k.Epoch, Attempt: k.Attempt.Number, Node: uint32(node), Public: b.master.PubKey().SerializeCompressed(), Transcript: make([]byte, 32)}
+	v := KeyVote{Key: key, Epoch: k.Epoch, Attempt: k.Attempt.Number, Node: uint32(node), Public: b.master.PubKey().SerializeCompressed(), Transcript: make([]byte, 32),
+		Shares: slices.Repeat([][]byte{{2}}, len(b.nodes))}
 	if change != nil {
 		change(&v)
 	}
@@ -584,7 +585,7 @@ func TestAgainstModel(t *testing.T) {
 			for _, q := range all {
 				if q.Status == RequestActive {
 					active++
-					if c := q.Current.Committee; len(c) != b.m.cfg.quorum() || !slices.IsSorted(c) || len(slices.Compact(slices.Clone(c))) != len(c) {
+					if c := q.Current.Committee; len(c) != quorum(len(b.nodes)) || !slices.IsSorted(c) || len(slices.Compact(slices.Clone(c))) != len(c) {
 						t.Fatalf("seed %d: committee %v", seed, c)
 					}
 					if b.height > q.Current.Deadline {

@@ -25,6 +25,8 @@ type nodeRecord struct {
 	Incarnation []byte   // 16 bytes, or empty
 	Suspicion   uint32   // failed attempts it was accused of since it last took part in a good one
 	Until       uint64   // height at which Suspicion is forgotten
+	Key         []byte   // node key of a node that the genesis document does not have
+	Left        bool     // it is a member no more, and says nothing that counts
 }
 
 // edgeRecord is a dispute between two nodes.
@@ -54,12 +56,14 @@ const (
 	KeyGenerating                  // an attempt is running
 	KeyActivating                  // some nodes stored their shares and voted
 	KeyActive                      // all nodes did; the key signs
+	KeyPrepared                    // of a handover: all new members did
 )
 
 type voteRecord struct {
 	_          struct{} `cbor:",toarray"`
 	Public     []byte   // empty before the vote
 	Transcript []byte
+	Shares     []byte // hash of the public shares
 }
 
 type keyRecord struct {
@@ -71,6 +75,34 @@ type keyRecord struct {
 	Votes     []voteRecord
 	Public    []byte // of an active key
 	Activated uint64
+	Members   []uint32   // nodes of the epoch, by seat
+	Shares    [][]byte   // public shares of the epoch, by seat
+	Next      *handover  // to the next epoch, while it is prepared
+	Previous  *oldShares // of the epoch before, until they are wiped
+}
+
+// handover is the resharing of an active key to the members of the next epoch.
+type handover struct {
+	_         struct{} `cbor:",toarray"`
+	Epoch     uint64
+	Members   []uint32
+	Status    KeyStatus
+	Ready     []bool // by seat: the node has what it needs to take part
+	Attempt   attemptRecord
+	Dealers   []uint32 // of the attempt
+	NotBefore uint64
+	Votes     []voteRecord // by seat
+	Shares    [][]byte     // of a prepared epoch
+	Failed    string       // why it is given up
+}
+
+// oldShares names shares that were replaced.
+type oldShares struct {
+	_       struct{} `cbor:",toarray"`
+	Epoch   uint64
+	Attempt uint32
+	Members []uint32
+	Wipe    uint64 // height from which they are wiped
 }
 
 // RequestStatus is where a request stands.

@@ -123,6 +123,9 @@ func (m *Machine) Status(v *View) Status {
 			info.Active, info.PublicKey = true, fmt.Sprintf("%x", k.Public)
 			info.ChainCode = fmt.Sprintf("%x", ChainCode(m.cfg.Genesis, id, k.Public))
 			info.Sentence = fmt.Sprintf("signing since height %d", k.Activated)
+			if k.Next != nil {
+				info.Sentence += "; " + k.Next.sentence()
+			}
 		}
 		out.Keys = append(out.Keys, info)
 	}
@@ -147,9 +150,9 @@ func (m *Machine) Status(v *View) Status {
 		}
 		out.Requests = append(out.Requests, info)
 	}
-	for node := range m.cfg.Nodes {
+	for _, node := range m.nodes(v.state) {
 		info := NodeInfo{Node: node, Boots: m.node(v.state, node).Number, Suspicion: m.suspicion(v.state, v.Height, node)}
-		for other := range m.cfg.Nodes {
+		for _, other := range m.nodes(v.state) {
 			if m.disputed(v.state, v.Height, node, other) {
 				info.Disputes = append(info.Disputes, other)
 			}
@@ -158,7 +161,7 @@ func (m *Machine) Status(v *View) Status {
 		switch {
 		case info.Boots == 0:
 			parts = append(parts, "has never announced itself")
-		case len(info.Disputes) > m.cfg.f():
+		case len(info.Disputes) > faulty(m.members(v.state)):
 			parts = append(parts, fmt.Sprintf("in dispute with nodes %v and left out of committees", info.Disputes))
 		case len(info.Disputes) > 0:
 			parts = append(parts, fmt.Sprintf("in dispute with nodes %v and never in a committee with them", info.Disputes))

@@ -1,0 +1,341 @@
+package signing
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"fusion/chainkey"
+	"fusion/chainkey/session"
+	"fusion/replica/payload"
+)
+
+// newcomer makes a node known that is not in the configuration.
+func (b *bench) newcomer() uint32 {
+	_, keys := testConfig(len(b.nodes) + 1)
+	node := uint32(len(b.nodes))
+	b.nodes, b.nonces = append(b.nodes, keys[node]), append(b.nonces, 0)
+	b.m.AddNode(b.s, node, keys[node].Public().(ed25519.PublicKey))
+	return node
+}
+
+func (b *bench) key(id chainkey.KeyID) keyRecord {
+	k, _ := load[keyRecord](b.s, keyPrefix+id.String())
+	return k
+}
+
+// nextVote votes for a key's next epoch.
+func (b *bench) nextVote(node uint32, id chainkey.KeyID, change func(*KeyVote)) payload.Item {
+	k := b.key(id)
+	return b.vote(int(node), id.String(), func(v *KeyVote) {
+		v.Epoch, v.Attempt, v.Shares = k.Next.Epoch, k.Next.Attempt.Number, slices.Repeat([][]byte{{3}}, len(k.Next.Members))
+		if change != nil {
+			change(v)
+		}
+	})
+}
+
+func (b *bench) keyComplaint(node int, id chainkey.KeyID, epoch uint64, attempt uint32, accused ...uint32) payload.Item {
+	v := Complaint{Key: id.String(), Epoch: epoch, Attempt: attempt, Node: uint32(node), Reason: session.Invalid, Accused: accused}
+	v.Signature = b.m.cfg.sign(b.nodes[node], "complaint", v)
+	return item(payload.Complaint, v)
+}
+
+// TestReshareToOtherMembers follows a change of members: node 4 comes, node 3 goes.
+func TestReshareToOtherMembers(t *testing.T) {
+	b := newBench(t, 4)
+	b.ready()
+	before := b.m.Keys(b.s)
+	next := []uint32{0, 1, 2, 4}
+	joiner := b.newcomer()
+	if done, failed := b.m.ReshareStatus(b.s); done || failed == "" {
+		t.Errorf("nothing is reshared: %v, %q", done, failed)
+	}
+	b.m.StartReshare(b.s, b.height, 1, next)
+	b.end()
+	if k := b.key(k1); k.Next.Status != KeyPending {
+		t.Fatalf("resharing began without the newcomer: %+v", k.Next)
+	}
+	if sentence := b.m.Status(b.m.Snapshot(b.s, b.height)).Keys[0].Sentence; !strings.Contains(sentence, "signing since") || !strings.Contains(sentence, "waiting for nodes") {
+		t.Errorf("%q", sentence)
+	}
+	b.apply(b.incarnation(int(joiner)))
+	b.end()
+	k := b.key(k1)
+	if k.Next.Status != KeyGenerating || len(k.Next.Dealers) != 3 || slices.Contains(k.Next.Dealers, 3) || !slices.Equal(k.Next.Attempt.Committee, next) {
+		t.Fatalf("%+v", k.Next)
+	}
+	if other := b.key(k2).Next; other.Status != KeyPending { // costly keys one after the other
+		t.Fatalf("%+v", other)
+	}
+	// A request of the old epoch is being signed meanwhile.
+	b.submit(1, k1)
+	for range 4 {
+		b.end()
+	}
+	if q := b.request(1); q.Status != RequestActive || slices.Contains(q.Current.Committee, joiner) {
+		t.Fatalf("%+v", q)
+	}
+	b.apply(b.result(1))
+	// What was said of a generation says nothing of a resharing, and votes are for one key, attempt and epoch.
+	for what, it := range map[string]payload.Item{
+		"a complaint of epoch 0":   b.keyComplaint(0, k1, 0, 0, 1),
+		"of another attempt":       b.keyComplaint(0, k1, 1, 1, 1),
+		"by one who is out":        b.keyComplaint(3, k1, 1, 0, 1),
+		"a vote by one who leaves": b.nextVote(3, k1, nil),
+		"for another public key":   b.nextVote(0, k1, func(v *KeyVote) { v.Public = bytes.Clone(v.Public); v.Public[5] ^= 1 }),
+		"with too few shares":      b.nextVote(0, k1, func(v *KeyVote) { v.Shares = v.Shares[1:] }),
+		"with a huge share":        b.nextVote(0, k1, func(v *KeyVote) { v.Shares = [][]byte{{1}, {1}, {1}, make([]byte, 100)} }),
+		"for a later attempt":      b.nextVote(0, k1, func(v *KeyVote) { v.Attempt = 1 }),
+		"for a key at rest":        b.nextVote(0, k2, nil),
+	} {
+		if err := b.m.Check(b.s, it); !errors.Is(err, ErrItem) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// A dealer is accused: the attempt ends, and the next one is without him.
+	accused := k.Next.Dealers[0]
+	b.apply(b.keyComplaint(int(joiner), k1, 1, 0, accused))
+	if sentence := b.m.Status(b.m.Snapshot(b.s, b.height)).Keys[0].Sentence; !strings.Contains(sentence, fmt.Sprintf("node 4 accuses [%d]", accused)) {
+		t.Errorf("%q", sentence)
+	}
+	for b.key(k1).Next.Status != KeyGenerating {
+		b.end()
+	}
+	k = b.key(k1)
+	if k.Next.Attempt.Number != 1 || slices.Contains(k.Next.Dealers, accused) {
+		t.Fatalf("%+v", k.Next)
+	}
+	// Members who hold other shares end it too.
+	b.apply(b.nextVote(0, k1, nil), b.nextVote(1, k1, func(v *KeyVote) { v.Shares = [][]byte{{3}, {3}, {3}, {4}} }))
+	if n := b.key(k1).Next; n.Status != KeyPending || !strings.Contains(n.Attempt.Failure, "different keys") {
+		t.Fatalf("%+v", n)
+	}
+	for _, id := range []chainkey.KeyID{k1, k2} {
+		for b.key(id).Next.Status != KeyGenerating {
+			b.end()
+		}
+		for _, node := range next {
+			if done, _ := b.m.ReshareStatus(b.s); done {
+				t.Fatal("done without all votes")
+			}
+			b.apply(b.nextVote(node, id, nil))
+		}
+		if n := b.key(id).Next; n.Status != KeyPrepared {
+			t.Fatalf("%+v", n)
+		}
+		b.end()
+	}
+	if done, failed := b.m.ReshareStatus(b.s); !done || failed != "" {
+		t.Fatalf("%v, %q", done, failed)
+	}
+	if b.key(k1).Epoch != 0 {
+		t.Fatal("in force before its activation")
+	}
+	b.submit(2, k1)
+	for b.request(2).Status != RequestActive {
+		b.end()
+	}
+	b.m.ActivateReshare(b.s, b.height)
+	if q := b.request(2); q.Status != RequestReady || len(q.Previous.Committee) != 0 {
+		t.Errorf("a request that was being signed: %+v", q)
+	}
+	if err := b.m.Check(b.s, b.complaint(3, 2, 0, session.Silent, 0)); !errors.Is(err, ErrItem) {
+		t.Errorf("a complaint of who has left: %v", err)
+	}
+	if err := b.m.Check(b.s, b.incarnation(3)); !errors.Is(err, ErrItem) {
+		t.Errorf("an incarnation of who has left: %v", err)
+	}
+	b.end()
+	q := b.request(2)
+	if q.Status != RequestActive || slices.Contains(q.Current.Committee, 3) || q.Current.Number == 0 {
+		t.Errorf("after the activation: %+v", q)
+	}
+	if out := b.apply(b.result(2)); len(out) != 1 || len(out[0].Signature) != 64 {
+		t.Errorf("%+v", out)
+	}
+	k = b.key(k1)
+	if k.Epoch != 1 || !slices.Equal(k.Members, next) || k.Next != nil || k.Previous == nil || k.Previous.Epoch != 0 {
+		t.Errorf("%+v", k)
+	}
+	after := b.m.Keys(b.s)
+	for i := range before {
+		if !bytes.Equal(before[i].PublicKey, after[i].PublicKey) || before[i].ChainCode != after[i].ChainCode {
+			t.Errorf("key %v changed", before[i].ID)
+		}
+	}
+	if got := b.m.nodes(b.s); !slices.Equal(got, []int{0, 1, 2, 4}) {
+		t.Errorf("nodes %v", got)
+	}
+	for b.key(k1).Previous != nil {
+		b.end()
+	}
+	if b.height < k.Previous.Wipe || b.height > k.Previous.Wipe+2 {
+		t.Errorf("old shares were forgotten at height %d, want %d", b.height, k.Previous.Wipe)
+	}
+}
+
+// TestReshareComesToNothing: deadlines and restarts end attempts, the last one the resharing; giving it up leaves the key as it was, and a later one
+// succeeds in another session.
+func TestReshareComesToNothing(t *testing.T) {
+	b := newBench(t, 4)
+	b.m.cfg.ReshareAttempts = 3
+	b.ready()
+	b.m.StartReshare(b.s, b.height, 1, []uint32{0, 1, 2, 3})
+	b.end()
+	first := b.m.handoverContext(k1.String(), ptr(b.key(k1))).ID()
+	b.apply(b.incarnation(2))
+	if n := b.key(k1).Next; n.Attempt.Failure != "node 2 restarted" || n.Attempt.Number != 1 {
+		t.Fatalf("%+v", n)
+	}
+	var failed string
+	for range 1000 {
+		if _, failed = b.m.ReshareStatus(b.s); failed != "" {
+			break
+		}
+		b.end()
+	}
+	if !strings.Contains(failed, "3 attempts") || !strings.Contains(failed, "nodes [0 1 2 3] did not finish") {
+		t.Fatalf("%q", failed)
+	}
+	b.m.AbortReshare(b.s)
+	if k := b.key(k1); k.Next != nil || k.Epoch != 0 || len(b.m.Keys(b.s)) != 2 {
+		t.Fatalf("%+v", k)
+	}
+	b.m.StartReshare(b.s, b.height, 1, []uint32{0, 1, 2, 3})
+	b.end()
+	if k := b.key(k1); k.Next.Status != KeyGenerating || b.m.handoverContext(k1.String(), &k).ID() == first {
+		t.Errorf("a second resharing is in the session of the first")
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// TestReshareWaitsForParameters: on a public network new members say when they have them.
+func TestReshareWaitsForParameters(t *testing.T) {
+	b := newBench(t, 4)
+	b.m.cfg.Local = false
+	b.ready()
+	b.m.StartReshare(b.s, b.height, 1, []uint32{0, 1, 2, 3})
+	ready := func(v *KeyVote) { v.Public, v.Transcript, v.Shares = nil, nil, nil }
+	for node := range uint32(4) {
+		b.end()
+		if n := b.key(k1).Next; n.Status != KeyPending {
+			t.Fatalf("began with %d of 4 ready", node)
+		}
+		b.apply(b.nextVote(node, k1, ready))
+		if err := b.m.Check(b.s, b.nextVote(node, k1, ready)); !errors.Is(err, ErrItem) {
+			t.Errorf("ready twice: %v", err)
+		}
+	}
+	b.end()
+	if n := b.key(k1).Next; n.Status != KeyGenerating {
+		t.Errorf("%+v", n)
+	}
+}
+
+// TestNetworkReshares: Schnorr keys of a network of four go to other members and then once more to the same ones, with requests open all the time. The
+// keys stay, the old shares are wiped, and who has left holds nothing.
+func TestNetworkReshares(t *testing.T) {
+	keys := []chainkey.KeyID{{Algorithm: chainkey.Bip340Secp256k1, Name: "s"}, {Algorithm: chainkey.Ed25519, Name: "s"}}
+	net := newTestNet(t, 5, nil, func(c *Config) {
+		c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.Parallel, c.WipeBlocks = keys, c.Nodes[:4], 1<<20, 1<<20, 4, 20
+	})
+	net.startAll()
+	net.until("keys", net.keysActive)
+	before := net.m.Keys(net.s)
+	ask := func() {
+		for _, key := range keys {
+			net.next++
+			net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte{byte(net.next)}}})
+		}
+		net.block()
+	}
+	ask()
+	net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
+	for epoch, members := range [][]uint32{1: {0, 1, 2, 4}, 2: {0, 1, 2, 4}} {
+		if members == nil {
+			continue
+		}
+		net.m.StartReshare(net.s, net.height, uint64(epoch), members)
+		ask()
+		net.until("resharing", func() bool {
+			done, failed := net.m.ReshareStatus(net.s)
+			if failed != "" {
+				t.Fatal(failed)
+			}
+			return done
+		})
+		ask()
+		net.m.ActivateReshare(net.s, net.height)
+		ask()
+		net.answered()
+		net.until("end of the old shares", func() bool {
+			for node, store := range net.stores {
+				list, err := store.Shares()
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := len(keys)
+				if !slices.Contains(members, uint32(node)) {
+					want = 0
+				}
+				if len(list) != want {
+					return false
+				}
+				for _, g := range list {
+					if g.Epoch != uint64(epoch) {
+						return false
+					}
+				}
+			}
+			return true
+		})
+		for i, k := range net.m.Keys(net.s) {
+			if !bytes.Equal(k.PublicKey, before[i].PublicKey) {
+				t.Errorf("epoch %d: key %v changed", epoch, k.ID)
+			}
+		}
+	}
+	ask()
+	net.answered()
+}
+
+// TestSilentJoinerLeavesTheKeyWorking: a newcomer that says nothing in the ceremony is named, the resharing comes to nothing, and the old shares sign.
+func TestSilentJoinerLeavesTheKeyWorking(t *testing.T) {
+	key := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "s"}
+	net := newTestNet(t, 5, nil, func(c *Config) {
+		c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.ReshareAttempts = []chainkey.KeyID{key}, c.Nodes[:4], 1<<20, 100, 1
+	})
+	net.startAll()
+	net.until("keys", net.keysActive)
+	net.lose = func(from, _ int, msg []byte) bool { return from == 4 && msg[0] == frameSession }
+	net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
+	net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 4})
+	failed := ""
+	net.until("failure", func() bool { _, failed = net.m.ReshareStatus(net.s); return failed != "" })
+	if !strings.Contains(failed, "accuses [4]: silent") {
+		t.Errorf("%q", failed)
+	}
+	net.m.AbortReshare(net.s)
+	net.next++
+	net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
+	net.block()
+	net.answered()
+	net.until("wiped leftovers", func() bool {
+		for node, store := range net.stores {
+			list, err := store.Shares()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := min(1, 4-node); len(list) != want {
+				return false
+			}
+		}
+		return true
+	})
+}
