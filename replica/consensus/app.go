@@ -162,6 +162,30 @@ func (a *abciApp) Commit(context.Context, *abci.RequestCommit) (res *abci.Respon
 	return &abci.ResponseCommit{RetainHeight: int64(min(retain, a.pending))}, nil
 }
 
+// ListSnapshots offers the App's snapshots to peers that join.
+func (a *abciApp) ListSnapshots(context.Context, *abci.RequestListSnapshots) (*abci.ResponseListSnapshots, error) {
+	res := &abci.ResponseListSnapshots{}
+	if app, ok := a.app.(driver.Snapshots); ok {
+		for _, s := range app.Snapshots() {
+			res.Snapshots = append(res.Snapshots, &abci.Snapshot{Height: s.Height, Format: s.Format, Chunks: s.Chunks, Hash: s.Hash, Metadata: s.Metadata})
+		}
+	}
+	return res, nil
+}
+
+// LoadSnapshotChunk gives a peer a chunk of one.
+func (a *abciApp) LoadSnapshotChunk(_ context.Context, r *abci.RequestLoadSnapshotChunk) (*abci.ResponseLoadSnapshotChunk, error) {
+	app, ok := a.app.(driver.Snapshots)
+	if !ok {
+		return &abci.ResponseLoadSnapshotChunk{}, nil
+	}
+	chunk, err := app.SnapshotChunk(r.Height, r.Format, r.Chunk)
+	if err != nil {
+		a.log.Warn("a snapshot's chunk cannot be given out", "height", r.Height, "chunk", r.Chunk, "err", err)
+	}
+	return &abci.ResponseLoadSnapshotChunk{Chunk: chunk}, nil
+}
+
 // Query answers the peer filter, the only thing CometBFT asks with its RPC off.
 func (a *abciApp) Query(_ context.Context, r *abci.RequestQuery) (*abci.ResponseQuery, error) {
 	if id, ok := strings.CutPrefix(r.Path, "/p2p/filter/id/"); ok && !a.allowed(p2p.ID(id)) {

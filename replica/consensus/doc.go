@@ -9,6 +9,23 @@
 // Block time is the median of the previous commit's votes, see package driver. A dead proposer costs Timings.Propose;
 // a round ends at once when all agree. Nothing is pipelined: the execution of a block delays the next.
 //
+// # State sync
+//
+// Sync lets a new or wiped replica start from a snapshot of the App's state instead of executing all blocks. It runs before a Node, on
+// connections of its own, with CometBFT's state sync protocol; the nodes of the network serve it from an App that is a
+// driver.Snapshots. CometBFT's own source of trust asks two RPC servers, which we do not have, so light blocks travel on a channel
+// of the same connections, and chain (light.go) decides which to believe:
+//
+//   - it starts from the validators of the genesis document, or from a block whose hash the operator gives;
+//   - a block counts when more than two thirds of its validators signed it, and more than a third of validators that were believed
+//     before: so at least one honest one. Where memberships have changed too much, blocks between are asked for;
+//   - f+1 peers show the same block, which also settles whose turn to propose it is: no header says.
+//
+// What this rests on is that of no set of validators on the way, even long after it went out of office, more than a third sign falsely. A
+// joiner of a network whose members have changed should give a recent block's hash, which any operator's status shows.
+//
+// A node that is among the Peers and no validator follows the blocks and has no vote.
+//
 // # Stopping
 //
 // CometBFT's process stays alive when consensus itself has stopped after a panic, for example because this replica's

@@ -220,15 +220,6 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, peers: map[int]*peer{}}
 	n.app = &abciApp{app: app, log: cfg.Logger, roll: rollOf(cfg.Members), members: map[p2p.ID]bool{},
 		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit}
-	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1,
-		ConsensusParams: types.DefaultConsensusParams()}
-	gen.ConsensusParams.Block.MaxBytes = int64(cfg.MaxBlockBytes)
-	gen.ConsensusParams.Evidence.MaxBytes = int64(min(cfg.MaxBlockBytes/4, 1<<20))
-	for i, m := range cfg.Members {
-		key := cmted25519.PubKey(m.ValidatorKey)
-		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power,
-			Name: fmt.Sprintf("node %d", i)})
-	}
 	n.app.voters.Store(int64(len(cfg.Members)))
 	if _, err := n.app.elect(); err != nil {
 		return nil, err
@@ -238,8 +229,9 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 			n.app.members[p2p.PubKeyToID(cmted25519.PubKey(p.NodeKey))] = true
 		}
 	}
-	if err := gen.ValidateAndComplete(); err != nil {
-		return nil, fmt.Errorf("%w: genesis: %w", ErrConfig, err)
+	gen, err := n.genesis()
+	if err != nil {
+		return nil, err
 	}
 	cc := n.cometConfig()
 	if err := cc.ValidateBasic(); err != nil {
@@ -259,7 +251,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		}
 	}
 	// A validator with blocks but without its sign state has forgotten what it signed.
-	_, err := os.Stat(filepath.Join(cfg.Home, "data", "blockstore.db"))
+	_, err = os.Stat(filepath.Join(cfg.Home, "data", "blockstore.db"))
 	signer, err := OpenSigner(cfg.ValidatorKey, cfg.SignState, errors.Is(err, os.ErrNotExist))
 	if err != nil {
 		return nil, err
@@ -311,10 +303,18 @@ func (n *Node) cometConfig() *config.Config {
 	return c
 }
 
+// CometBFT's names of its stores.
+const (
+	blockstoreDB = "blockstore"
+	stateDB      = "state"
+)
+
 // start makes and starts CometBFT's node. It panics where the App and the blocks do not fit, and leaves stores open
 // when it fails; both are mended here.
 func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisDoc, signer *Signer) (err error) {
 	var dbs []*store
+	named := map[string]*store{}
+	light := newLightServer()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("opening consensus: %v", r)
@@ -339,12 +339,17 @@ func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisD
 				return nil, err
 			}
 			dbs = append(dbs, &store{DB: db})
-			return dbs[len(dbs)-1], nil
+			named[c.ID] = dbs[len(dbs)-1]
+			if blocks, states := named[blockstoreDB], named[stateDB]; blocks != nil && states != nil && (c.ID == blockstoreDB || c.ID == stateDB) {
+				err = resume(blocks, states)
+			}
+			return dbs[len(dbs)-1], err
 		},
-		node.DefaultMetricsProvider(cc.Instrumentation), logger)
+		node.DefaultMetricsProvider(cc.Instrumentation), logger, node.CustomReactors(map[string]p2p.Reactor{lightReactor: light}))
 	if err != nil {
 		return fmt.Errorf("opening consensus: %w", err)
 	}
+	light.open(named[blockstoreDB], named[stateDB])
 	if err := n.node.Start(); err != nil {
 		return fmt.Errorf("starting consensus on %s: %w", n.cfg.Listen, err)
 	}
