@@ -71,6 +71,7 @@ type Params struct {
 	Nodes       []ed25519.PublicKey // node keys in index order; they sign the items
 	Threshold   int                 // shares that make a signature; the default is Threshold(len(Nodes))
 	PhaseBlocks uint64              // deadline of each phase in the first attempt; the default is DefaultPhaseBlocks
+	Old         *Old                // the key to reshare to Nodes, or nil to generate one
 }
 
 func (p Params) withDefaults() Params {
@@ -98,6 +99,9 @@ func (p Params) check() error {
 		if len(k) != ed25519.PublicKeySize {
 			return fmt.Errorf("%w: key of node %d has %d bytes", ErrParams, i, len(k))
 		}
+	}
+	if p.Old != nil {
+		return p.Old.check()
 	}
 	return nil
 }
@@ -150,6 +154,8 @@ type meta struct {
 	Deadline    uint64
 	Bad         []uint32 // dealers dropped by a complaint
 	Result      *Result
+	Old         *Old   // the key that is reshared, or nil
+	Failure     string // why the attempt before came to nothing
 }
 
 // Result is a finished key generation.
@@ -174,6 +180,7 @@ type Status struct {
 	Deadline       uint64 // height at which the phase ends at the latest
 	Have, Want     int    // items of this phase
 	Missing        []int  // nodes whose item is not there yet
+	Failure        string // why the attempt before came to nothing, in words
 }
 
 type deal struct {
@@ -205,7 +212,7 @@ func Start(store kv.Store, height uint64, p Params) (*Board, error) {
 		return nil, err
 	}
 	Erase(store)
-	b := &Board{meta: meta{Domain: bytes.Clone(p.Domain), Epoch: p.Epoch, Threshold: p.Threshold, PhaseBlocks: p.PhaseBlocks}}
+	b := &Board{meta: meta{Domain: bytes.Clone(p.Domain), Epoch: p.Epoch, Threshold: p.Threshold, PhaseBlocks: p.PhaseBlocks, Old: p.Old}}
 	for _, k := range p.Nodes {
 		b.Nodes = append(b.Nodes, bytes.Clone(k))
 	}
@@ -229,7 +236,7 @@ func Open(r kv.Reader) (*Board, error) {
 	b.meta = m
 	// Items are replayed phase by phase, without the checks that they passed when they were accepted.
 	for p := PhaseKeys; p < PhaseDone; p++ {
-		for from := range m.Nodes {
+		for from := range b.speakers(p) {
 			raw, ok := r.Get(itemKey(p, from))
 			if !ok {
 				continue
@@ -265,6 +272,9 @@ func (b *Board) begin(height, attempt uint64) {
 	for _, k := range b.Nodes {
 		h.add(k)
 	}
+	if b.Old != nil {
+		b.Old.hash(h)
+	}
 	b.session = h.sum()
 	b.enter(PhaseKeys, height)
 }
@@ -286,11 +296,11 @@ func (b *Board) Result() (*Result, bool) { return b.meta.Result, b.meta.Result !
 
 // Status returns where the key generation stands.
 func (b *Board) Status() Status {
-	s := Status{Epoch: b.Epoch, Attempt: b.Attempt, Phase: b.Phase, Deadline: b.Deadline}
+	s := Status{Epoch: b.Epoch, Attempt: b.Attempt, Phase: b.Phase, Deadline: b.Deadline, Failure: b.Failure}
 	if b.Phase == PhaseDone {
 		return s
 	}
-	for i := range b.Nodes {
+	for i := range b.speakers(b.Phase) {
 		if !b.expected(i) {
 			continue
 		}
@@ -305,7 +315,9 @@ func (b *Board) Status() Status {
 }
 
 // expected says whether node i has to say something in this phase.
-func (b *Board) expected(i int) bool { return b.Phase == PhaseKeys || b.keys[i] != nil }
+func (b *Board) expected(i int) bool {
+	return b.Phase == PhaseKeys || b.Phase == PhaseDeals && b.Old != nil || b.keys[i] != nil
+}
 
 func (b *Board) has(i int) bool {
 	switch b.Phase {
@@ -350,14 +362,18 @@ func (b *Board) parse(raw []byte) (*item, func(), error) {
 	if err := codec.Unmarshal(raw, &it); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrItem, err)
 	}
-	if uint64(it.From) >= uint64(len(b.Nodes)) {
-		return nil, nil, fmt.Errorf("%w: from node %d of %d", ErrItem, it.From, len(b.Nodes))
-	}
-	from := int(it.From)
-	if b.Phase == PhaseDone || it.Phase != b.Phase || !bytes.Equal(it.Session, b.session[:]) || !b.expected(from) || b.has(from) {
+	if it.Phase != b.Phase || !bytes.Equal(it.Session, b.session[:]) {
 		return nil, nil, fmt.Errorf("%w: phase %d of node %d", ErrStale, it.Phase, it.From)
 	}
-	if !ed25519.Verify(b.Nodes[it.From], it.digest(), it.Sig) {
+	speakers := b.speakers(it.Phase)
+	if uint64(it.From) >= uint64(len(speakers)) {
+		return nil, nil, fmt.Errorf("%w: from node %d of %d", ErrItem, it.From, len(speakers))
+	}
+	from := int(it.From)
+	if b.Phase == PhaseDone || !b.expected(from) || b.has(from) {
+		return nil, nil, fmt.Errorf("%w: phase %d of node %d", ErrStale, it.Phase, it.From)
+	}
+	if !ed25519.Verify(speakers[it.From], it.digest(), it.Sig) {
 		return nil, nil, fmt.Errorf("%w: signature of node %d", ErrItem, it.From)
 	}
 	accept, err := b.read(it.Phase, from, it.Body, true)
@@ -427,6 +443,9 @@ func (b *Board) readDeal(from int, body []byte, verify bool) (func(), error) {
 			return nil, fmt.Errorf("commitment %d: %w", i, err)
 		}
 		commits = append(commits, p)
+	}
+	if b.Old != nil && !bytes.Equal(d.body.Commits[0], b.Old.ShareKeys[from]) {
+		return nil, errors.New("it does not deal its share of the key")
 	}
 	d.poly = share.NewPubPoly(g2, nil, commits)
 	var err error
@@ -538,12 +557,12 @@ func (b *Board) Step(store kv.Store, height uint64, items [][]byte) (taken int) 
 func (b *Board) advance(store kv.Store, height uint64) {
 	switch b.Phase {
 	case PhaseKeys:
-		if len(b.keys) >= b.Threshold {
+		if len(b.keys) >= b.receivers() {
 			b.enter(PhaseDeals, height)
 			return
 		}
 	case PhaseDeals:
-		if len(b.deals) >= b.Threshold {
+		if len(b.deals) >= b.dealers() {
 			b.enter(PhaseResponses, height)
 			return
 		}
@@ -553,6 +572,8 @@ func (b *Board) advance(store kv.Store, height uint64) {
 			return
 		}
 	}
+	s := b.Status()
+	b.Failure = fmt.Sprintf("attempt %d ended while %v: %d of %d there, missing from %v, %d dealers dropped", s.Attempt, s.Phase, s.Have, s.Want, s.Missing, len(b.Bad))
 	eraseItems(store)
 	b.begin(height, b.Attempt+1)
 }
@@ -560,26 +581,35 @@ func (b *Board) advance(store kv.Store, height uint64) {
 // finish adds the qualified polynomials up, or returns nil when too few dealers or holders are left.
 func (b *Board) finish(height uint64) *Result {
 	r := &Result{Epoch: b.Epoch, Attempt: b.Attempt, Height: height, Threshold: b.Threshold}
-	var sum *share.PubPoly
 	for i := range b.Nodes {
 		if b.responses[i] {
 			r.Holders = append(r.Holders, i)
 		}
-		d := b.deals[i]
-		if d == nil || slices.Contains(b.Bad, uint32(i)) {
-			continue
+	}
+	for i := range b.speakers(PhaseDeals) {
+		if b.deals[i] != nil && !slices.Contains(b.Bad, uint32(i)) {
+			r.Qualified = append(r.Qualified, i)
 		}
-		r.Qualified = append(r.Qualified, i)
+	}
+	if len(r.Qualified) < b.dealers() || len(r.Holders) < b.receivers() {
+		return nil
+	}
+	if b.Old != nil { // as many as it takes to interpolate
+		r.Qualified = r.Qualified[:b.Old.Threshold]
+	}
+	var sum *share.PubPoly
+	for k, i := range r.Qualified {
+		poly := b.deals[i].poly
+		if b.Old != nil {
+			poly = scaled(poly, coefficient(r.Qualified, k))
+		}
 		if sum == nil {
-			sum = d.poly
-		} else if s, err := sum.Add(d.poly); err != nil {
+			sum = poly
+		} else if s, err := sum.Add(poly); err != nil {
 			panic(fmt.Sprintf("bls: polynomials of one board do not add: %v", err)) // equal length and group were checked
 		} else {
 			sum = s
 		}
-	}
-	if len(r.Qualified) < b.Threshold || len(r.Holders) < b.Threshold {
-		return nil
 	}
 	r.PublicKey = encodePoint(sum.Commit())
 	for i := range b.Nodes {
@@ -588,6 +618,9 @@ func (b *Board) finish(height uint64) *Result {
 	// Dealers could cancel each other out only by knowing each other's secrets; a neutral key is still no key.
 	if _, err := r.Group(); err != nil {
 		return nil
+	}
+	if b.Old != nil && !bytes.Equal(r.PublicKey, b.Old.PublicKey) {
+		panic("bls: a resharing has changed the key") // each dealing was held against its share key, and Start against the key
 	}
 	return r
 }

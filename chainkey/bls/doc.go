@@ -33,6 +33,13 @@
 // same again. As in every joint-Feldman key generation the last dealer can bias the public key; for BLS that gives no
 // forgery.
 //
+// # Resharing
+//
+// A board with Params.Old hands a key to the nodes of a new epoch. Dealers are then the old epoch's nodes, each of whom must commit to its very
+// share, and the new polynomial is the interpolation of as many good dealings as the old threshold: the key stays, signatures are the same
+// bytes. Receivers are the new nodes, with fresh keys, and all of them must confirm; otherwise the next attempt starts and Status says who was
+// missing. The old shares sign as long as the caller says so; Move puts the finished board in the place of the old one.
+//
 // # The caller's duties
 //
 //   - persist the seed (fsync) before the first item leaves, in the key store and not in replicated state;

@@ -23,9 +23,11 @@ var (
 // Member is one node's private side of a key generation. It holds no state beyond its seed: what it says and its
 // share are derived from the seed and the board. It is not safe for concurrent use.
 type Member struct {
-	seed [32]byte
-	self int
-	key  ed25519.PrivateKey
+	seed   [32]byte
+	self   int // seat among those who receive, or -1
+	dealer int // seat among those who deal, or -1
+	old    *SecretShare
+	key    ed25519.PrivateKey
 
 	// The last answer, because opening all deals costs a few milliseconds for each and Pending is asked after every block.
 	session [32]byte
@@ -42,18 +44,44 @@ func NewSeed() [32]byte {
 
 // NewMember returns the private side of node self, whose node key signs its items. The seed must be persisted before.
 func NewMember(seed [32]byte, self int, key ed25519.PrivateKey) *Member {
-	return &Member{seed: seed, self: self, key: key}
+	return &Member{seed: seed, self: self, dealer: self, key: key}
+}
+
+// NewResharer returns the private side of a node in a resharing: seat self among the new members or -1, and its share of the old epoch, or nil
+// if it has none. The member owns the share from now on.
+func NewResharer(seed [32]byte, self int, old *SecretShare, key ed25519.PrivateKey) *Member {
+	m := &Member{seed: seed, self: self, dealer: -1, old: old, key: key}
+	if old != nil {
+		m.dealer = old.Index
+	}
+	return m
+}
+
+// Wipe forgets the share that was dealt.
+func (m *Member) Wipe() {
+	if m.old != nil {
+		clear(m.old.Scalar[:])
+	}
+}
+
+// seat is the own one among those who speak in a phase.
+func (m *Member) seat(p Phase) int {
+	if p == PhaseDeals {
+		return m.dealer
+	}
+	return m.self
 }
 
 // Pending returns the item that the board is waiting for from this member, or nil.
 func (m *Member) Pending(b *Board) []byte {
-	if m.self < 0 || m.self >= len(b.Nodes) || b.Phase == PhaseDone || !b.expected(m.self) || b.has(m.self) {
+	seat := m.seat(b.Phase)
+	if b.Phase == PhaseDone || seat < 0 || seat >= len(b.speakers(b.Phase)) || !b.expected(seat) || b.has(seat) {
 		return nil
 	}
 	if m.pending != nil && m.session == b.session && m.phase == b.Phase {
 		return m.pending
 	}
-	it := item{Session: b.session[:], Phase: b.Phase, From: uint32(m.self)}
+	it := item{Session: b.session[:], Phase: b.Phase, From: uint32(seat)}
 	switch b.Phase {
 	case PhaseKeys:
 		it.Body = codec.Marshal(m.makeKey(b))
@@ -79,10 +107,13 @@ func (m *Member) Share(b *Board) (*SecretShare, error) {
 		return nil, fmt.Errorf("%w: node %d registered no receiver key", ErrNoShare, m.self)
 	}
 	sum := g1.Scalar().Zero()
-	for _, dealer := range r.Qualified {
+	for k, dealer := range r.Qualified {
 		s, err := b.open(dealer, m.self, m.shared(b, dealer))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNoShare, err)
+		}
+		if b.Old != nil {
+			s.Mul(s, coefficient(r.Qualified, k))
 		}
 		sum.Add(sum, s)
 	}
@@ -111,12 +142,17 @@ func (m *Member) makeDeal(b *Board) dealBody {
 	for i := range coeffs {
 		coeffs[i] = m.secret(b, "coefficient", i)
 	}
+	if m.old != nil {
+		if err := coeffs[0].UnmarshalBinary(m.old.Scalar[:]); err != nil {
+			panic(fmt.Sprintf("bls: a share that was checked is no scalar: %v", err))
+		}
+	}
 	poly := share.CoefficientsToPriPoly(g2, coeffs)
 	_, commits := poly.Commit(nil).Info()
 	r := m.secret(b, "ephemeral", 0)
 	base, ephemeral := g1.Point().Base(), g1.Point().Mul(r, nil)
 	d := dealBody{Ephemeral: encodePoint(ephemeral),
-		Proof: prove(r, b.context("deal", m.self, m.self), []kyber.Point{base}, []kyber.Point{ephemeral})}
+		Proof: prove(r, b.context("deal", m.dealer, m.dealer), []kyber.Point{base}, []kyber.Point{ephemeral})}
 	for _, c := range commits {
 		d.Commits = append(d.Commits, encodePoint(c))
 	}
@@ -125,7 +161,7 @@ func (m *Member) makeDeal(b *Board) dealBody {
 			d.Shares = append(d.Shares, []byte{})
 			continue
 		}
-		pad := b.pad(m.self, i, ephemeral, g1.Point().Mul(r, b.keys[i]))
+		pad := b.pad(m.dealer, i, ephemeral, g1.Point().Mul(r, b.keys[i]))
 		subtle.XORBytes(pad[:], pad[:], encodeScalar(poly.Eval(i).V))
 		d.Shares = append(d.Shares, pad[:])
 	}
@@ -140,7 +176,7 @@ func (m *Member) shared(b *Board, dealer int) kyber.Point {
 func (m *Member) makeResponse(b *Board) responseBody {
 	var out responseBody
 	sk := m.secret(b, "receiver", 0)
-	for dealer := range b.Nodes {
+	for dealer := range b.speakers(PhaseDeals) {
 		d := b.deals[dealer]
 		if d == nil {
 			continue
