@@ -38,12 +38,16 @@
 // not at all: a segment starts at function entry, at a loop head, after if, else and br_if, after the end of an if
 // or of a block that is the target of a branch, and after an instruction that never falls through. (A br_if that leaves
 // a loop does not start one: when it is taken, it gives back what was charged for the instructions behind it.) A segment's
-// weights are subtracted from a 64-bit global at its start. Function entries and loop heads then compare the counter
+// weights are subtracted from a 64-bit counter at its start. Function entries and loop heads compare the counter
 // with zero and call the host, which stops the message (or, later, pauses it). So a run that returns has used exactly
 // the sum of the weights of its instructions; a run that traps has paid for the rest of the segment it trapped in;
 // and a counter is overdrawn at most by one function body without loops. Bulk instructions additionally pay for each
 // byte or element, and memory.grow for each page, before they run; a growth by more than the most there can be fails and
 // pays for nothing. Lowered instructions cost what they cost in a 32-bit module.
+//
+// The counter is a global; inside a function a local stands for it, which the engine keeps in a register (meter.go). The global is
+// brought up to date before everything that could show it: a trap, a call, a return. What a run is charged does therefore not
+// depend on the local.
 //
 // # Depth of calls
 //

@@ -301,9 +301,9 @@ func TestLimits(t *testing.T) {
 				m.Funcs, m.Code = append(m.Funcs, 0), append(m.Code, laborious(max(5, min(n, 1_500_000))))
 			}
 		}), "the module up to here is too much work to compile: 30000005 exceeds the limit of 30000000"},
-		{"nested loops", 1_000, with(func(m *wb.Module, n int) {
+		{"nested loops", 500, with(func(m *wb.Module, n int) {
 			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpLoop), 0x40}, n), bytes.Repeat([]byte{byte(wb.OpEnd)}, n+1)...)
-		}), "more than 1000 nested loops"},
+		}), "more than 500 nested loops"},
 		{"tables", 100, with(func(m *wb.Module, n int) {
 			m.Tables = make([]wb.Table, n)
 			for i := range m.Tables {

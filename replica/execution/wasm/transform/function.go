@@ -14,15 +14,17 @@ import (
 // frame pointer, argument area, and the trampoline of a host call.
 const frameOverhead = 16
 
-// maxLoopNesting bounds loops inside loops: the compiler's analysis of them grows with the cube of their depth (2,500
-// take 1 s, 5,000 take 7 s).
-const maxLoopNesting = 1000
+// maxLoopNesting bounds loops inside loops, each of which becomes two: the compiler's analysis grows with the cube of their
+// depth (2,500 take 1 s, 5,000 take 7 s).
+const maxLoopNesting = 500
 
 // segment is a run of instructions that executes as a whole; its charge goes in front of position pos.
 type segment struct {
 	pos   int
 	cost  uint64
 	check bool
+	// store: something in it shows the counter to others (a trap, a call, the end of the function), so it is written back.
+	store bool
 }
 
 // exit is a br_if that leaves a loop. It does not end its segment: what the segment charged for the instructions behind
@@ -38,12 +40,21 @@ type block struct {
 	op       wasmbin.Op
 	targeted bool
 	arity    int // values that branches to it carry
+	loop     int // if it is a loop, which one of the function
+	sets     int // locals that were set before it
+}
+
+// loop is what the rewriting of a loop needs to know.
+type loop struct {
+	// changed are the locals that an innermost loop sets, each once. Other loops have none here.
+	changed []uint32
 }
 
 // analysis is what the first pass over a body finds.
 type analysis struct {
 	segments []segment
 	exits    []exit
+	loops    []loop // in the order of their starts
 	calls    bool
 	simd     bool
 	blocks   int
@@ -94,7 +105,7 @@ func (t *pass) functions() error {
 			}
 			return fmt.Errorf("function %d: %w", i+int(t.imported), err)
 		}
-		t.rewrite(c, ft, a)
+		t.rewrite(c, ft, a, &targets)
 	}
 	return nil
 }
@@ -105,7 +116,8 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 	a := &analysis{segments: []segment{{check: true}}}
 	ctrl := []block{{op: wasmbin.OpBlock, arity: len(ft.Results)}}
 	a.work = int64(locals) + int64(len(ft.Results))
-	var loops []int // positions in ctrl
+	var loops []int   // positions in ctrl
+	var sets []uint32 // the locals that were set in the innermost loop, and before it
 	r := wasmbin.NewReader(c.Body)
 	var in wasmbin.Instr
 	cut := func(check bool) {
@@ -125,6 +137,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		a.work += int64(target.arity)
 		return nil
 	}
+	show := func() { a.segments[len(a.segments)-1].store = true }
 	for {
 		if err := r.Next(&in); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -142,11 +155,15 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		if in.Op>>8 == 0xfd {
 			a.simd = true
 		}
+		if stops(&in) {
+			show()
+		}
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
-			ctrl = append(ctrl, block{op: in.Op, arity: t.labelArity(&in)})
+			ctrl = append(ctrl, block{op: in.Op, arity: t.labelArity(&in), loop: len(a.loops), sets: len(sets)})
 			if in.Op == wasmbin.OpLoop {
 				cut(true)
+				a.loops = append(a.loops, loop{})
 				if loops = append(loops, len(ctrl)-1); len(loops) > maxLoopNesting {
 					return nil, invalid("more than %d nested loops at %#x", maxLoopNesting, in.Start)
 				}
@@ -165,8 +182,13 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 			ctrl = ctrl[:len(ctrl)-1]
 			if top.op == wasmbin.OpLoop {
 				loops = loops[:len(loops)-1]
+				if top.loop == len(a.loops)-1 {
+					a.loops[top.loop].changed = distinct(sets[top.sets:])
+				}
+				sets = sets[:0] // a loop around this one is not innermost
 			}
 			if len(ctrl) == 0 {
+				show()
 				if in.End != len(c.Body) {
 					return nil, invalid("code after the end at %#x", in.Start)
 				}
@@ -180,6 +202,9 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 				return nil, err
 			}
 			target := len(ctrl) - 1 - int(in.Index)
+			if target == 0 {
+				show()
+			}
 			if in.Op == wasmbin.OpBrIf && len(loops) > 0 && target < loops[len(loops)-1] && ctrl[target].arity == 0 {
 				last := len(a.segments) - 1
 				a.exits = append(a.exits, exit{pos: in.Start, segment: last, cost: a.segments[last].cost})
@@ -192,8 +217,15 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 				if err := branch(l); err != nil {
 					return nil, err
 				}
+				if int(l) == len(ctrl)-1 {
+					show()
+				}
 			}
 			cut(false)
+		case wasmbin.OpLocalSet, wasmbin.OpLocalTee:
+			if len(loops) > 0 {
+				sets = append(sets, in.Index)
+			}
 		case wasmbin.OpReturn, wasmbin.OpUnreachable, wasmbin.OpReturnCall, wasmbin.OpReturnCallIndirect:
 			cut(false)
 		}
@@ -290,19 +322,6 @@ func slots(v wasmbin.ValType) int64 {
 	return 1
 }
 
-// appendCheck appends: if a counter is negative, call the host.
-func (t *pass) appendCheck(b []byte, depth bool) []byte {
-	b = wasmbin.AppendIndex(b, wasmbin.OpGlobalGet, t.meter)
-	if depth {
-		b = wasmbin.AppendIndex(b, wasmbin.OpGlobalGet, t.depth)
-		b = wasmbin.AppendOp(b, opI64Or)
-	}
-	b = wasmbin.AppendOp(wasmbin.AppendI64(b, 0), wasmbin.OpI64LtS)
-	b = wasmbin.AppendBlock(b, wasmbin.OpIf, wasmbin.BlockEmpty)
-	b = wasmbin.AppendIndex(b, wasmbin.OpCall, t.trap)
-	return append(b, byte(wasmbin.OpEnd))
-}
-
 const (
 	opI64Or  wasmbin.Op = 0x84
 	opI32LeU wasmbin.Op = 0x4d
@@ -316,7 +335,7 @@ func appendAdd(b []byte, global uint32, delta int64) []byte {
 }
 
 // rewrite writes the body again with charges, the depth bound, canonical NaNs and new function indices.
-func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
+func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, targets *[]uint32) {
 	src := c.Body
 	frame := frameOverhead + a.values
 	if a.simd {
@@ -332,124 +351,154 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis) {
 		frame += slots(l.Type) * int64(l.Count)
 	}
 
+	var types []wasmbin.ValType
+	if len(a.loops) > 0 {
+		types = localTypes(ft.Params, c.Locals)
+	}
 	temps := temporaries{code: c, next: uint32(len(ft.Params)) + uint32(c.NumLocals())}
-	out := make([]byte, 0, len(src)+len(a.segments)*14+64)
-	charge := func(s segment) {
-		if s.cost > 0 {
-			out = appendAdd(out, t.meter, -int64(s.cost))
-		}
-		if s.check {
-			out = t.appendCheck(out, false)
-		}
+	w := writer{t: t, out: make([]byte, 0, len(src)+len(a.segments)*14+64), left: temps.add(wasmbin.I64), types: types}
+	// The entry check looks at both counters. If the function calls any, the body becomes a block so that every way out
+	// of it passes the code that gives the frame back.
+	w.load()
+	w.charge(a.segments[0])
+	if a.calls {
+		w.out = appendAdd(w.out, t.depth, -frame)
+		w.check(true)
+		w.out = wasmbin.AppendBlock(w.out, wasmbin.OpBlock, t.resultBlock(ft))
+	} else {
+		w.check(false)
 	}
 	seg, exits := 1, a.exits
-	if a.calls {
-		// The entry check looks at both counters, and the body becomes a block so that every way out of the function
-		// passes the code that gives the frame back.
-		if s := a.segments[0]; s.cost > 0 {
-			out = appendAdd(out, t.meter, -int64(s.cost))
-		}
-		out = appendAdd(out, t.depth, -frame)
-		out = t.appendCheck(out, true)
-		out = wasmbin.AppendBlock(out, wasmbin.OpBlock, t.resultBlock(ft))
-	} else {
-		charge(a.segments[0])
-	}
-
 	r := wasmbin.NewReader(src)
 	var in wasmbin.Instr
-	copied, nesting := 0, uint32(0)
+	copied := 0
+	// The blocks that are open, by how many labels the loops among them add.
+	added := []uint32{0}
+	var open []int // the loops that are open
+	started := 0
+	label := func(l uint32) uint32 { top := len(added) - 1; return l + added[top] - added[top-int(l)] }
 	var operands []wideKind
 	lower, known := t.mem64 || slices.Contains(t.table64, true), false // known: the last instruction's result is narrow
-	flush := func(to int) { out, copied = append(out, src[copied:to]...), to }
+	flush := func(to int) { w.out, copied = append(w.out, src[copied:to]...), to }
 	for r.Next(&in) == nil {
 		for seg < len(a.segments) && a.segments[seg].pos == in.Start {
 			flush(in.Start)
-			charge(a.segments[seg])
+			w.charge(a.segments[seg])
 			seg++
 		}
 		if lower {
 			if operands = t.wideOperands(operands[:0], &in); len(operands) > 0 {
 				flush(in.Start)
-				out = appendNarrow(out, operands, known, &temps)
+				w.out = appendNarrow(w.out, operands, known, &temps)
 			}
 			known = fits(&in)
 		}
 		switch in.Op {
-		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
-			nesting++
+		case wasmbin.OpBlock, wasmbin.OpIf:
+			added = append(added, added[len(added)-1])
+		case wasmbin.OpLoop:
+			flush(in.Start)
+			w.loop(in.Block)
+			open, started = append(open, started), started+1
+			copied, added = in.End, append(added, added[len(added)-1]+loopLabels)
 		case wasmbin.OpEnd:
-			if nesting--; in.End == len(src) && a.calls {
-				flush(in.End) // closes the wrapping block
-				out = appendAdd(out, t.depth, frame)
-				out = append(out, byte(wasmbin.OpEnd))
+			top := len(added) - 1
+			if top > 0 && added[top] != added[top-1] {
+				flush(in.End)
+				last := len(open) - 1
+				w.endLoop(a.loops[open[last]].changed)
+				open = open[:last]
 			}
+			if added = added[:top]; top == 0 && a.calls {
+				flush(in.End) // closes the wrapping block
+				w.out = appendAdd(w.out, t.depth, frame)
+				w.out = append(w.out, byte(wasmbin.OpEnd))
+			}
+		case wasmbin.OpBr:
+			flush(in.Start)
+			w.out = wasmbin.AppendIndex(w.out, in.Op, label(in.Index))
+			copied = in.End
+		case wasmbin.OpBrTable:
+			flush(in.Start)
+			*targets = append(r.Targets(&in, (*targets)[:0]), in.Index)
+			for i, l := range *targets {
+				(*targets)[i] = label(l)
+			}
+			w.out = in.Append(w.out, *targets)
+			copied = in.End
 		case wasmbin.OpBrIf:
-			if len(exits) == 0 || exits[0].pos != in.Start {
+			flush(in.Start)
+			copied = in.End
+			back := uint64(0)
+			if len(exits) > 0 && exits[0].pos == in.Start {
+				back = a.segments[exits[0].segment].cost - exits[0].cost
+				exits = exits[1:]
+			}
+			if back == 0 {
+				w.out = wasmbin.AppendIndex(w.out, in.Op, label(in.Index))
 				break
 			}
-			back := a.segments[exits[0].segment].cost - exits[0].cost
-			if exits = exits[1:]; back > 0 {
-				flush(in.Start)
-				out = wasmbin.AppendBlock(out, wasmbin.OpIf, wasmbin.BlockEmpty)
-				out = appendAdd(out, t.meter, int64(back))
-				out = append(wasmbin.AppendIndex(out, wasmbin.OpBr, in.Index+1), byte(wasmbin.OpEnd))
-				copied = in.End
-			}
+			w.out = wasmbin.AppendBlock(w.out, wasmbin.OpIf, wasmbin.BlockEmpty)
+			w.refund(back, int(in.Index) == len(added)-1)
+			w.out = append(wasmbin.AppendIndex(w.out, wasmbin.OpBr, label(in.Index)+1), byte(wasmbin.OpEnd))
 		case wasmbin.OpCall:
 			flush(in.Start)
-			out = wasmbin.AppendIndex(out, in.Op, t.moved(in.Index))
+			w.out = wasmbin.AppendIndex(w.out, in.Op, t.moved(in.Index))
+			w.load()
 			copied = in.End
+		case wasmbin.OpCallIndirect:
+			flush(in.End)
+			w.load()
 		case wasmbin.OpRefFunc:
 			flush(in.Start)
-			out = wasmbin.AppendIndex(out, in.Op, t.moved(in.Index))
+			w.out = wasmbin.AppendIndex(w.out, in.Op, t.moved(in.Index))
 			copied = in.End
 		case wasmbin.OpReturnCall:
 			flush(in.Start)
-			out = appendAdd(out, t.depth, frame)
-			out = wasmbin.AppendIndex(out, in.Op, t.moved(in.Index))
+			w.out = appendAdd(w.out, t.depth, frame)
+			w.out = wasmbin.AppendIndex(w.out, in.Op, t.moved(in.Index))
 			copied = in.End
 		case wasmbin.OpReturnCallIndirect:
 			flush(in.Start)
-			out = appendAdd(out, t.depth, frame)
+			w.out = appendAdd(w.out, t.depth, frame)
 		case wasmbin.OpReturn:
 			if a.calls {
 				flush(in.Start)
-				out = wasmbin.AppendIndex(out, wasmbin.OpBr, nesting)
+				w.out = wasmbin.AppendIndex(w.out, wasmbin.OpBr, label(uint32(len(added)-1)))
 				copied = in.End
 			}
 		case wasmbin.OpMemoryFill, wasmbin.OpMemoryCopy, wasmbin.OpMemoryInit:
 			flush(in.Start)
-			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeBytes)
+			w.call(t.chargeBytes)
 		case wasmbin.OpTableFill, wasmbin.OpTableCopy, wasmbin.OpTableInit:
 			flush(in.Start)
-			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeElems)
+			w.call(t.chargeElems)
 		case wasmbin.OpTableGrow:
 			flush(in.Start)
-			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargeGrow)
+			w.call(t.chargeGrow)
 		case wasmbin.OpMemoryGrow:
 			flush(in.Start)
-			out = wasmbin.AppendIndex(out, wasmbin.OpCall, t.chargePages)
+			w.call(t.chargePages)
 		}
 		if lower {
 			if t.mem64 && in.Offset > math.MaxUint32 && (in.Imm == wasmbin.ImmMemArg || in.Imm == wasmbin.ImmMemArgLane) {
 				in.Offset = math.MaxUint32
 				flush(in.Start)
-				out = in.Append(out, nil)
+				w.out = in.Append(w.out, nil)
 				copied = in.End
 			}
 			if op := t.wideResult(&in); op != 0 {
 				flush(in.End)
-				out = wasmbin.AppendOp(out, op)
+				w.out = wasmbin.AppendOp(w.out, op)
 			}
 		}
 		if k := nanOf(in.Op); k != nanNone {
 			flush(in.End)
-			out = appendCanonical(out, k, temps.get(nanTypes[k], 0))
+			w.out = appendCanonical(w.out, k, temps.get(nanTypes[k], 0))
 		}
 	}
 	flush(len(src))
-	c.Body = out
+	c.Body = w.out
 }
 
 // resultBlock returns the type of a block without parameters that yields the function's results.
@@ -460,16 +509,29 @@ func (t *pass) resultBlock(ft wasmbin.FuncType) wasmbin.BlockType {
 	case 1:
 		return wasmbin.BlockResult(ft.Results[0])
 	}
-	// Looking for the type among all others would take as long as there are others.
-	key := string(typeBytes(ft.Results))
-	i, ok := t.resultTypes[key]
+	return t.blockType(wasmbin.FuncType{Results: ft.Results})
+}
+
+// paramBlock returns the type of a block that takes what a block of a type takes, and leaves it.
+func (t *pass) paramBlock(ty wasmbin.BlockType) wasmbin.BlockType {
+	if i, ok := ty.TypeIndex(); ok && len(t.m.Types[i].Params) > 0 {
+		p := t.m.Types[i].Params
+		return t.blockType(wasmbin.FuncType{Params: p, Results: p})
+	}
+	return wasmbin.BlockEmpty
+}
+
+// blockType returns the index of a type. Looking for it among all others would take as long as there are others.
+func (t *pass) blockType(ft wasmbin.FuncType) wasmbin.BlockType {
+	key := string(typeBytes(ft.Params)) + ">" + string(typeBytes(ft.Results))
+	i, ok := t.blockTypes[key]
 	if !ok {
-		if t.resultTypes == nil {
-			t.resultTypes = make(map[string]wasmbin.BlockType)
+		if t.blockTypes == nil {
+			t.blockTypes = make(map[string]wasmbin.BlockType)
 		}
 		i = wasmbin.BlockType(len(t.m.Types))
-		t.m.Types = append(t.m.Types, wasmbin.FuncType{Results: ft.Results})
-		t.resultTypes[key] = i
+		t.m.Types = append(t.m.Types, ft)
+		t.blockTypes[key] = i
 	}
 	return i
 }

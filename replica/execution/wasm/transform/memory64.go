@@ -124,11 +124,16 @@ func (t *temporaries) get(v wasmbin.ValType, n int) uint32 {
 		t.have = make(map[wasmbin.ValType][]uint32)
 	}
 	for len(t.have[v]) <= n {
-		t.code.Locals = append(t.code.Locals, wasmbin.LocalRun{Count: 1, Type: v})
-		t.have[v] = append(t.have[v], t.next)
-		t.next++
+		t.have[v] = append(t.have[v], t.add(v))
 	}
 	return t.have[v][n]
+}
+
+// add makes a new local that get does not hand out.
+func (t *temporaries) add(v wasmbin.ValType) uint32 {
+	t.code.Locals = append(t.code.Locals, wasmbin.LocalRun{Count: 1, Type: v})
+	t.next++
+	return t.next - 1
 }
 
 // appendNarrow appends code that narrows the operands, of which the first is wide. known tells that the one on top is

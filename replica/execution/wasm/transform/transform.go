@@ -103,6 +103,8 @@ type Options struct {
 	// Host maps the names of module "ic0" to their signatures.
 	Host   map[string]Signature
 	Limits Limits
+
+	eager bool // tests: every segment stores the counter
 }
 
 // Names of the result's imports and exports. HostModule32 and HostModule64 are the modules that the host functions
@@ -253,7 +255,7 @@ type pass struct {
 	depth       uint32
 	complexity  int64
 	work        int64
-	resultTypes map[string]wasmbin.BlockType // of functions with several results
+	blockTypes  map[string]wasmbin.BlockType // that were added
 	chargeBytes uint32                       // helper functions
 	chargeElems uint32
 	chargePages uint32
@@ -775,7 +777,9 @@ func (t *pass) helper(per int64, max uint32) wasmbin.Code {
 	}
 	b = wasmbin.AppendOp(b, wasmbin.OpI64Sub)
 	b = wasmbin.AppendIndex(b, wasmbin.OpGlobalSet, t.meter)
-	b = t.appendCheck(b, false)
+	b = wasmbin.AppendIndex(b, wasmbin.OpGlobalGet, t.meter)
+	b = wasmbin.AppendBlock(appendNegative(b), wasmbin.OpIf, wasmbin.BlockEmpty)
+	b = append(wasmbin.AppendIndex(b, wasmbin.OpCall, t.trap), byte(wasmbin.OpEnd))
 	b = wasmbin.AppendIndex(b, wasmbin.OpLocalGet, 0)
 	return wasmbin.Code{Body: append(b, byte(wasmbin.OpEnd))}
 }

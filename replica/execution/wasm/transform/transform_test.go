@@ -585,8 +585,8 @@ func TestRefusals(t *testing.T) {
 			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpBlock), 0x40, byte(wb.OpEnd)}, 20_000), byte(wb.OpEnd))
 		}), "too complex"},
 		"nested loops": {with(func(m *wb.Module) {
-			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpLoop), 0x40}, 1001), bytes.Repeat([]byte{byte(wb.OpEnd)}, 1002)...)
-		}), "more than 1000 nested loops"},
+			m.Code[0].Body = append(bytes.Repeat([]byte{byte(wb.OpLoop), 0x40}, 501), bytes.Repeat([]byte{byte(wb.OpEnd)}, 502)...)
+		}), "more than 500 nested loops"},
 		"our meter": {with(func(m *wb.Module) { m.Code[0].Body = new(asm).idx(wb.OpGlobalGet, 0).op(wb.OpDrop).end() }), "unknown global 0"},
 		"our trap":  {with(func(m *wb.Module) { m.Code[0].Body = new(asm).idx(wb.OpCall, 1).end() }), "unknown function 1"},
 		"our local": {with(func(m *wb.Module) {

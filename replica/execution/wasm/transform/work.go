@@ -36,11 +36,16 @@ func compileWork(in *wasmbin.Instr) int64 {
 // bulkBlocks is the number of blocks that a bulk instruction becomes: it contains loops.
 const bulkBlocks = 3
 
+// loopBlocks is the number of blocks that a loop becomes (see writer.loop).
+const loopBlocks = 4
+
 // compileBlocks is the number of blocks, beyond the one it is in, that an instruction makes in the compiler.
 func compileBlocks(in *wasmbin.Instr) int {
 	switch in.Op {
-	case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf, wasmbin.OpBrIf:
+	case wasmbin.OpBlock, wasmbin.OpIf, wasmbin.OpBrIf:
 		return 1
+	case wasmbin.OpLoop:
+		return loopBlocks
 	case wasmbin.OpBrTable:
 		return int(in.Count)
 	case wasmbin.OpMemoryFill, wasmbin.OpMemoryCopy, wasmbin.OpMemoryInit, wasmbin.OpTableFill, wasmbin.OpTableCopy, wasmbin.OpTableInit:
