@@ -40,6 +40,7 @@ func newSigner(r *Replica) (*signer, error) {
 	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.net}, Log: log, Slots: r.opts.Shared.Slots,
 		Listener: signing.Listener{
 			CeremonyEnd: func(c signing.CeremonyInfo, took time.Duration, err error) { r.metrics.ceremony(c, took, err) },
+			Refused:     func(node int, _ error) { r.metrics.refused(node, m.NodeID(r.machine.SigningReader(), node)) },
 			ShareMissing: func(key string, err error) {
 				log.Error("share of a threshold key is missing; restore it from the backup or reshare at once", "key", key, "err", err)
 				r.metrics.shareMissing.Inc()
@@ -57,7 +58,9 @@ func newSigner(r *Replica) (*signer, error) {
 func (s *signer) close() error { s.driver.Close(); return nil }
 
 func (s *signer) reconcile(v *machine.View) {
-	s.driver.Reconcile(s.m.Snapshot(s.r.machine.SigningReader(), v.Height))
+	snap := s.m.Snapshot(s.r.machine.SigningReader(), v.Height)
+	s.driver.Reconcile(snap)
+	s.r.metrics.standing(s.m.Standing(snap))
 }
 
 // propose adds what a block may carry now.
@@ -69,14 +72,23 @@ func (s *signer) propose(b *payload.Builder) {
 	}
 }
 
-// status explains keys and open ceremonies.
-func (s *signer) status(v *machine.View) (keys []Key, open []string) {
-	st := s.m.Status(s.m.Snapshot(s.r.machine.SigningReader(), v.Height))
+// status explains keys, open ceremonies and how the nodes stand with each other.
+func (s *signer) status(v *machine.View) (st signing.Status, keys []Key, open []string) {
+	r := s.r.machine.SigningReader()
+	st = s.m.Status(s.m.Snapshot(r, v.Height))
 	for _, k := range st.Keys {
 		keys = append(keys, Key{ID: k.ID, Active: k.Active, PublicKey: k.PublicKey, ChainCode: k.ChainCode, State: k.Sentence})
 	}
 	for _, q := range st.Requests {
 		open = append(open, q.Sentence)
 	}
-	return keys, open
+	return st, keys, open
+}
+
+// shownComplaints is how many of the remembered complaints a status carries.
+const shownComplaints = 32
+
+func (s *signer) complaints() []signing.ComplaintInfo {
+	all := s.m.Complaints(s.r.machine.SigningReader())
+	return all[:min(len(all), shownComplaints)]
 }

@@ -31,11 +31,14 @@ type Status struct {
 	CatchingUp bool      `json:"catching_up"`
 	Connected  []int     `json:"connected"`
 	Keys       []Key     `json:"keys,omitempty"`
-	Signing    []string  `json:"signing,omitempty"`  // open ceremonies, a sentence each
-	Deriving   []string  `json:"deriving,omitempty"` // open requests for derived keys, a sentence each
-	Outcalls   []string  `json:"outcalls,omitempty"` // open HTTPS outcalls, a sentence each
-	Bitcoin    *Bitcoin  `json:"bitcoin,omitempty"`
-	PoolCalls  int       `json:"pool_calls"`
+	Signing    []string  `json:"signing,omitempty"` // open ceremonies, a sentence each
+	// Members says how each node stands in the ceremonies of threshold keys, by index; Complaints what was said in blocks, with proof first.
+	Members    []signing.NodeInfo      `json:"members,omitempty"`
+	Complaints []signing.ComplaintInfo `json:"complaints,omitempty"`
+	Deriving   []string                `json:"deriving,omitempty"` // open requests for derived keys, a sentence each
+	Outcalls   []string                `json:"outcalls,omitempty"` // open HTTPS outcalls, a sentence each
+	Bitcoin    *Bitcoin                `json:"bitcoin,omitempty"`
+	PoolCalls  int                     `json:"pool_calls"`
 }
 
 // Key is a threshold key as an operator sees it.
@@ -91,7 +94,9 @@ func (r *Replica) Status() Status {
 	}
 	if v.Group != nil {
 		s.Subnet, s.RootKey = v.Subnet.String(), fmt.Sprintf("%x", v.RootKeyDER)
-		s.Keys, s.Signing = r.signing.status(v)
+		var st signing.Status
+		st, s.Keys, s.Signing = r.signing.status(v)
+		s.Members, s.Complaints = st.Nodes, r.signing.complaints()
 		var vetKeys []Key
 		vetKeys, s.Deriving = r.deriver.status(v)
 		s.Keys = append(s.Keys, vetKeys...)
@@ -154,6 +159,9 @@ type metrics struct {
 	backlog      prometheus.Gauge
 	ceremonies   *prometheus.HistogramVec
 	shareMissing prometheus.Counter
+	disputes     *prometheus.GaugeVec
+	suspicion    *prometheus.GaugeVec
+	badMessages  *prometheus.CounterVec
 	derived      prometheus.Histogram
 	derivedOpen  prometheus.Gauge
 	derivedBad   prometheus.Counter
@@ -193,6 +201,14 @@ func newMetrics(node int) *metrics {
 	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
 	m.ceremonies = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ceremony_seconds", ConstLabels: labels,
 		Help: "This replica's part in threshold-key ceremonies.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 12)}, []string{"kind", "outcome"})
+	member := []string{"member", "id"}
+	m.disputes = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fusion", Name: "member_disputes", ConstLabels: labels,
+		Help: "With how many nodes a node is in dispute about ceremonies; more than f keep it out of committees."}, member)
+	m.suspicion = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fusion", Name: "member_failed_attempts", ConstLabels: labels,
+		Help: "Failed attempts at signatures that a node was blamed for or part of, since its last good one."}, member)
+	m.badMessages = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fusion", Name: "ceremony_messages_refused_total", ConstLabels: labels,
+		Help: "Messages in ceremonies that were of another session, wrongly signed or garbled, by sender."}, member)
+	m.registry.MustRegister(m.disputes, m.suspicion, m.badMessages)
 	m.derived = histogram("derived_key_seconds", "From the order of a derivation to its encrypted key.", prometheus.ExponentialBuckets(0.01, 2, 12))
 	m.derivedOpen = gauge("derivations_open", "Requests for derived keys that wait for their answer.")
 	m.derivedBad = counter("derivation_shares_refused_total", "Shares of derived keys, by any replica, that were wrong.")
@@ -213,6 +229,19 @@ func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error
 		outcome = "failed"
 	}
 	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcome).Observe(took.Seconds())
+}
+
+// refused counts a message that was not what it should be. Such a message names its sender: the connection is authenticated.
+func (m *metrics) refused(node int, id string) {
+	m.badMessages.WithLabelValues(fmt.Sprint(node), id).Inc()
+}
+
+// standing shows how the members stand with each other.
+func (m *metrics) standing(nodes []signing.NodeInfo) {
+	for _, n := range nodes {
+		m.disputes.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(len(n.Disputes)))
+		m.suspicion.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(n.Suspicion))
+	}
 }
 
 func (m *metrics) outcall(rejectCode int, took time.Duration) {

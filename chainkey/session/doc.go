@@ -15,6 +15,7 @@
 //     The echo carries the signatures of the digests, so whoever said different things to different members is convicted by
 //     the first echo that differs; an echo whose inner signature is wrong convicts the member that sent it.
 //   - Bounds: one message per member and round, sizes as the protocol allows, at most one round ahead.
+//   - Containment: a panic in the protocol ends the session, not the program.
 //   - Loss: Tick tells those that keep this member waiting, and they repeat the very bytes they sent. Nothing is computed twice.
 //
 // # Rounds

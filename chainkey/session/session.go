@@ -454,7 +454,7 @@ func (s *Session) deliver(fx *Effects) {
 		if !s.meet(fx, words) {
 			return
 		}
-		out, err = s.cfg.Protocol.Start()
+		out, err = contained(s.cfg.Protocol.Start)
 	} else {
 		in := make([]chainkey.Input, s.n)
 		for seat, w := range words {
@@ -471,7 +471,7 @@ func (s *Session) deliver(fx *Effects) {
 				in[seat].Private = plain
 			}
 		}
-		out, err = s.cfg.Protocol.Deliver(s.round, in)
+		out, err = contained(func() (chainkey.Output, error) { return s.cfg.Protocol.Deliver(s.round, in) })
 	}
 	if err != nil {
 		f := &Fault{Reason: Internal, Detail: err.Error()}
@@ -498,6 +498,16 @@ func (s *Session) deliver(fx *Effects) {
 	clear(s.echoes)
 	delete(s.outbox, s.round-2)
 	s.speak(fx, out)
+}
+
+// contained runs a step of a protocol. A panic in it ends this session and no other: what one member sends must not stop a replica.
+func contained(step func() (chainkey.Output, error)) (out chainkey.Output, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the protocol panicked: %v", v)
+		}
+	}()
+	return step()
 }
 
 // meet reads the ephemeral keys of round 0.

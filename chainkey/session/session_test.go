@@ -613,3 +613,33 @@ func FuzzVerifyEvidence(f *testing.F) {
 		}
 	})
 }
+
+// TestPanicEndsOneSession: a protocol that panics ends its session, names nobody and tells the others.
+func TestPanicEndsOneSession(t *testing.T) {
+	w := newWorld(t, 3, 1)
+	p := &panicking{toy: toy{seat: 0, n: 3, voice: "honest", refuse: -1}}
+	s, err := New(Config{ID: w.id, Seat: 0, Keys: w.keys, Protocol: p, Rand: rand.NewChaCha8([32]byte{1}),
+		Sign: func(m []byte) []byte { return ed25519.Sign(w.privates[0], m) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sessions[0], w.toys[0] = s, &p.toy
+	w.run(0)
+	if f := w.wantFault(0, Internal); !strings.Contains(f.Detail, "panicked") {
+		t.Errorf("%v", f)
+	}
+	for _, seat := range []int{1, 2} {
+		if f := w.faults[seat]; f == nil || f.Reason != Aborted || f.By != 0 {
+			t.Errorf("seat %d: %v", seat, f)
+		}
+	}
+}
+
+type panicking struct{ toy }
+
+func (p *panicking) Deliver(round int, in []chainkey.Input) (chainkey.Output, error) {
+	if round == 2 {
+		panic("as the test asked")
+	}
+	return p.toy.Deliver(round, in)
+}

@@ -147,6 +147,16 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 	}
 	row("http endpoint", "%s", s.Manifest.URL(0))
 	if r != nil {
+		for _, n := range r.Members { // those that ceremonies avoid, by name
+			if n.Excluded || len(n.Disputes) > 0 || n.Suspicion > 0 {
+				row("signing", "node %d (%s): %s", n.Node, n.ID, n.Sentence)
+			}
+		}
+		for _, c := range r.Complaints[:min(len(r.Complaints), 5)] {
+			row("complaint", "%s", c.Sentence)
+		}
+	}
+	if r != nil {
 		row("root key", "%s", r.RootKey)
 		row("subnet", "%s", r.Subnet)
 		for _, k := range r.Keys {

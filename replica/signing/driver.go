@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,8 @@ type Listener struct {
 	ShareMissing func(key string, err error)
 	// Halted says that this node's instance signs no more, and why. It is called once.
 	Halted func(reason string)
+	// Refused is called for each ceremony message of a node that was not what it should be: of another session, with a wrong signature, garbled.
+	Refused func(node int, err error)
 	// ItemReady says that Pending has something new.
 	ItemReady func()
 }
@@ -69,6 +72,9 @@ type DriverConfig struct {
 	Slots chan struct{}
 	// Tick is how often sessions look for lost messages. The default is 250 ms.
 	Tick time.Duration
+	// Patience is for how long a member of a committee that is waited for may give no sign of life at all before this node complains of its
+	// silence, if it hears all others. The default is 5 s; what has a sign of life has until the deadline.
+	Patience time.Duration
 	// Rand is the source of entropy. The default is crypto/rand.
 	Rand     io.Reader
 	Listener Listener
@@ -97,12 +103,15 @@ type Driver struct {
 	unverified []unverifiedItem       // gossiped, not valid in view, which may lag
 	making     map[string]bool        // keys whose parameters are being made
 	tidied     map[string]string      // by key: the epochs for which it was tidied
+	heard      map[int]time.Time      // by node: when it last gave a sign of life
+	awake      time.Time              // since when this process runs without having slept
 }
 
 // Frames on the transport.
 const (
 	frameSession byte = 1 + iota
 	frameItem
+	frameAlive // "I am at it": a computation of seconds is no silence
 )
 
 // Bounds of what peers can make a driver keep.
@@ -133,6 +142,9 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 	if cfg.Tick == 0 {
 		cfg.Tick = 250 * time.Millisecond
 	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 5 * time.Second
+	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}
@@ -143,7 +155,8 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 		cfg.Slots = make(chan struct{}, cfg.Cores)
 	}
 	d := &Driver{cfg: cfg, m: cfg.Machine, self: cfg.Transport.Self(), cores: cfg.Slots, running: map[session.ID]*ceremony{},
-		making: map[string]bool{}, tidied: map[string]string{}, early: map[int][]earlyMessage{}}
+		making: map[string]bool{}, tidied: map[string]string{}, early: map[int][]earlyMessage{},
+		heard: map[int]time.Time{}, awake: time.Now()}
 	// A node that joined later is known from the state.
 	if d.self < 0 || d.self < len(d.m.cfg.Nodes) && !bytes.Equal(cfg.NodeKey.Public().(ed25519.PublicKey), d.m.cfg.Nodes[d.self]) {
 		return nil, fmt.Errorf("signing: the node key is not that of node %d", d.self)
@@ -152,8 +165,9 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 		return nil, fmt.Errorf("signing: drawing an incarnation: %w", err)
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.wg.Add(1)
+	d.wg.Add(2)
 	go d.regossip()
+	go d.beat()
 	return d, nil
 }
 
@@ -457,6 +471,57 @@ func (d *Driver) regossip() {
 	}
 }
 
+// beat tells those who wait for this node that it is there, also while all its cores compute.
+func (d *Driver) beat() {
+	defer d.wg.Done()
+	tick := time.NewTicker(d.cfg.Patience / 8)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		d.mu.Lock()
+		if now := time.Now(); now.Sub(last) > d.cfg.Patience/2 {
+			d.awake = now // this process slept: it has not listened, so it calls nobody silent for a while
+		}
+		last = time.Now()
+		to := map[uint32]bool{}
+		for _, c := range d.running {
+			for _, s := range c.context.Committee {
+				to[s.Node] = true
+			}
+		}
+		for node := range to {
+			if int(node) != d.self {
+				d.cfg.Transport.Send(int(node), []byte{frameAlive, 0})
+			}
+		}
+		d.mu.Unlock()
+	}
+}
+
+// absent lists the seats of a committee that gave no sign of life for as long as this node is patient.
+func (d *Driver) absent(c *ceremony) (seats []int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for seat, s := range c.context.Committee {
+		since := d.heard[int(s.Node)]
+		for _, t := range []time.Time{c.since, d.awake} {
+			if t.After(since) {
+				since = t
+			}
+		}
+		if seat != c.seat && now.Sub(since) > d.cfg.Patience {
+			seats = append(seats, seat)
+		}
+	}
+	return seats
+}
+
 // Pending returns the items that the next block should carry, valid in the newest view, at most one result per request, by kind.
 func (d *Driver) Pending() []payload.Item {
 	d.mu.Lock()
@@ -489,12 +554,26 @@ func (d *Driver) Deliver(from int, msg []byte) {
 	if from < 0 || from == d.self || len(msg) < 2 {
 		return
 	}
+	d.mu.Lock()
+	known := d.peer(from)
+	if known {
+		d.heard[from] = time.Now()
+	}
+	d.mu.Unlock()
+	if !known {
+		return
+	}
 	switch msg[0] {
 	case frameSession:
 		d.deliverSession(from, msg[1:])
 	case frameItem:
 		d.deliverItem(payload.Item{Kind: payload.Kind(msg[1]), Body: bytes.Clone(msg[2:])})
 	}
+}
+
+// peer reports whether a node is, or was, one of the network's. The lock is held.
+func (d *Driver) peer(node int) bool {
+	return node < len(d.m.cfg.Nodes) || d.view != nil && slices.Contains(d.m.nodes(d.view.state), node)
 }
 
 func (d *Driver) deliverSession(from int, data []byte) {
@@ -509,8 +588,7 @@ func (d *Driver) deliverSession(from int, data []byte) {
 		c.push(from, data)
 		return
 	}
-	known := from < len(d.m.cfg.Nodes) || d.view != nil && slices.Contains(d.m.nodes(d.view.state), from)
-	if known && len(data) <= maxEarlyBytes && d.halted == "" {
+	if len(data) <= maxEarlyBytes && d.halted == "" {
 		list := append(d.early[from], earlyMessage{id, bytes.Clone(data)})
 		d.early[from] = list[max(0, len(list)-maxEarly):]
 	}
@@ -658,6 +736,14 @@ func (c *ceremony) run() {
 			f(c.info(), time.Since(start), err)
 		}
 	}
+	defer func() { // what a session does not contain: preparing a protocol, using its result
+		if v := recover(); v != nil {
+			err := fmt.Errorf("panic in a ceremony: %v", v)
+			c.d.cfg.Log.Error("ceremony panicked", "session", c.id.String(), "err", err, "stack", string(debug.Stack()))
+			end(err)
+			c.complain(&session.Fault{Reason: session.Internal, Detail: err.Error()})
+		}
+	}()
 	// Before the first message: a machine that crashes now never joins this session again.
 	if err := c.d.cfg.Store.Join(c.id); err != nil {
 		end(err)
@@ -728,10 +814,19 @@ func (c *ceremony) run() {
 				return
 			}
 			if err != nil {
-				c.d.cfg.Log.Debug("ceremony message refused", "session", c.id.String(), "seat", m.seat, "err", err)
+				node := int(c.context.Committee[m.seat].Node)
+				c.d.cfg.Log.Debug("ceremony message refused", "session", c.id.String(), "node", node, "err", err)
+				if f := c.d.cfg.Listener.Refused; f != nil {
+					f(node, err)
+				}
 			}
 		case <-tick.C:
 			fx = s.Tick()
+			if fault := c.deserted(s); fault != nil && !ended && aborted == nil {
+				end(fmt.Errorf("%w: %w", errGaveUp, fault))
+				c.complain(fault)
+				return
+			}
 		case <-c.late:
 			if aborted != nil {
 				c.complain(&session.Fault{Reason: session.Silent, Seats: []int{aborted.By}, Detail: aborted.Detail})
@@ -748,6 +843,26 @@ func (c *ceremony) run() {
 			return
 		}
 	}
+}
+
+// deserted names the members of a signing committee that are gone: this node waits for them, has heard nothing at all of them for as long as it
+// is patient, and hears everybody else. One that hears nobody is itself cut off and accuses nobody. In a key generation, for which all nodes are
+// needed anyway, only the deadline counts.
+func (c *ceremony) deserted(s *session.Session) *session.Fault {
+	if c.context.Kind != session.Signature || !c.punctual {
+		return nil
+	}
+	absent := c.d.absent(c)
+	if len(absent) == 0 || len(absent) == len(c.context.Committee)-1 {
+		return nil
+	}
+	f := s.Blame()
+	f.Detail = fmt.Sprintf("no sign of life for %v", c.d.cfg.Patience)
+	f.Seats = slices.DeleteFunc(f.Seats, func(seat int) bool { return !slices.Contains(absent, seat) })
+	if len(f.Seats) == 0 {
+		return nil
+	}
+	return f
 }
 
 func (c *ceremony) nodeKeys() []ed25519.PublicKey {

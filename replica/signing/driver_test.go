@@ -132,16 +132,18 @@ func (r *quickRun) Deliver(round int, in []chainkey.Input) (chainkey.Output, err
 // testNet is a subnet of drivers, a machine and a maker of blocks. Blocks follow each other when something is ready, or after a
 // moment, so that heights pass also when nothing happens.
 type testNet struct {
-	t       testing.TB
-	m       *Machine
-	keys    []ed25519.PrivateKey
-	dirs    []string
-	log     io.Writer
-	ready   chan struct{}
-	pace    time.Duration
-	next    uint64
-	waiting []Request
-	answers map[uint64]Response
+	t        testing.TB
+	m        *Machine
+	keys     []ed25519.PrivateKey
+	dirs     []string
+	log      io.Writer
+	ready    chan struct{}
+	pace     time.Duration
+	patience time.Duration // of all drivers
+	beacon   func(height uint64) [32]byte
+	next     uint64
+	waiting  []Request
+	answers  map[uint64]Response
 
 	mu      sync.Mutex
 	s       *kv.Mem
@@ -197,7 +199,7 @@ func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config
 	if scheme != nil {
 		m.cfg.substitute = scheme
 	}
-	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
+	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, patience: time.Hour, beacon: testBeacon, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
 		drivers: make([]*Driver, n), stores: make([]*keystore.Store, n), halted: make([]string, n)}
 	for range n {
 		net.dirs = append(net.dirs, filepath.Join(t.TempDir(), "keys"))
@@ -243,7 +245,7 @@ func (net *testNet) instance(node int, store *keystore.Store, transport Transpor
 		default:
 		}
 	}
-	d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[node], Store: store, Transport: transport, Tick: 20 * time.Millisecond,
+	d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[node], Store: store, Transport: transport, Tick: 20 * time.Millisecond, Patience: net.patience,
 		Log: slog.New(slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Listener: Listener{ItemReady: poke,
 			Halted: func(reason string) { net.mu.Lock(); net.halted[node] = reason; net.mu.Unlock() },
@@ -304,7 +306,7 @@ func (net *testNet) block() {
 		}
 	}
 	net.waiting = nil
-	out = append(out, net.m.Advance(net.s, net.height, func(h uint64) ([32]byte, bool) { return testBeacon(h), h < net.height })...)
+	out = append(out, net.m.Advance(net.s, net.height, func(h uint64) ([32]byte, bool) { return net.beacon(h), h < net.height })...)
 	for _, r := range out {
 		net.answers[r.ID] = r
 	}

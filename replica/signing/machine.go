@@ -450,6 +450,7 @@ func (m *Machine) applyComplaint(s kv.Store, height uint64, v *Complaint) {
 	}
 	if v.Key != "" {
 		k, _ := load[keyRecord](s, keyPrefix+v.Key)
+		m.remember(s, height, v.Key, v)
 		if n := k.Next; n != nil {
 			n.Attempt.Complained = append(n.Attempt.Complained, v.Node)
 			if n.Status == KeyPending {
@@ -465,6 +466,7 @@ func (m *Machine) applyComplaint(s kv.Store, height uint64, v *Complaint) {
 		return
 	}
 	q, _ := load[requestRecord](s, requestKey(v.Request))
+	m.remember(s, height, q.Key, v)
 	if q.Status != RequestActive || q.Current.Number != v.Attempt {
 		q.Previous.Complained = append(q.Previous.Complained, v.Node)
 		save(s, requestKey(v.Request), q)

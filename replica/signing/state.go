@@ -10,12 +10,14 @@ import (
 
 // The machine's keys. All records are of codec.
 const (
-	prefix        = "signing/"
-	nodePrefix    = prefix + "n/" // node index, 4 bytes → nodeRecord
-	edgePrefix    = prefix + "e/" // two node indices, ascending → edgeRecord
-	keyPrefix     = prefix + "k/" // chainkey.KeyID → keyRecord
-	requestPrefix = prefix + "r/" // request id, 8 bytes → requestRecord
-	messagePrefix = prefix + "m/" // request id, 8 bytes → chainkey.Message, which may be long
+	prefix          = "signing/"
+	nodePrefix      = prefix + "n/" // node index, 4 bytes → nodeRecord
+	edgePrefix      = prefix + "e/" // two node indices, ascending → edgeRecord
+	keyPrefix       = prefix + "k/" // chainkey.KeyID → keyRecord
+	requestPrefix   = prefix + "r/" // request id, 8 bytes → requestRecord
+	complaintPrefix = prefix + "c/" // sequence number, 8 bytes → complaintRecord, the newest of those without evidence
+	convictPrefix   = prefix + "p/" // sequence number, 8 bytes → complaintRecord, the newest of those with evidence
+	messagePrefix   = prefix + "m/" // request id, 8 bytes → chainkey.Message, which may be long
 )
 
 // nodeRecord is what is known of a node.

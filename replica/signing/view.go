@@ -2,7 +2,9 @@ package signing
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"fusion/chainkey"
@@ -79,9 +81,11 @@ type RequestInfo struct {
 // NodeInfo describes a node's standing.
 type NodeInfo struct {
 	Node      int    `json:"node"`
+	ID        string `json:"id"`
 	Boots     uint64 `json:"boots"`
 	Suspicion uint32 `json:"suspicion"` // failed attempts since the last good one
 	Disputes  []int  `json:"disputes,omitempty"`
+	Excluded  bool   `json:"excluded,omitempty"` // more than f disputes: in no committee
 	Sentence  string `json:"sentence"`
 }
 
@@ -150,18 +154,31 @@ func (m *Machine) Status(v *View) Status {
 		}
 		out.Requests = append(out.Requests, info)
 	}
-	for _, node := range m.nodes(v.state) {
-		info := NodeInfo{Node: node, Boots: m.node(v.state, node).Number, Suspicion: m.suspicion(v.state, v.Height, node)}
-		for _, other := range m.nodes(v.state) {
-			if m.disputed(v.state, v.Height, node, other) {
-				info.Disputes = append(info.Disputes, other)
-			}
+	out.Nodes = m.Standing(v)
+	return out
+}
+
+// Standing says how each node stands with the others.
+func (m *Machine) Standing(v *View) []NodeInfo {
+	disputes := map[int][]int{}
+	kv.ScanPrefix(v.state, []byte(edgePrefix), func(key, _ []byte) bool {
+		a, b := int(binary.BigEndian.Uint32(key[len(edgePrefix):])), int(binary.BigEndian.Uint32(key[len(edgePrefix)+4:]))
+		if m.disputed(v.state, v.Height, a, b) {
+			disputes[a], disputes[b] = append(disputes[a], b), append(disputes[b], a)
 		}
+		return true
+	})
+	var out []NodeInfo
+	f := faulty(m.members(v.state))
+	for _, node := range m.nodes(v.state) {
+		info := NodeInfo{Node: node, ID: m.NodeID(v.state, node), Boots: m.node(v.state, node).Number, Suspicion: m.suspicion(v.state, v.Height, node), Disputes: disputes[node]}
+		slices.Sort(info.Disputes)
+		info.Excluded = len(info.Disputes) > f
 		var parts []string
 		switch {
 		case info.Boots == 0:
 			parts = append(parts, "has never announced itself")
-		case len(info.Disputes) > faulty(m.members(v.state)):
+		case info.Excluded:
 			parts = append(parts, fmt.Sprintf("in dispute with nodes %v and left out of committees", info.Disputes))
 		case len(info.Disputes) > 0:
 			parts = append(parts, fmt.Sprintf("in dispute with nodes %v and never in a committee with them", info.Disputes))
@@ -169,10 +186,10 @@ func (m *Machine) Status(v *View) Status {
 			parts = append(parts, "in good standing")
 		}
 		if info.Suspicion > 0 {
-			parts = append(parts, fmt.Sprintf("%d failed attempts since its last good one", info.Suspicion))
+			parts = append(parts, fmt.Sprintf("%d failed attempts since its last good one: others go first", info.Suspicion))
 		}
 		info.Sentence = strings.Join(parts, "; ")
-		out.Nodes = append(out.Nodes, info)
+		out = append(out, info)
 	}
 	return out
 }
