@@ -80,6 +80,9 @@ type Machine struct {
 	btc  *bitcoin
 	tree *hashtree.Map
 
+	members *membership
+	change  *members.Machine
+
 	timeNs  uint64
 	pending *pending
 	view    atomic.Pointer[View]
@@ -115,7 +118,10 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 		cfg.Memo = ingress.NewMemo(0)
 	}
 	m := &Machine{cfg: cfg, db: db, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
+	doc := cfg.Genesis
+	m.change = members.NewMachine(members.Config{Network: m.genesis, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks})
 	r := db.Reader()
+	m.readMembers(m.MembersReader(), db.Head().Height)
 	if db.Head().Height == 0 {
 		m.publish()
 		return m, nil
@@ -178,6 +184,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 	if m.out, err = outcalls.NewMachine(outcalls.FromGenesis(doc)); err != nil {
 		return err
 	}
+	m.out.SetMembers(m.members.roster)
 	natives := map[principal.Principal]execution.Native{}
 	if m.btc != nil {
 		natives[m.btc.id] = m.btc
@@ -192,13 +199,14 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 		ranges = append(ranges, [2]principal.Principal{r.First, r.Last})
 	}
 	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins, Custodial: doc.Custodial,
-		Local: doc.Class == genesis.Local, NodeCount: len(doc.Nodes), FirstCanister: first, Ranges: ranges,
+		Local: doc.Class == genesis.Local, NodeCount: m.members.set.N(), FirstCanister: first, Ranges: ranges,
 		Reader: kv.PrefixReader(m.db.Reader(), prefixExecution), Log: m.log}, kv.Prefix(s, prefixExecution))
 	if err != nil {
 		return err
 	}
 	m.exec.SetKeys(m.activeKeys(kv.PrefixReader(s, prefixSigning)))
 	t := stateTree(nil, doc, m.subnet.id, der)
+	t = nodeTree(t, m.subnet.id, &members.Roster{}, m.members.roster)
 	m.tree = withTime(m.exec.Tree(t), m.timeNs)
 	return nil
 }
@@ -247,6 +255,9 @@ func (m *Machine) Check(b driver.Block) error {
 	if err := m.CheckOutcalls(by.outcalls); err != nil {
 		return bad(err)
 	}
+	if err := m.CheckMembers(by.members); err != nil {
+		return bad(err)
+	}
 	if len(by.bitcoin) > 0 {
 		if m.btc == nil {
 			return bad(errors.New("it carries Bitcoin blocks, the subnet follows no Bitcoin chain"))
@@ -263,8 +274,8 @@ func (m *Machine) Check(b driver.Block) error {
 
 // parts are a block's bodies by kind.
 type parts struct {
-	beacons, dkg, derived, outcalls, bitcoin, ingress [][]byte
-	signing                                           []payload.Item // those of package signing, in the order of the block
+	beacons, dkg, derived, outcalls, bitcoin, ingress, members [][]byte
+	signing                                                    []payload.Item // those of package signing, in the order of the block
 }
 
 func split(items []payload.Item) (p parts) {
@@ -284,6 +295,8 @@ func split(items []payload.Item) (p parts) {
 			p.bitcoin = append(p.bitcoin, it.Body)
 		case payload.Ingress:
 			p.ingress = append(p.ingress, it.Body)
+		case payload.Membership:
+			p.members = append(p.members, it.Body)
 		}
 	}
 	return p
@@ -328,6 +341,9 @@ func (m *Machine) Step(b driver.Block) (Result, error) {
 	return res, nil
 }
 
+// reshareAttempts is how many times the deadline of a key generation a resharing may take: eight attempts with doubled deadlines.
+const reshareAttempts = 200
+
 func appHash(root, content [32]byte) [32]byte {
 	return sha256.Sum256(append(append([]byte("fusion/app/v1"), root[:]...), content[:]...))
 }
@@ -370,6 +386,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	answers = append(answers, m.stepSigning(sig, mac, b.Height, &by)...)
 	vet := kv.Prefix(blk, prefixVetKeys)
 	answers = append(answers, m.stepVetKeys(vet, b.Height, &by, res)...)
+	m.stepMembers(blk, b.Height, &by, res)
 	answers = append(answers, m.answerRandom(mac)...)
 	out := kv.Prefix(blk, prefixOutcalls)
 	answers = append(answers, m.stepOutcalls(out, by.outcalls, res)...)
@@ -377,7 +394,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
 	}
 	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig),
-		Nodes: m.nodeBlocks(mac, b)}
+		Nodes: m.nodeBlocks(mac, b), NodeCount: m.members.set.N()}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
 		round.Ingress = append(round.Ingress, execution.Ingress{ID: msg.ID, Sender: msg.Sender, Canister: msg.Canister,
 			Method: msg.Method, Arg: msg.Arg, ExpiryNs: msg.ExpiryNs, Info: CallerInfo(msg.Info)})

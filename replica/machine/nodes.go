@@ -19,7 +19,7 @@ func (m *Machine) nodeBlocks(mac kv.Store, b driver.Block) (out []execution.Node
 	if raw, ok := mac.Get(keyProposer); ok {
 		maker = int(binary.BigEndian.Uint32(raw))
 	}
-	for i, n := range m.cfg.Genesis.Nodes {
+	for i, id := range m.members.ids {
 		var nb execution.NodeBlocks
 		if i < len(b.Before.Passed) {
 			nb.Failed = b.Before.Passed[i]
@@ -32,7 +32,7 @@ func (m *Machine) nodeBlocks(mac kv.Store, b driver.Block) (out []execution.Node
 			nb.Proposed = 1
 		}
 		if nb.Proposed|nb.Failed != 0 {
-			nb.Node = n.NodeID()
+			nb.Node = id
 			out = append(out, nb)
 		}
 	}

@@ -11,11 +11,11 @@ import (
 )
 
 func TestNodeBlocks(t *testing.T) {
-	m := &Machine{cfg: Config{Genesis: &genesis.Doc{}}}
+	m := &Machine{members: &membership{}}
 	index := map[string]int{}
 	for i := range 4 {
 		n := genesis.Node{NodeKey: genesis.Hex(key(i, "node").Public().(ed25519.PublicKey))}
-		m.cfg.Genesis.Nodes = append(m.cfg.Genesis.Nodes, n)
+		m.members.ids = append(m.members.ids, n.NodeID())
 		index[n.NodeID().String()] = i
 	}
 	mac := kv.NewMem()

@@ -7,7 +7,7 @@ import (
 	"fusion/replica/genesis"
 )
 
-// stateTree inserts what the interface specification shows of a subnet that never changes here: its key, type, nodes and
+// stateTree inserts what the interface specification shows of a subnet that never changes here: its key, type and
 // canister ranges, the last in the old form and in the sharded one.
 func stateTree(t *hashtree.Map, g *genesis.Doc, subnet principal.Principal, rootKeyDER []byte) *hashtree.Map {
 	put := func(value []byte, path ...[]byte) { t = t.Insert(path, value) }
@@ -22,9 +22,6 @@ func stateTree(t *hashtree.Map, g *genesis.Doc, subnet principal.Principal, root
 	put(ranges, []byte("subnet"), sid, []byte("canister_ranges"))
 	// One shard that starts at the first range holds them all.
 	put(ranges, []byte("canister_ranges"), sid, list[0].First.Bytes())
-	for _, n := range g.Nodes {
-		put(n.NodeKeyDER(), []byte("subnet"), sid, []byte("node"), n.NodeID().Bytes(), []byte("public_key"))
-	}
 	return t
 }
 

@@ -10,6 +10,7 @@ import (
 	"fusion/ic/principal"
 	"fusion/internal/kv"
 	"fusion/replica/execution"
+	"fusion/replica/members"
 	"fusion/replica/vetkeys"
 )
 
@@ -21,6 +22,12 @@ type View struct {
 
 	// DKG says where the key generation stands; nil once there is a key.
 	DKG *bls.Status
+
+	// Members are the nodes in force, Peers all that ever had an index, and Membership says how changes of them stand.
+	Members    members.Set
+	Roster     *members.Roster
+	Peers      []members.Peer
+	Membership members.Status
 
 	// What follows is empty before there is a key.
 
@@ -73,7 +80,8 @@ func (m *Machine) FilterBitcoin(items utxo.Items, timeNs uint64, maxBytes int) u
 
 func (m *Machine) publish() {
 	head := m.db.Head()
-	v := &View{Height: head.Height, TimeNs: m.timeNs, AppHash: head.AppHash}
+	v := &View{Height: head.Height, TimeNs: m.timeNs, AppHash: head.AppHash, Members: m.members.set, Roster: m.members.roster, Peers: m.members.peers,
+		Membership: m.members.status}
 	if m.board != nil {
 		s := m.board.Status()
 		v.DKG = &s

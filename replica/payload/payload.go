@@ -27,10 +27,11 @@ const (
 	Outcall                     // what the world outside answered, or that the replicas do not agree on it
 	Bitcoin                     // Bitcoin headers and blocks
 	Ingress                     // a user's signed call
+	Membership                  // a node's word about a change of membership
 	kinds
 )
 
-var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress"}
+var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress", "membership"}
 
 func (k Kind) String() string {
 	if k == 0 || k >= kinds {
@@ -59,6 +60,7 @@ var Quotas = [kinds]Quota{
 	Outcall:     {Bytes: 2<<20 + 128<<10, Count: 256},
 	Bitcoin:     {Bytes: 4_000_000 + 64<<10, Count: 1},
 	Ingress:     {Bytes: 1 << 20, Count: 4_000},
+	Membership:  {Bytes: 96 << 10, Count: 64},
 }
 
 // MaxIngressBytes is the largest single ingress message (2 MiB, the Internet Computer's limit, with room for its envelope).
