@@ -18,7 +18,12 @@ import (
 // app is the replica as consensus drives it.
 type app Replica
 
-var _ driver.App = (*app)(nil)
+var (
+	_ driver.App        = (*app)(nil)
+	_ driver.Electorate = (*app)(nil)
+)
+
+func (a *app) Eras() []driver.Era { return a.machine.Eras() }
 
 // maxLag is how far block time may lie behind this machine's clock before proposals carry nothing whose validity depends on
 // time: block time is stale after a pause, and messages would look as if they came from the future.
@@ -46,6 +51,7 @@ func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
 	}
 	a.signing.propose(b)
 	a.deriver.propose(b)
+	a.members.propose(b)
 	a.outcall.propose(b, p.Height)
 	if lag := time.Since(time.Unix(0, int64(p.TimeNs))); lag > maxLag {
 		a.log.Info("proposing no time-dependent items: block time lags", "height", p.Height, "lag", lag)
@@ -109,6 +115,11 @@ const blocksKept = 50_000
 // reconcile derives from the committed state what this replica should be doing. It is called after each commit and once at the
 // start, and nothing it does depends on having been called before.
 func (r *Replica) reconcile(v *machine.View) {
+	if err := r.misplaced(v); err != nil {
+		r.fail(err)
+		return
+	}
+	r.members.reconcile(v)
 	if v.Group == nil {
 		if b := r.machine.Board(); b != nil {
 			r.dkg.publish(b)

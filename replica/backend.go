@@ -25,7 +25,7 @@ var _ http.Backend = (*backend)(nil)
 
 func (b *backend) RootKeyDER() []byte            { return b.machine.View().RootKeyDER }
 func (b *backend) SubnetID() principal.Principal { return b.machine.View().Subnet }
-func (b *backend) NodeID() principal.Principal   { return b.doc.Nodes[b.self].NodeID() }
+func (b *backend) NodeID() principal.Principal   { return (*Replica)(b).identity().NodeID() }
 func (b *backend) NowNs() uint64                 { return uint64(time.Now().UnixNano()) }
 
 func (b *backend) Verifier() *certificate.Verifier { return b.machine.View().Verifier }

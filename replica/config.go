@@ -24,7 +24,8 @@ import (
 type Config struct {
 	// Dir is the data directory. It holds genesis.json, the node's keys, the replicated state and the key store.
 	Dir string `toml:"-"`
-	// Index is the position of this replica in the genesis document. It is found by the node key.
+	// Node is the number that the network gave this replica when it joined. Replicas of the genesis document are found by their node key.
+	Node      int    `toml:"node,omitempty"`
 	HTTP      string `toml:"http"`      // public HTTP interface; the default is 127.0.0.1:4943
 	Consensus string `toml:"consensus"` // consensus transport, for the other replicas
 	Gossip    string `toml:"gossip"`    // shares, ceremonies and ingress, for the other replicas
@@ -34,7 +35,7 @@ type Config struct {
 	AllowedHosts []string `toml:"allowed_hosts"`
 	// Limits are what clients of the public interface may ask for.
 	Limits Limits `toml:"limits"`
-	// Peers are the replicas by node index, this one included.
+	// Peers are the replicas of the genesis document by node index, this one included if it is one of them. Where others listen is in the state.
 	Peers []Peer `toml:"peers"`
 	// BitcoinPeers are Bitcoin nodes to speak to, host:port.
 	BitcoinPeers []string `toml:"bitcoin_peers"`

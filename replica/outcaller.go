@@ -21,9 +21,10 @@ import (
 // outcaller joins package outcalls and the HTTPS adapter to this replica: committed state says what to ask, the canister's transform makes of
 // the response what the replicas agree on, and answers go into proposals.
 type outcaller struct {
-	r      *Replica
-	client *https.Client
-	driver *outcalls.Driver
+	r       *Replica
+	client  *https.Client
+	machine *outcalls.Machine
+	driver  *outcalls.Driver
 }
 
 func newOutcaller(r *Replica) (*outcaller, error) {
@@ -44,6 +45,7 @@ func newOutcaller(r *Replica) (*outcaller, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.machine = m
 	o.driver = outcalls.NewDriver(outcalls.DriverConfig{Machine: m, NodeKey: r.key, Net: r.net, Parallel: set.Parallel, Log: r.log,
 		Sources: map[outcalls.Kind]outcalls.Source{outcalls.HTTP: o.http},
 		Listener: outcalls.Listener{
@@ -77,6 +79,10 @@ func loadRoots(files []string) (*x509.CertPool, error) {
 func (o *outcaller) close() error { o.driver.Close(); return nil }
 
 func (o *outcaller) reconcile(v *machine.View) {
+	o.machine.SetMembers(v.Roster)
+	if v.Members.Seat(o.r.self) < 0 { // nobody counts what this node is told
+		return
+	}
 	o.driver.Reconcile(o.r.machine.OutcallsReader(), v.Height)
 	open, _ := o.driver.Load()
 	o.r.metrics.outcallsOpen.Set(float64(open))

@@ -46,7 +46,7 @@ func Replay(ctx context.Context, cfg Config, opts Options, progress func(height,
 	if err := r.identify(); err != nil {
 		return out, err
 	}
-	blocks, err := consensus.OpenBlocks(consensus.Config{Home: filepath.Join(cfg.Dir, consensusDir), ChainID: r.doc.ChainID, Members: r.members()})
+	blocks, err := consensus.OpenBlocks(consensus.Config{Home: filepath.Join(cfg.Dir, consensusDir), ChainID: r.doc.ChainID, Members: r.founders()})
 	if err != nil {
 		return out, err
 	}
@@ -86,6 +86,9 @@ func Replay(ctx context.Context, cfg Config, opts Options, progress func(height,
 	for h := first; h <= last; h++ {
 		if err := ctx.Err(); err != nil {
 			return out, fmt.Errorf("replaying block %d of %d: %w", h, last, err)
+		}
+		if err := blocks.Elect(m.Eras()); err != nil {
+			return out, err
 		}
 		b, before, err := blocks.Read(h)
 		if err != nil {

@@ -70,6 +70,7 @@ type Replica struct {
 	signing *signer
 	deriver *deriver
 	outcall *outcaller
+	members *roster
 	bitcoin *bitcoinFeed // nil where the subnet follows no chain
 	metrics *metrics
 	last    executed    // by the consensus goroutine alone
@@ -143,7 +144,9 @@ func (r *Replica) identify() error {
 	}
 	r.doc, r.self = doc, doc.NodeIndex(r.key.Public().(ed25519.PublicKey))
 	if r.self < 0 {
-		return fmt.Errorf("%s is not a node of %s: its key is not in the genesis document", r.cfg.Dir, doc.ChainID)
+		if r.self = r.cfg.Node; r.self < len(doc.Nodes) || r.self >= maxNodeIndex {
+			return fmt.Errorf("%s is not a node of %s: its key is not in the genesis document, and no node number is set in %s", r.cfg.Dir, doc.ChainID, ConfigFile)
+		}
 	}
 	if doc.Class != genesis.Local && r.cfg.SealKeysWith == "" {
 		return fmt.Errorf("%w: seal_keys_with is required on a %s network: name a file with an age identity outside %s", ErrConfig, doc.Class, r.cfg.Dir)
@@ -192,14 +195,10 @@ func (r *Replica) open() (err error) {
 
 // serve starts everything that talks.
 func (r *Replica) serve(ctx context.Context) (err error) {
-	var peers []gossip.Peer
-	for i, n := range r.doc.Nodes {
-		addr := r.cfg.Gossip
-		if i < len(r.cfg.Peers) && i != r.self {
-			addr = r.cfg.Peers[i].Gossip
-		}
-		peers = append(peers, gossip.Peer{PublicKey: ed25519.PublicKey(n.NodeKey), Addr: addr})
+	if err := r.misplaced(r.machine.View()); err != nil {
+		return err
 	}
+	peers, others := r.peers(r.machine.View().Peers)
 	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.doc.Hash()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log})
 	if err != nil {
 		return fmt.Errorf("gossip on %s: %w", r.cfg.Gossip, inUse(err, "gossip"))
@@ -230,6 +229,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		}
 		r.opened(r.bitcoin.close)
 	}
+	r.members = newRoster(r)
 	r.net.Start()
 	r.wg.Go(r.ingest.run)
 
@@ -275,7 +275,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	node, err := consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
 		// The sign state lies beside the keys: it must survive when everything that can be rebuilt is wiped.
 		SignState: filepath.Join(r.cfg.Dir, keysDir, "sign-state.json"),
-		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.members(), Self: r.self, NodeKey: r.key,
+		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.founders(), Peers: others, Self: r.self, NodeKey: r.key,
 		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
 		OnFatal: r.fail}, (*app)(r))
 	if err != nil {
@@ -286,8 +286,11 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	return nil
 }
 
-// members are the network's replicas as consensus knows them.
-func (r *Replica) members() []consensus.Member {
+// maxNodeIndex bounds node numbers: a network lives long, and has few nodes.
+const maxNodeIndex = 1 << 16
+
+// founders are the replicas of the genesis document, as consensus knows them.
+func (r *Replica) founders() []consensus.Member {
 	members := make([]consensus.Member, len(r.doc.Nodes))
 	for i, n := range r.doc.Nodes {
 		addr := r.cfg.Consensus

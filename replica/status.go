@@ -11,6 +11,7 @@ import (
 	"fusion/chainkey"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
+	"fusion/replica/members"
 	"fusion/replica/signing"
 )
 
@@ -39,6 +40,8 @@ type Status struct {
 	Outcalls   []string                `json:"outcalls,omitempty"` // open HTTPS outcalls, a sentence each
 	Bitcoin    *Bitcoin                `json:"bitcoin,omitempty"`
 	PoolCalls  int                     `json:"pool_calls"`
+	// Membership is who the nodes are, and how a change of them stands.
+	Membership members.Status `json:"membership"`
 }
 
 // Key is a threshold key as an operator sees it.
@@ -78,9 +81,10 @@ func (r *Replica) Health() string {
 // Status returns where the replica is.
 func (r *Replica) Status() Status {
 	v := r.machine.View()
-	s := Status{Node: r.self, NodeID: r.doc.Nodes[r.self].NodeID().String(), ChainID: r.doc.ChainID, Height: v.Height,
+	s := Status{Node: r.self, NodeID: r.identity().NodeID().String(), ChainID: r.doc.ChainID, Height: v.Height,
 		BlockTime: time.Unix(0, int64(v.TimeNs)).UTC(), AppHash: fmt.Sprintf("%x", v.AppHash), Connected: []int{}}
-	for i := range r.doc.Nodes {
+	s.Membership = v.Membership
+	for i := range v.Peers {
 		if i != r.self && r.net.Connected(i) {
 			s.Connected = append(s.Connected, i)
 		}
@@ -119,14 +123,27 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 	if err := r.failure.Load(); err != nil {
 		return fmt.Sprintf("stopped: %v", *err), false
 	}
-	need := r.doc.Quorum() - 1
+	need := v.Members.Quorum()
+	if v.Members.Seat(r.self) >= 0 {
+		need--
+	}
+	others := 0
+	for _, i := range s.Connected {
+		if v.Members.Seat(i) >= 0 {
+			others++
+		}
+	}
 	switch {
+	case r.self < len(v.Peers) && v.Peers[r.self].Left > 0:
+		return fmt.Sprintf("node %d left the network at block %d: it signs and votes no more, and may be stopped and wiped", r.self, v.Peers[r.self].Left), false
+	case v.Height == 0 && r.self >= len(v.Peers):
+		return fmt.Sprintf("waiting to be let in as node %d: the members have to approve (fusion node add)", r.self), false
 	case v.Group == nil && v.DKG != nil:
 		return fmt.Sprintf("generating the subnet's key: %v, %d of %d there", v.DKG.Phase, v.DKG.Have, v.DKG.Want), false
 	case v.Group == nil:
 		return "waiting for the first blocks", false
-	case len(s.Connected) < need:
-		return fmt.Sprintf("no quorum: connected to %d replicas, %d are needed", len(s.Connected), need), false
+	case others < need:
+		return fmt.Sprintf("no quorum: connected to %d replicas, %d are needed", others, need), false
 	case s.CatchingUp && lag > maxLag:
 		return fmt.Sprintf("catching up: block %d is %s old", v.Height, lag.Round(time.Second)), false
 	case !r.moving.Load():
@@ -135,6 +152,12 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 		return fmt.Sprintf("no block for %s", lag.Round(time.Second)), false
 	case s.Certified+treesKept < v.Height:
 		return fmt.Sprintf("executing, but the last certificate is of block %d of %d", s.Certified, v.Height), false
+	}
+	if v.Members.Seat(r.self) < 0 {
+		return "following as a node that is no member yet: " + v.Membership.Sentence, true
+	}
+	if v.Membership.Running != nil {
+		return "running; " + v.Membership.Sentence, true
 	}
 	for _, k := range s.Keys {
 		if !k.Active {

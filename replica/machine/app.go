@@ -14,7 +14,10 @@ type App struct {
 	Propose func(driver.Proposal) [][]byte
 }
 
-var _ driver.App = App{}
+var (
+	_ driver.App        = App{}
+	_ driver.Electorate = App{}
+)
 
 // Info implements driver.App.
 func (a App) Info() (uint64, []byte) {
