@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -193,3 +194,39 @@ func (r *Replica) identity() genesis.Node {
 
 // Membership says where the membership stands.
 func (r *Replica) Membership() members.Status { return r.machine.View().Membership }
+
+// NewCandidate signs what the members have to know of a replica that wants to join, from its directory.
+func NewCandidate(c *Config) (out members.Candidate, err error) {
+	doc, err := genesis.Load(filepath.Join(c.Dir, GenesisFile))
+	if err != nil {
+		return out, err
+	}
+	node, err := loadKey(filepath.Join(c.Dir, nodeKeyFile))
+	if err != nil {
+		return out, err
+	}
+	validator, err := loadKey(filepath.Join(c.Dir, validatorKeyFile))
+	if err != nil {
+		return out, err
+	}
+	out = members.NewCandidate(doc.Hash(), node, validator, c.Consensus, c.Gossip)
+	return out, out.Check(doc.Hash())
+}
+
+// SignMembership signs an item with the node key in a replica's directory, as that node.
+func SignMembership(c *Config, it members.Item) ([]byte, error) {
+	doc, err := genesis.Load(filepath.Join(c.Dir, GenesisFile))
+	if err != nil {
+		return nil, err
+	}
+	key, err := loadKey(filepath.Join(c.Dir, nodeKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	node := doc.NodeIndex(key.Public().(ed25519.PublicKey))
+	if node < 0 {
+		node = c.Node
+	}
+	it.Node = uint32(node)
+	return it.Sign(doc.Hash(), key), nil
+}

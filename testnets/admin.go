@@ -104,7 +104,7 @@ func handle[In, Out any](mux *http.ServeMux, pattern string, fn func(context.Con
 
 func (a *adminServer) status() NetworkStatus {
 	s := NetworkStatus{Manifest: a.n.Manifest, PID: os.Getpid(), Started: a.started, BitcoinMempool: []string{}}
-	for i := range a.n.Nodes {
+	for i := range a.n.count() {
 		if r := a.n.Replica(i); r != nil {
 			s.Replicas = append(s.Replicas, r.Status())
 		} else {

@@ -52,6 +52,8 @@ type Settings struct {
 	BitcoinPeer string
 	// SubnetAdmins go into the genesis document; the default is none.
 	SubnetAdmins []principal.Principal
+	// Keys are the threshold keys to make; the default is one of each algorithm.
+	Keys []chainkey.KeyID
 	// CommitWait and ProposeWait pace the consensus; the defaults suit one machine.
 	CommitWait, ProposeWait time.Duration
 }
@@ -118,6 +120,9 @@ func Create(dir string, s Settings) (*Manifest, error) {
 	if s.Nodes == 0 {
 		s.Nodes = 4
 	}
+	if s.Keys == nil {
+		s.Keys = Keys()
+	}
 	if _, err := Load(dir); err == nil {
 		return nil, fmt.Errorf("%s holds a network already", dir)
 	} else if !errors.Is(err, ErrNoNetwork) {
@@ -138,7 +143,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		m.Bitcoin, m.ExternalBitcoin = s.BitcoinPeer, true
 	}
 	doc := &genesis.Doc{
-		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: Keys(),
+		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: s.Keys,
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
 		CanisterRanges: ranges(), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},

@@ -216,9 +216,9 @@ func (n *Network) StopReplica(i int) error {
 }
 
 func (n *Network) stopReplicas() error {
-	errs := make([]error, n.Nodes)
+	errs := make([]error, n.count())
 	var wg sync.WaitGroup
-	for i := range n.Nodes {
+	for i := range errs {
 		wg.Go(func() { errs[i] = n.StopReplica(i) })
 	}
 	wg.Wait()

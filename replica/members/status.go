@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"fusion/internal/codec"
 	"fusion/internal/kv"
 )
 
@@ -68,6 +69,25 @@ func Ask(r kv.Reader, node int) (it Item, ok bool) {
 	return Item{Verb: Ready, Node: uint32(node), Epoch: Current(r).Epoch, Number: c.Number}, true
 }
 
+// NewProposal is the item that proposes a change, for a member to sign.
+func (st *Status) NewProposal(c Change) Item {
+	return Item{Verb: Propose, Epoch: st.Epoch, Number: st.NextNumber, Body: codec.Marshal(c)}
+}
+
+// Say is the item that approves or rejects an open proposal or the change that goes on, for a member to sign.
+func (st *Status) Say(verb Verb, number uint64) (Item, error) {
+	list := st.Proposals
+	if st.Running != nil {
+		list = append(list[:len(list):len(list)], *st.Running)
+	}
+	for _, p := range list {
+		if p.Number == number {
+			return Item{Verb: verb, Epoch: st.Epoch, Number: number, Body: p.Digest}, nil
+		}
+	}
+	return Item{}, fmt.Errorf("%w: there is no open proposal or change %d", ErrStale, number)
+}
+
 // Progress is a proposal, or the change that goes on.
 type Progress struct {
 	Number   uint64   `json:"number"`
@@ -89,6 +109,7 @@ type Status struct {
 	Since      uint64     `json:"since_block"`
 	Members    []uint32   `json:"members"`
 	NextNumber uint64     `json:"next_number"`
+	NextNode   int        `json:"next_node"` // the index that the next new node gets
 	Running    *Progress  `json:"change,omitempty"`
 	Proposals  []Progress `json:"proposals,omitempty"`
 	Last       string     `json:"last_change,omitempty"`
@@ -98,7 +119,7 @@ type Status struct {
 // Describe says where the membership stands.
 func Describe(r kv.Reader) Status {
 	now := Current(r)
-	st := Status{Epoch: now.Epoch, Since: Since(r, now.Epoch), Members: now.Nodes, NextNumber: NextNumber(r)}
+	st := Status{Epoch: now.Epoch, Since: Since(r, now.Epoch), Members: now.Nodes, NextNumber: NextNumber(r), NextNode: Count(r)}
 	if b, ok := r.Get([]byte(keyLast)); ok {
 		st.Last = string(b)
 	}

@@ -1,0 +1,91 @@
+package testnets
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"fusion/replica"
+	"fusion/replica/genesis"
+	"fusion/replica/members"
+)
+
+// AddNode makes the directory of one more replica of the network in dir, which is to be node number index of it, and returns what the members have
+// to approve. Nothing is started. A directory that is there already is used again.
+func (m *Manifest) AddNode(dir string, index int) (*replica.Config, members.Candidate, error) {
+	none := members.Candidate{}
+	if index < m.Nodes {
+		cfg, err := replica.LoadConfig(NodeDir(dir, index))
+		if err != nil {
+			return nil, none, err
+		}
+		c, err := replica.NewCandidate(cfg)
+		return cfg, c, err
+	}
+	if index > m.Nodes {
+		return nil, none, fmt.Errorf("the network has given out %d numbers, %s holds %d replicas: take the others' directories along", index, dir, m.Nodes)
+	}
+	first, err := replica.LoadConfig(NodeDir(dir, 0))
+	if err != nil {
+		return nil, none, err
+	}
+	doc, err := genesis.Load(filepath.Join(first.Dir, replica.GenesisFile))
+	if err != nil {
+		return nil, none, err
+	}
+	ports, err := FreePorts(3)
+	if err != nil {
+		return nil, none, err
+	}
+	at := func(i int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(ports[i])) }
+	d := NodeDir(dir, index)
+	if err := os.MkdirAll(d, 0o700); err != nil {
+		return nil, none, fmt.Errorf("creating a replica's directory: %w", err)
+	}
+	if _, _, err := replica.NewNodeKeys(d); err != nil {
+		return nil, none, err
+	}
+	path := filepath.Join(d, replica.GenesisFile)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, none, fmt.Errorf("creating a replica's directory: %w", err)
+	}
+	if err := doc.Save(path); err != nil {
+		return nil, none, err
+	}
+	cfg := &replica.Config{Dir: d, Node: index, HTTP: at(0), Consensus: at(1), Gossip: at(2), Peers: first.Peers, BitcoinPeers: first.BitcoinPeers,
+		CommitWait: first.CommitWait, ProposeWait: first.ProposeWait}
+	cfg.EnsureDefaults()
+	if err := cfg.Validate(len(doc.Nodes)); err != nil {
+		return nil, none, err
+	}
+	if err := cfg.Save(); err != nil {
+		return nil, none, err
+	}
+	c, err := replica.NewCandidate(cfg)
+	if err != nil {
+		return nil, none, err
+	}
+	m.Nodes, m.HTTP = m.Nodes+1, append(m.HTTP, cfg.HTTP)
+	return cfg, c, m.save(dir)
+}
+
+// AddNode is Manifest.AddNode on a running network; StartReplica starts the replica.
+func (n *Network) AddNode(index int) (members.Candidate, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, c, err := n.Manifest.AddNode(n.Dir, index)
+	for len(n.replicas) < n.Nodes {
+		n.replicas = append(n.replicas, nil)
+	}
+	return c, err
+}
+
+// count is how many replicas there are.
+func (n *Network) count() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.replicas)
+}
