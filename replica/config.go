@@ -43,8 +43,10 @@ type Config struct {
 	CommitWait Duration `toml:"commit_wait"`
 	// ProposeWait is how long it waits for a proposal before the next proposer's turn; the default is 2s.
 	ProposeWait Duration `toml:"propose_wait"`
-	// SealKeysWith names a file with an age identity that seals the key store; required unless the network's class is local.
-	SealKeysWith string `toml:"seal_keys_with"`
+	// SealKeysWith names a file with an age identity that seals the key store; SealKeysBy a command with arguments that keeps that identity (package
+	// keystore). One of them is required unless the network's class is local.
+	SealKeysWith string   `toml:"seal_keys_with"`
+	SealKeysBy   []string `toml:"seal_keys_by"`
 	// Outcalls is what canisters may reach from this machine.
 	Outcalls Outcalls `toml:"outcalls"`
 	// LogLevel is debug, info, warn or error; the default is info.

@@ -75,6 +75,7 @@ type Replica struct {
 	metrics *metrics
 	last    executed    // by the consensus goroutine alone
 	moving  atomic.Bool // a block was committed since this process started
+	lost    lost
 	server  *nethttp.Server
 
 	states  states
@@ -148,8 +149,8 @@ func (r *Replica) identify() error {
 			return fmt.Errorf("%s is not a node of %s: its key is not in the genesis document, and no node number is set in %s", r.cfg.Dir, doc.ChainID, ConfigFile)
 		}
 	}
-	if doc.Class != genesis.Local && r.cfg.SealKeysWith == "" {
-		return fmt.Errorf("%w: seal_keys_with is required on a %s network: name a file with an age identity outside %s", ErrConfig, doc.Class, r.cfg.Dir)
+	if doc.Class != genesis.Local && r.cfg.SealKeysWith == "" && len(r.cfg.SealKeysBy) == 0 {
+		return fmt.Errorf("%w: seal_keys_with or seal_keys_by is required on a %s network: name a file with an age identity outside %s, or a command", ErrConfig, doc.Class, r.cfg.Dir)
 	}
 	if doc.Class != genesis.Local && (r.cfg.Outcalls.AllowHTTP || len(r.cfg.Outcalls.Hosts) > 0) {
 		return fmt.Errorf("%w: outcalls.allow_http and outcalls.hosts are for local networks, this one is %s", ErrConfig, doc.Class)
@@ -180,7 +181,7 @@ func (r *Replica) open() (err error) {
 		return err
 	}
 	r.opened(r.db.Close)
-	r.keys, err = keystore.Open(keystore.Options{Dir: dir(keysDir), IdentityFile: r.cfg.SealKeysWith, AllowPlain: r.doc.Class == genesis.Local})
+	r.keys, err = keystore.Open(r.cfg.keyStore(r.doc))
 	if err != nil {
 		return err
 	}
@@ -273,8 +274,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	timings.Commit, timings.Propose = time.Duration(r.cfg.CommitWait), time.Duration(r.cfg.ProposeWait)
 	r.reconcile(r.machine.View())
 	node, err := consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
-		// The sign state lies beside the keys: it must survive when everything that can be rebuilt is wiped.
-		SignState: filepath.Join(r.cfg.Dir, keysDir, "sign-state.json"),
+		SignState: filepath.Join(r.cfg.Dir, keysDir, signStateFile),
 		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.founders(), Peers: others, Self: r.self, NodeKey: r.key,
 		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
 		OnFatal: r.fail}, (*app)(r))

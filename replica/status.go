@@ -156,6 +156,9 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 	if v.Members.Seat(r.self) < 0 {
 		return "following as a node that is no member yet: " + v.Membership.Sentence, true
 	}
+	if alarm := r.lost.sentence(); alarm != "" {
+		return alarm, true
+	}
 	if v.Membership.Running != nil {
 		return "running; " + v.Membership.Sentence, true
 	}
@@ -182,6 +185,7 @@ type metrics struct {
 	backlog      prometheus.Gauge
 	ceremonies   *prometheus.HistogramVec
 	shareMissing prometheus.Counter
+	sharesLost   prometheus.Gauge
 	disputes     *prometheus.GaugeVec
 	suspicion    *prometheus.GaugeVec
 	badMessages  *prometheus.CounterVec
@@ -222,6 +226,7 @@ func newMetrics(node int) *metrics {
 	m.certSeconds = histogram("certification_seconds", "From commit to certificate.", prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.blockSeconds = histogram("block_execution_seconds", "Execution of one block.", prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
+	m.sharesLost = gauge("key_shares_lost", "Active keys of which this replica has no share.")
 	m.ceremonies = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ceremony_seconds", ConstLabels: labels,
 		Help: "This replica's part in threshold-key ceremonies.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 12)}, []string{"kind", "outcome"})
 	member := []string{"member", "id"}

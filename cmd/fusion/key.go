@@ -22,8 +22,8 @@ import (
 )
 
 func keyCmd(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "list a subnet's threshold keys; derive canisters' keys and addresses from them, offline"}
-	cmd.AddCommand(keyListCmd(o), keyDeriveCmd(o), keyAddressCmd(o))
+	cmd := &cobra.Command{Use: "key", Short: "list and derive threshold keys; back up and restore a replica's shares of them"}
+	cmd.AddCommand(keyListCmd(o), keyDeriveCmd(o), keyAddressCmd(o), keyBackupCmd(), keyRestoreCmd())
 	return cmd
 }
 

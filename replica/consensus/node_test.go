@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -624,6 +625,37 @@ func TestSignStateIsChecked(t *testing.T) {
 	}
 	if _, err := OpenSigner(nil, path, true); !errors.Is(err, ErrConfig) {
 		t.Error(err)
+	}
+}
+
+func TestAbstain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	key := testKey("validator", 0)
+	if err := Abstain(key, path, 7); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenSigner(key, path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []int64{1, 7} {
+		for _, round := range []int32{0, 1, math.MaxInt32} {
+			if err := s.SignProposal("chain", &cmtproto.Proposal{Type: cmtproto.ProposalType, Height: h, Round: round}); !errors.Is(err, ErrDoubleSign) {
+				t.Errorf("proposal at %d/%d: %v", h, round, err)
+			}
+			if err := s.SignVote("chain", &cmtproto.Vote{Type: cmtproto.PrecommitType, Height: h, Round: round}); !errors.Is(err, ErrDoubleSign) {
+				t.Errorf("vote at %d/%d: %v", h, round, err)
+			}
+		}
+	}
+	if err := s.SignVote("chain", &cmtproto.Vote{Type: cmtproto.PrevoteType, Height: 8}); err != nil {
+		t.Errorf("the next height: %v", err)
+	}
+	if err := Abstain(key, path, 9); !errors.Is(err, ErrSignState) {
+		t.Errorf("over an existing file: %v", err)
+	}
+	if err := Abstain(key, path+"2", 0); !errors.Is(err, ErrConfig) {
+		t.Errorf("height 0: %v", err)
 	}
 }
 

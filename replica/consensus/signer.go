@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -77,6 +78,20 @@ func OpenSigner(key stded25519.PrivateKey, path string, create bool) (*Signer, e
 		return nil, fmt.Errorf("%w in %s", ErrSignState, path)
 	}
 	return s, nil
+}
+
+// Abstain writes the state file of a validator that has lost its own: it signs nothing up to a height. It replaces no file.
+func Abstain(key stded25519.PrivateKey, path string, height uint64) error {
+	if height == 0 || height > math.MaxInt64 {
+		return fmt.Errorf("%w: height %d", ErrConfig, height)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(fmt.Errorf("%w: %s exists", ErrSignState, path), err)
+	}
+	// No vote has these bytes, so nothing is ever signed again at that height either.
+	what := []byte("abstained")
+	s := &Signer{path: path, last: signState{Height: int64(height), Round: math.MaxInt32, Step: stepPrecommit, SignBytes: what, Signature: stded25519.Sign(key, what)}}
+	return s.save()
 }
 
 // GetPubKey implements types.PrivValidator.

@@ -35,6 +35,9 @@ const (
 	DepositSats = 100_000_000
 )
 
+// MakingLog is the log of the golden network's making, at the debug level, in its directory.
+const MakingLog = "making.log"
+
 // makeTimeout bounds the ceremony on a busy machine.
 const makeTimeout = 8 * time.Minute
 
@@ -282,12 +285,12 @@ func produce(dir string) (err error) {
 		return err
 	}
 	defer f.Close()
-	n, err := testnets.Run(ctx, dir, testnets.RunOptions{Log: slog.New(slog.NewTextHandler(f, nil))})
+	n, err := testnets.Run(ctx, dir, testnets.RunOptions{Log: slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, n.Close(), os.Remove(filepath.Join(dir, testnets.LogFile)))
+		err = errors.Join(err, n.Close(), os.Rename(filepath.Join(dir, testnets.LogFile), filepath.Join(dir, MakingLog)))
 	}()
 	if err := errors.Join(n.Bootstrap(ctx), n.WaitKeys(ctx)); err != nil {
 		return err

@@ -1,0 +1,327 @@
+package testnets_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"fusion/chainkey/gg18/localparams"
+	"fusion/chainkey/vetkd"
+	"fusion/internal/codec"
+	"fusion/replica"
+	"fusion/testnets"
+	"fusion/testnets/golden"
+)
+
+// secretForms finds secrets in text, however they were printed.
+type secretForms struct {
+	windows map[[window]byte]string // the beginning of each form, lower case
+	bits    []uint64                // which windows may be there: a filter by two bytes
+}
+
+// window is how much of a form must be found. Chance does not write 16 characters of a secret.
+const window = 16
+
+func (s *secretForms) put(name, form string) {
+	if len(form) < window {
+		panic("a form is too short: " + name)
+	}
+	key := [window]byte([]byte(strings.ToLower(form)))
+	s.windows[key] = name
+	i := binary.LittleEndian.Uint16(key[:])
+	s.bits[i/64] |= 1 << (i % 64)
+}
+
+// add notes a secret in the forms that Go, JSON and our own code print.
+func (s *secretForms) add(name string, secret []byte) {
+	reversed := slices.Clone(secret)
+	slices.Reverse(reversed)
+	for order, b := range map[string][]byte{"": secret, ", reversed": reversed} {
+		for half, part := range map[string][]byte{"": b[:16], ", its end": b[len(b)-16:]} {
+			at := func(form string) string { return name + order + half + ", as " + form }
+			s.put(at("bytes"), string(part))
+			s.put(at("hexadecimal"), hex.EncodeToString(part))
+			for shift := range 3 { // base64 begins at any byte of what it encodes
+				s.put(at("base64"), base64.StdEncoding.EncodeToString(part[shift:shift+12]))
+				s.put(at("base64url"), base64.URLEncoding.EncodeToString(part[shift:shift+12]))
+			}
+			list := func(sep, format string) string {
+				var words []string
+				for _, c := range part {
+					words = append(words, fmt.Sprintf(format, c))
+				}
+				return strings.Join(words, sep)
+			}
+			s.put(at("list"), list(" ", "%d"))
+			s.put(at("list with commas"), list(",", "%d"))
+			s.put(at("list with commas and spaces"), list(", ", "%d"))
+			s.put(at("Go syntax"), list(", ", "0x%x"))
+			for _, format := range []string{"%d", "0x%x"} {
+				for _, sep := range []string{" ", ",", ", "} {
+					var w32, w64 []string
+					for i := 0; i < 16; i += 4 {
+						w32 = append(w32, fmt.Sprintf(format, binary.LittleEndian.Uint32(part[i:])))
+					}
+					for i := 0; i < 16; i += 8 {
+						w64 = append(w64, fmt.Sprintf(format, binary.LittleEndian.Uint64(part[i:])))
+					}
+					s.put(at("32-bit words"), strings.Join(w32, sep))
+					s.put(at("64-bit words"), strings.Join(w64, sep))
+				}
+			}
+		}
+		s.put(name+order+", as a number", new(big.Int).SetBytes(b).String())
+	}
+}
+
+// find returns what is printed in a text.
+func (s *secretForms) find(text []byte) (found []string) {
+	text = bytes.ToLower(text)
+	for i := 0; i+window <= len(text); i++ {
+		j := binary.LittleEndian.Uint16(text[i:])
+		if s.bits[j/64]&(1<<(j%64)) == 0 {
+			continue
+		}
+		if name, ok := s.windows[[window]byte(text[i:])]; ok && !slices.Contains(found, name) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// secretsOf reads all secrets of a network's replicas from their disks.
+func secretsOf(t *testing.T, dir string, nodes int) *secretForms {
+	t.Helper()
+	forms := &secretForms{windows: map[[window]byte]string{}, bits: make([]uint64, 1<<10)}
+	for node := range nodes {
+		name := func(what string) string { return fmt.Sprintf("node %d's %s", node, what) }
+		for _, file := range []string{"node_key", "validator_key"} {
+			text := must(os.ReadFile(filepath.Join(testnets.NodeDir(dir, node), file)))(t)
+			forms.add(name(file), must(hex.DecodeString(strings.TrimSpace(string(text))))(t))
+		}
+		store := keyStore(t, dir, node)
+		for _, g := range must(store.Shares())(t) {
+			scheme, blob, err := store.Share(g)
+			check(t, err)
+			share := name("share of " + g.Key)
+			switch scheme {
+			case "bls":
+				forms.add(share, blob)
+			case "frost":
+				var v struct {
+					_         struct{} `cbor:",toarray"`
+					Version   uint8
+					Algorithm string
+					Threshold uint32
+					Seat      uint32
+					Public    []byte
+					Members   [][]byte
+					Secret    []byte
+				}
+				check(t, codec.Unmarshal(blob[32:], &v))
+				forms.add(share, v.Secret)
+			case "gg18":
+				var v struct {
+					_         struct{} `cbor:",toarray"`
+					Version   uint8
+					Threshold uint32
+					Seat      uint32
+					Params    []byte
+					Secret    []byte
+					Public    []byte
+					Members   []any
+				}
+				check(t, codec.Unmarshal(blob[32:], &v))
+				forms.add(share, v.Secret)
+				p := localparams.Decode(v.Params)
+				for what, n := range map[string]*big.Int{"first Paillier prime": p.PaillierP, "second Paillier prime": p.PaillierQ, "first safe prime": p.P, "second safe prime": p.Q, "alpha": p.Alpha} {
+					forms.add(name(what), n.Bytes())
+				}
+			default:
+				t.Fatalf("a share of scheme %q: this test must learn where its secret is", scheme)
+			}
+		}
+		check(t, store.Close())
+	}
+	return forms
+}
+
+// quiet are packages whose structures hold no secret and are large.
+var quiet = []string{"fusion/replica/machine", "fusion/replica/execution", "fusion/replica/state", "fusion/replica/ingress", "fusion/replica/outcalls",
+	"fusion/replica/http", "fusion/replica/payload", "fusion/internal", "fusion/btc", "fusion/adapters", "fusion/ic", "fusion/testnets"}
+
+// printer prints every structure of ours that can be reached from a value, in all of Go's ways and as JSON, as if somebody had handed it to a logger.
+type printer struct {
+	seen  map[reflect.Type]map[unsafe.Pointer]bool
+	types map[reflect.Type]bool
+	visit func(t reflect.Type, text []byte)
+}
+
+func (p *printer) walk(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() && p.ours(v.Type().Elem()) {
+			p.at(reflect.NewAt(v.Type().Elem(), v.UnsafePointer()).Elem())
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			e := v.Elem()
+			if e.Kind() == reflect.Struct { // not addressable: a copy is
+				c := reflect.New(e.Type())
+				if e.CanInterface() {
+					c.Elem().Set(e)
+					p.at(c.Elem())
+				}
+				return
+			}
+			p.walk(e)
+		}
+	case reflect.Struct:
+		p.at(v)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if k := v.Type().Elem().Kind(); k != reflect.Struct && k != reflect.Pointer && k != reflect.Interface && k != reflect.Slice && k != reflect.Map {
+				return
+			}
+			p.walk(v.Index(i))
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			p.walk(it.Value())
+		}
+	}
+}
+
+func (p *printer) ours(t reflect.Type) bool {
+	pkg := t.PkgPath()
+	if pkg == "" && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Array) {
+		return p.ours(t.Elem())
+	}
+	if !strings.HasPrefix(pkg, "fusion/") && !strings.HasPrefix(pkg, "sync/atomic") && pkg != "" {
+		return false
+	}
+	return !slices.ContainsFunc(quiet, func(q string) bool { return pkg == q || strings.HasPrefix(pkg, q+"/") })
+}
+
+// at prints a structure that can be addressed, and goes on to its fields.
+func (p *printer) at(v reflect.Value) {
+	t := v.Type()
+	if !v.CanAddr() || !p.ours(t) {
+		return
+	}
+	at := unsafe.Pointer(v.UnsafeAddr())
+	if p.seen[t] == nil {
+		p.seen[t] = map[unsafe.Pointer]bool{}
+	}
+	if p.seen[t][at] {
+		return
+	}
+	p.seen[t][at] = true
+	if t.Kind() == reflect.Struct && strings.HasPrefix(t.PkgPath(), "fusion/") {
+		pointer := reflect.NewAt(t, at)
+		text := fmt.Appendf(nil, "%v\n%+v\n%#v\n%s\n", pointer.Interface(), pointer.Interface(), pointer.Interface(), pointer.Interface())
+		value := pointer.Elem().Interface()
+		text = fmt.Appendf(text, "%v\n%+v\n%#v\n%x\n", value, value, value, value)
+		if b, err := json.Marshal(pointer.Interface()); err == nil {
+			text = append(text, b...)
+		}
+		p.types[t] = true
+		p.visit(t, text)
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := v.Field(i)
+			p.walk(reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem())
+		}
+	default:
+		p.walk(v)
+	}
+}
+
+// TestNothingSecretIsPrinted looks for every replica's secrets in all that a network tells: the logs of key generation, signatures and a restart at
+// the debug level, status, metrics, and the printed forms of its structures.
+func TestNothingSecretIsPrinted(t *testing.T) {
+	dir := golden.Clone(t)
+	forms := secretsOf(t, dir, golden.Nodes)
+	if len(forms.windows) < golden.Nodes*13*60 {
+		t.Fatalf("only %d forms of secrets", len(forms.windows))
+	}
+	text := must(os.ReadFile(filepath.Join(testnets.NodeDir(dir, 2), "node_key")))(t)
+	seed := must(hex.DecodeString(strings.TrimSpace(string(text))))(t)
+	for _, sample := range []string{string(text), fmt.Sprint(seed), fmt.Sprintf("%#v", seed), new(big.Int).SetBytes(seed).String(), string(must(json.Marshal(seed))(t))} {
+		if found := forms.find([]byte("x" + sample)); !slices.ContainsFunc(found, func(name string) bool { return strings.HasPrefix(name, "node 2's node_key") }) {
+			t.Fatalf("the search does not notice %.40q, only %v", sample, found)
+		}
+	}
+	look := func(where string, text []byte) {
+		t.Helper()
+		for _, name := range forms.find(text) {
+			t.Errorf("%s shows %s", where, name)
+		}
+	}
+	keygen := must(os.ReadFile(filepath.Join(dir, golden.MakingLog)))(t)
+	if !bytes.Contains(keygen, []byte("level=DEBUG")) {
+		t.Error("the log of the key generations has nothing of the debug level")
+	}
+	look("the log of the key generations", keygen)
+
+	var log bytes.Buffer
+	n := must(testnets.Run(t.Context(), dir, testnets.RunOptions{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}))(t)
+	t.Cleanup(func() { check(t, n.Close()) })
+	f := attach(t, n)
+	signer := must(golden.InstallSigner(f, f.owner, "./testdata/signer"))(t)
+	signAll(t, f, signer, "before a restart")
+	check(t, n.StopReplica(2))
+	check(t, n.StartReplica(f, 2))
+	check(t, n.StopReplica(1))
+	signAll(t, f, signer, "after a restart")
+	check(t, n.StartReplica(f, 1))
+	keeper := f.install(t, f.compile(t, "keeper"))
+	tk := must(vetkd.NewTransportKey(rand.Reader))(t)
+	transport := tk.Public()
+	var o keeperOutcome
+	check(t, f.owner.Agent.Update(f, keeper, "my_key", []any{transport[:]}, []any{&o}))
+	if o.Code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	var replicas []*replica.Replica
+	for i := range n.Nodes {
+		r := n.Replica(i)
+		replicas = append(replicas, r)
+		look("status", must(json.Marshal(r.Status()))(t))
+		for _, page := range []string{"/metrics", "/health", "/api/v2/status"} {
+			look(page, []byte(get(t, n.URL(i)+page)))
+		}
+	}
+	f.w.Close()
+	check(t, n.Close())
+	look("the log", log.Bytes())
+
+	p := &printer{seen: map[reflect.Type]map[unsafe.Pointer]bool{}, types: map[reflect.Type]bool{}, visit: func(st reflect.Type, text []byte) {
+		look("printing a "+st.String(), text)
+	}}
+	for _, r := range replicas {
+		p.walk(reflect.ValueOf(r))
+	}
+	for _, want := range []string{"replica.Replica", "signing.Driver", "gossip.Host", "keystore.Store", "vetkeys.Driver", "certify.Pool", "consensus.Signer"} {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.types)), func(t reflect.Type) bool { return t.String() == want }) {
+			t.Errorf("no %s was printed", want)
+		}
+	}
+	t.Logf("%d forms of secrets, %d bytes of logs, %d types printed", len(forms.windows), len(keygen)+log.Len(), len(p.types))
+}
