@@ -17,6 +17,7 @@ import (
 func benchCmd() *cobra.Command {
 	var only, out, profile, keep, wasmtime string
 	var duration time.Duration
+	var sizes []int
 	cmd := &cobra.Command{
 		Use: "bench", Short: "measure what a network on this machine can do, beside reference numbers", Args: cobra.NoArgs,
 		Long: `Measure what a network on this machine can do, beside reference numbers: a network of its own in a temporary directory,
@@ -24,7 +25,7 @@ about three minutes. docs/benchmarks.md explains the rows.
 
 Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := bench.Options{Duration: duration, Profile: profile, Dir: keep}
+			o := bench.Options{Duration: duration, Profile: profile, Dir: keep, Sizes: sizes}
 			var err error
 			if only != "" {
 				if o.Only, err = regexp.Compile(only); err != nil {
@@ -52,6 +53,7 @@ Benchmarks: ` + strings.Join(bench.Names(), ", ") + ".",
 	f.StringVar(&only, "only", "", "run the benchmarks whose name matches this regular expression")
 	f.StringVarP(&out, "output", "o", "", "also write the results to this file, as JSON")
 	f.DurationVar(&duration, "duration", 10*time.Second, "how long each load lasts")
+	f.IntSliceVar(&sizes, "members", []int{4}, "numbers of members for which key generation and resharing are measured; 7 and 13 take minutes")
 	f.StringVar(&keep, "keep", "", "keep the network in this directory, where the next run finds it")
 	f.StringVar(&wasmtime, "wasmtime", "", "the program that runs wasmtime (default: wasmtime beside this program, where make bench puts it)")
 	f.StringVar(&profile, "profile", "", "directory for CPU profiles of the loads")

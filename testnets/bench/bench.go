@@ -42,6 +42,8 @@ type Options struct {
 	Dir string
 	// Profile, when set, names a directory for CPU profiles of the loads.
 	Profile string
+	// Sizes are how many members the measured key generations and resharings have. The default is 4; 7 and 13 take minutes.
+	Sizes []int
 	// Progress is told what is going on. The default is testnets.Silent.
 	Progress testnets.Progress
 }
@@ -73,6 +75,7 @@ type benchmark struct {
 // benchmarks in the order in which they run: what needs no network, then starts, since they make the network that the others load.
 var benchmarks = []benchmark{
 	{"wasm", (*suite).wasm},
+	{"schemes", (*suite).schemes},
 	{"start", (*suite).start},
 	{"update_latency", (*suite).latency},
 	{"queries", (*suite).queries},
@@ -97,6 +100,9 @@ func Run(ctx context.Context, o Options) (_ []Row, err error) {
 	}
 	if o.Duration <= 0 {
 		o.Duration = 10 * time.Second
+	}
+	if len(o.Sizes) == 0 {
+		o.Sizes = []int{4}
 	}
 	s := &suite{Options: o, dir: o.Dir}
 	if o.Dir == "" {

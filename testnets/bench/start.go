@@ -20,6 +20,9 @@ import (
 // idle is how long a network is left alone before its memory is looked at.
 const idle = 3 * time.Second
 
+// idleSample is how long its cost is measured: some thirty blocks.
+const idleSample = 10 * time.Second
+
 // start measures `fusion up` in processes of its own: on a fresh directory, and again on what that left.
 func (s *suite) start(ctx context.Context) error {
 	if s.Program == "" {
@@ -48,26 +51,78 @@ func (s *suite) start(ctx context.Context) error {
 				return errors.Join(err, up.stop())
 			}
 			s.add("rss_mib", float64(rss)/(1<<20), "MiB", "", 0)
-			before, err := processCPU(up.cmd.Process.Pid)
-			if err != nil {
+			if err := s.idle(ctx, up.cmd.Process.Pid); err != nil {
 				return errors.Join(err, up.stop())
 			}
-			s.Progress.Begin("idle_cpu_percent")
-			began := time.Now()
-			if err := wait(ctx, idle); err != nil {
-				return errors.Join(err, up.stop())
-			}
-			after, err := processCPU(up.cmd.Process.Pid)
-			if err != nil {
-				return errors.Join(err, up.stop())
-			}
-			s.add("idle_cpu_percent", 100*(after-before).Seconds()/time.Since(began).Seconds(), "% of a core", "", 0)
 		}
 		if err := up.stop(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// idle measures what four replicas cost that nobody asks for anything.
+func (s *suite) idle(ctx context.Context, pid int) error {
+	admin, err := testnets.DialAdmin(s.dir)
+	if err != nil {
+		return err
+	}
+	type sample struct {
+		at      time.Time
+		cpu     time.Duration
+		written uint64
+		height  uint64
+	}
+	take := func() (v sample, err error) {
+		status, err := admin.Status(ctx)
+		if err != nil {
+			return v, err
+		}
+		if len(status.Replicas) == 0 {
+			return v, errors.New("no replica runs")
+		}
+		v.at, v.height = time.Now(), status.Replicas[0].Height
+		if v.cpu, err = processCPU(pid); err != nil {
+			return v, err
+		}
+		v.written, err = written(pid)
+		return v, err
+	}
+	s.Progress.Begin("idle")
+	before, err := take()
+	if err != nil {
+		return err
+	}
+	if err := wait(ctx, idleSample); err != nil {
+		return err
+	}
+	after, err := take()
+	if err != nil {
+		return err
+	}
+	seconds, cpu, blocks := after.at.Sub(before.at).Seconds(), (after.cpu - before.cpu).Seconds(), float64(after.height-before.height)
+	s.add("idle_cpu_percent", 100*cpu/seconds, "% of a core", "", 0)
+	s.add("idle_cpu_s_per_minute", 60*cpu/seconds, "CPU-s", "", 0)
+	s.add("idle_blocks_per_minute", 60*blocks/seconds, "blocks", "", 0)
+	if blocks > 0 {
+		s.add("idle_kib_per_block", float64(after.written-before.written)/1024/blocks, "KiB written", "", 0)
+	}
+	return nil
+}
+
+// written is what a process has had written to disks, in bytes.
+func written(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading what was written: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			return strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+		}
+	}
+	return 0, errors.New("reading what was written: /proc has another form")
 }
 
 // process is a running `fusion up`.
