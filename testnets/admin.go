@@ -16,6 +16,7 @@ import (
 	"fusion/adapters/bitcoin/node"
 	"fusion/btc"
 	"fusion/replica"
+	"fusion/replica/members"
 )
 
 // The operator's interface of a running network: JSON over HTTP on a Unix socket that only the owner of the directory can open. No
@@ -75,6 +76,8 @@ func serveAdmin(n *Network) (_ *adminServer, err error) {
 	a := &adminServer{n: n, started: time.Now()}
 	mux := http.NewServeMux()
 	handle(mux, "GET /status", func(context.Context, struct{}) (NetworkStatus, error) { return a.status(), nil })
+	handle(mux, "POST /members", func(_ context.Context, item []byte) (struct{}, error) { return struct{}{}, n.submitMembership(item) })
+	handle(mux, "POST /node/add", n.addNode)
 	bitcoinOps{n.node}.register(mux)
 	a.Socket, err = serveSocket(filepath.Join(n.Dir, AdminSocket), mux)
 	return a, err
@@ -192,16 +195,24 @@ type Admin struct{ client *http.Client }
 
 // DialAdmin connects to the network in dir, or fails with ErrNotRunning.
 func DialAdmin(dir string) (*Admin, error) {
-	path := filepath.Join(dir, AdminSocket)
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
-	c, err := dial(context.Background(), "", "")
+	a, err := DialSocket(filepath.Join(dir, AdminSocket))
 	if err != nil {
 		if _, loadErr := Load(dir); loadErr != nil {
 			return nil, loadErr
 		}
 		return nil, fmt.Errorf("%s: %w", dir, ErrNotRunning)
+	}
+	return a, nil
+}
+
+// DialSocket is DialAdmin for the socket of a network or a replica by its path.
+func DialSocket(path string) (*Admin, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+	c, err := dial(context.Background(), "", "")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotRunning)
 	}
 	c.Close()
 	return &Admin{&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: time.Minute}}, nil
@@ -234,6 +245,17 @@ func ask[Out any](ctx context.Context, a *Admin, method, path string, in any) (o
 // Status returns where the network is.
 func (a *Admin) Status(ctx context.Context) (NetworkStatus, error) {
 	return ask[NetworkStatus](ctx, a, http.MethodGet, "/status", struct{}{})
+}
+
+// SubmitMembership hands a replica an item of package members that somebody signed.
+func (a *Admin) SubmitMembership(ctx context.Context, item []byte) error {
+	_, err := ask[struct{}](ctx, a, http.MethodPost, "/members", item)
+	return err
+}
+
+// AddNode makes and starts one more replica of a network that one process runs, as node number index.
+func (a *Admin) AddNode(ctx context.Context, index int) (members.Candidate, error) {
+	return ask[members.Candidate](ctx, a, http.MethodPost, "/node/add", index)
 }
 
 // Stop asks the network to stop; it does so after the reply.

@@ -1,6 +1,7 @@
 package testnets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -88,4 +89,28 @@ func (n *Network) count() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.replicas)
+}
+
+// submitMembership hands an item to a replica that runs and is a member.
+func (n *Network) submitMembership(item []byte) error {
+	err := ErrNotRunning
+	for i := range n.count() {
+		r := n.Replica(i)
+		if r == nil {
+			continue
+		}
+		if err = r.SubmitMembership(item); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// addNode makes and starts one more replica.
+func (n *Network) addNode(ctx context.Context, index int) (members.Candidate, error) {
+	c, err := n.AddNode(index)
+	if err == nil && n.Replica(index) == nil {
+		err = n.StartReplica(ctx, index)
+	}
+	return c, err
 }

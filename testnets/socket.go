@@ -79,6 +79,7 @@ func ServeReplica(path string, r *replica.Replica) (*Socket, error) {
 	handle(mux, "GET /status", func(context.Context, struct{}) (NetworkStatus, error) {
 		return NetworkStatus{PID: os.Getpid(), Replicas: []replica.Status{r.Status()}, BitcoinMempool: []string{}}, nil
 	})
+	handle(mux, "POST /members", func(_ context.Context, item []byte) (struct{}, error) { return struct{}{}, r.SubmitMembership(item) })
 	return serveSocket(path, mux)
 }
 

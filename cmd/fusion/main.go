@@ -87,7 +87,7 @@ func root() *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
+	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), nodeCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
 	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), identityCmd(o), keyCmd(o))
 	add("make", newCmd(), buildCmd(), candidCmd())
 	return cmd

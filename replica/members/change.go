@@ -239,6 +239,14 @@ type changeRecord struct {
 	Ready    []uint32
 }
 
+// lastRecord is how a change ended.
+type lastRecord struct {
+	_        struct{} `cbor:",toarray"`
+	Number   uint64
+	Done     bool
+	Sentence string
+}
+
 func decodeChange(b []byte) (c Change, err error) {
 	if err := codec.Unmarshal(b, &c); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrChange, err)
@@ -463,7 +471,7 @@ func (m *Machine) Advance(s kv.Store, height uint64, keys func() Keys) Event {
 		reason := fmt.Sprintf("change %d (%s) was given up at block %d: %s; nothing has changed", c.Number, change.sentence(first(c.Added)), height, fmt.Sprintf(format, args...))
 		s.Delete([]byte(keyChange))
 		s.Delete([]byte(keyNext))
-		s.Set([]byte(keyLast), []byte(reason))
+		put(s, []byte(keyLast), lastRecord{Number: c.Number, Sentence: reason})
 		return Event{Aborted: reason}
 	}
 	if len(c.Rejected) > now.N()-now.Quorum() {
@@ -530,7 +538,7 @@ func (m *Machine) decide(s kv.Store, height uint64) (ev Event) {
 				why = fmt.Sprintf("nodes %v have rejected it", p.Rejected)
 			}
 			ev.Aborted = fmt.Sprintf("proposal %d was given up at block %d: %s", p.Number, height, why)
-			s.Set([]byte(keyLast), []byte(ev.Aborted))
+			put(s, []byte(keyLast), lastRecord{Number: p.Number, Sentence: ev.Aborted})
 			s.Delete(proposalKey(i))
 		}
 		return true
@@ -583,6 +591,6 @@ func (m *Machine) activate(s kv.Store, height uint64, c changeRecord, change Cha
 	s.Set([]byte(keyCurrent), binary.BigEndian.AppendUint64(nil, next.Epoch))
 	s.Delete([]byte(keyNext))
 	s.Delete([]byte(keyChange))
-	s.Set([]byte(keyLast), fmt.Appendf(nil, "change %d (%s) is in force since block %d", c.Number, change.sentence(first(c.Added)), height))
+	put(s, []byte(keyLast), lastRecord{Number: c.Number, Done: true, Sentence: fmt.Sprintf("change %d (%s) is in force since block %d", c.Number, change.sentence(first(c.Added)), height)})
 	return Event{Activated: &next}
 }

@@ -58,7 +58,7 @@ const (
 	keyNumber    = "number"    // of the next proposal
 	keyProposals = "proposal/" // index of the proposer → proposalRecord
 	keyChange    = "change"    // changeRecord: the change that was approved and goes on
-	keyLast      = "last"      // how the last change ended, a sentence
+	keyLast      = "last"      // lastRecord: how the last change ended
 )
 
 func nodeKey(index uint32) []byte { return binary.BigEndian.AppendUint32([]byte(keyNodes), index) }

@@ -8,6 +8,7 @@ import (
 
 	"fusion/internal/codec"
 	"fusion/internal/kv"
+	"fusion/replica/genesis"
 )
 
 // FarewellBlocks is for how many blocks a node that left is still talked to, so that it learns of it.
@@ -69,6 +70,14 @@ func Ask(r kv.Reader, node int) (it Item, ok bool) {
 	return Item{Verb: Ready, Node: uint32(node), Epoch: Current(r).Epoch, Number: c.Number}, true
 }
 
+// NodeInfo is a node that has an index.
+type NodeInfo struct {
+	Index  int    `json:"index"`
+	ID     string `json:"id"`
+	Role   string `json:"role"`
+	Joined bool   `json:"joined"` // it is or was a member
+}
+
 // NewProposal is the item that proposes a change, for a member to sign.
 func (st *Status) NewProposal(c Change) Item {
 	return Item{Verb: Propose, Epoch: st.Epoch, Number: st.NextNumber, Body: codec.Marshal(c)}
@@ -112,7 +121,10 @@ type Status struct {
 	NextNode   int        `json:"next_node"` // the index that the next new node gets
 	Running    *Progress  `json:"change,omitempty"`
 	Proposals  []Progress `json:"proposals,omitempty"`
-	Last       string     `json:"last_change,omitempty"`
+	Last       string     `json:"last_change,omitempty"` // how the last one ended
+	LastNumber uint64     `json:"last_number,omitempty"`
+	LastDone   bool       `json:"last_done,omitempty"` // it is in force
+	Nodes      []NodeInfo `json:"nodes"`
 	Sentence   string     `json:"sentence"`
 }
 
@@ -120,8 +132,18 @@ type Status struct {
 func Describe(r kv.Reader) Status {
 	now := Current(r)
 	st := Status{Epoch: now.Epoch, Since: Since(r, now.Epoch), Members: now.Nodes, NextNumber: NextNumber(r), NextNode: Count(r)}
-	if b, ok := r.Get([]byte(keyLast)); ok {
-		st.Last = string(b)
+	if l, ok := get[lastRecord](r, []byte(keyLast)); ok {
+		st.Last, st.LastNumber, st.LastDone = l.Sentence, l.Number, l.Done
+	}
+	for i := range Count(r) {
+		v, _ := get[nodeRecord](r, nodeKey(uint32(i)))
+		n := NodeInfo{Index: i, ID: genesis.Node{NodeKey: v.NodeKey}.NodeID().String(), Role: Forgotten.String(), Joined: v.Joined}
+		if now.Seat(i) >= 0 {
+			n.Role = Member.String()
+		} else if !v.Joined {
+			n.Role = Joiner.String()
+		}
+		st.Nodes = append(st.Nodes, n)
 	}
 	proposals(r, func(i uint32, p proposalRecord) bool {
 		g := Progress{Number: p.Number, Proposer: int(i), Phase: "proposed", Approved: p.Approved, Rejected: p.Rejected, Needed: now.Quorum(), Deadline: p.Deadline}
