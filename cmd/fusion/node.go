@@ -169,11 +169,7 @@ func (c *council) decide(ctx context.Context, w io.Writer, change members.Change
 	if _, err := c.say(ctx, st.NewProposal(change), proposer); err != nil {
 		return err
 	}
-	known := func(st members.Status) bool {
-		_, err := st.Say(members.Approve, number)
-		return err == nil || st.NextNumber > number
-	}
-	if err := c.await(ctx, io.Discard, known); err != nil {
+	if err := c.await(ctx, io.Discard, func(st members.Status) bool { return st.NextNumber > number }); err != nil {
 		return err
 	}
 	st = c.replica.Membership
@@ -182,28 +178,23 @@ func (c *council) decide(ctx context.Context, w io.Writer, change members.Change
 		return fmt.Errorf("proposal %d is gone: %s", number, st.Last)
 	}
 	fmt.Fprintln(w, st.Sentence)
-	if len(c.homes) > 1 {
-		for i := range c.homes {
-			if i != proposer {
-				if _, err := c.say(ctx, it, i); err != nil && !slices.Contains(st.Members, uint32(i)) {
-					continue // it is not asked
-				} else if err != nil {
-					fmt.Fprintf(w, "not approved by node %d: %v\n", i, err)
-				}
-			}
+	for i := range c.homes {
+		if c.dir == "" || i == proposer || !slices.Contains(st.Members, uint32(i)) {
+			continue
+		}
+		if _, err := c.say(ctx, it, i); err != nil {
+			fmt.Fprintf(w, "not approved by node %d: %v\n", i, err)
 		}
 	}
 	if !wait {
 		return nil
 	}
-	if err := c.await(ctx, w, func(st members.Status) bool {
-		return !known(st) || st.Running == nil && st.NextNumber > number && !open(st, number)
-	}); err != nil {
+	if err := c.await(ctx, w, func(st members.Status) bool { return !open(st, number) }); err != nil {
 		return err
 	}
 	st = c.replica.Membership
 	fmt.Fprintln(w, st.Last)
-	if st.Epoch == 0 || st.Since == 0 || !done(st, number) {
+	if st.LastNumber != number || !st.LastDone {
 		return fmt.Errorf("change %d came to nothing", number)
 	}
 	return nil
@@ -214,9 +205,6 @@ func open(st members.Status, number uint64) bool {
 	_, err := st.Say(members.Approve, number)
 	return err == nil
 }
-
-// done says whether the last change is the one with that number, and in force.
-func done(st members.Status, number uint64) bool { return st.LastNumber == number && st.LastDone }
 
 func nodeStatusCmd(o *options, home *string) *cobra.Command {
 	return &cobra.Command{Use: "status", Short: "say in a sentence where a change of the nodes stands", Args: cobra.NoArgs,
