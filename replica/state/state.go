@@ -260,13 +260,15 @@ func (r reader) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
 	if err != nil {
 		panic(fmt.Errorf("%s: iterating: %w", r.what, err))
 	}
+	defer func() { // also when visit panics: what iterates keeps the database from closing
+		if err := it.Close(); err != nil {
+			panic(fmt.Errorf("%s: iterating: %w", r.what, err))
+		}
+	}()
 	for it.First(); it.Valid(); it.Next() {
 		if !visit(it.Key()[1:], it.Value()) {
 			break
 		}
-	}
-	if err := it.Close(); err != nil {
-		panic(fmt.Errorf("%s: iterating: %w", r.what, err))
 	}
 }
 
