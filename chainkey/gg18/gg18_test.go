@@ -332,7 +332,7 @@ func TestLocalParamsAreRefusedElsewhere(t *testing.T) {
 	g.AllowLocal = true
 	for name, change := range map[string]func(*chainkey.Generate){
 		"threshold": func(g *chainkey.Generate) { g.Threshold = 1 },
-		"members":   func(g *chainkey.Generate) { g.Seats = 5 },
+		"members":   func(g *chainkey.Generate) { g.Seats = 3 },
 		"seat":      func(g *chainkey.Generate) { g.Seat = 4 },
 		"params":    func(g *chainkey.Generate) { g.Params = g.Params[1:] },
 	} {
