@@ -155,6 +155,7 @@ type meta struct {
 	Bad         []uint32 // dealers dropped by a complaint
 	Result      *Result
 	Old         *Old   // the key that is reshared, or nil
+	Started     uint64 // height of a resharing's begin: given up and begun again, it is another
 	Failure     string // why the attempt before came to nothing
 }
 
@@ -213,6 +214,9 @@ func Start(store kv.Store, height uint64, p Params) (*Board, error) {
 	}
 	Erase(store)
 	b := &Board{meta: meta{Domain: bytes.Clone(p.Domain), Epoch: p.Epoch, Threshold: p.Threshold, PhaseBlocks: p.PhaseBlocks, Old: p.Old}}
+	if p.Old != nil {
+		b.Started = height
+	}
 	for _, k := range p.Nodes {
 		b.Nodes = append(b.Nodes, bytes.Clone(k))
 	}
@@ -273,7 +277,7 @@ func (b *Board) begin(height, attempt uint64) {
 		h.add(k)
 	}
 	if b.Old != nil {
-		b.Old.hash(h)
+		b.Old.hash(h.num(b.Started))
 	}
 	b.session = h.sum()
 	b.enter(PhaseKeys, height)

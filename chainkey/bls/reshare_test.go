@@ -235,3 +235,118 @@ func TestReshareParams(t *testing.T) {
 		}
 	}
 }
+
+// TestEpochs takes a key through its generation, a resharing that is given up and one that is not, opened again after every block.
+func TestEpochs(t *testing.T) {
+	s := kv.NewMem()
+	var keys []ed25519.PrivateKey
+	var public []ed25519.PublicKey
+	for i := range 5 {
+		seed := sha256.Sum256(fmt.Appendf(nil, "epochs %d", i))
+		keys = append(keys, ed25519.NewKeyFromSeed(seed[:]))
+		public = append(public, keys[i].Public().(ed25519.PublicKey))
+	}
+	var e *Epochs
+	open := func() {
+		var err error
+		if e, err = OpenEpochs(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open()
+	if e.Begun() || e.Board() != nil || e.Group() != nil {
+		t.Fatal("a key in an empty store")
+	}
+	if err := e.Reshare(s, 1, 1, []uint32{0}, public[:1]); !errors.Is(err, ErrParams) {
+		t.Errorf("no key is reshared: %v", err)
+	}
+	if err := e.Generate(s, 1, Params{Domain: []byte("d"), Nodes: public[:4], PhaseBlocks: 50}); err != nil {
+		t.Fatal(err)
+	}
+	height := uint64(1)
+	run := func(members []*Member) (made bool) {
+		for range 10 {
+			open()
+			if height++; e.Board() == nil {
+				return made
+			}
+			var items [][]byte
+			for _, m := range members {
+				if it := m.Pending(e.Board()); it != nil {
+					items = append(items, it)
+				}
+			}
+			taken, m := e.Step(s, height, items)
+			if made = made || m; taken != len(items) {
+				t.Fatalf("%d of %d items taken", taken, len(items))
+			}
+		}
+		t.Fatalf("no end: %s", e.Sentence())
+		return false
+	}
+	var members []*Member
+	for i := range 4 {
+		members = append(members, NewMember([32]byte{byte(i)}, i, keys[i]))
+	}
+	if !run(members) || !slices.Equal(e.Members(), []uint32{0, 1, 2, 3}) {
+		t.Fatalf("%s", e.Sentence())
+	}
+	key := e.Group().PublicKey()
+	b, err := Open(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := []uint32{0, 1, 3, 4}
+	var next []*Member
+	for i, m := range members {
+		share, err := m.Share(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next = append(next, NewResharer([32]byte{9, byte(i)}, slices.Index(nodes, uint32(i)), share, keys[i]))
+	}
+	next = append(next, NewResharer([32]byte{9, 4}, 3, nil, keys[4]))
+	nodeKeys := []ed25519.PublicKey{public[0], public[1], public[3], public[4]}
+	if done, failed := e.Resharing(); done || failed == "" {
+		t.Errorf("%v, %q", done, failed)
+	}
+	if err := e.Reshare(s, height, 1, nodes, nodeKeys); err != nil {
+		t.Fatal(err)
+	}
+	session := e.Board().Session()
+	e.Abort(s)
+	if open(); e.Board() != nil || e.Prepared() != nil || e.Epoch() != 0 {
+		t.Fatalf("after giving up: %s", e.Sentence())
+	}
+	if err := e.Reshare(s, height+1, 1, nodes, nodeKeys); err != nil {
+		t.Fatal(err)
+	}
+	if e.Board().Session() == session {
+		t.Error("a second resharing is in the session of the first")
+	}
+	run(next)
+	if done, failed := e.Resharing(); !done || failed != "" || e.Epoch() != 0 || e.Prepared() == nil {
+		t.Fatalf("%v, %q, %s", done, failed, e.Sentence())
+	}
+	e.Activate(s, height)
+	open()
+	before, since, ok := e.Before()
+	if e.Epoch() != 1 || !slices.Equal(e.Members(), nodes) || e.Group().PublicKey() != key || !ok || before != 0 || since != height || e.Prepared() != nil {
+		t.Fatalf("%s: epoch %d of %v, before %d since %d", e.Sentence(), e.Epoch(), e.Members(), before, since)
+	}
+	// Nobody answers: after some attempts it says so.
+	if err := e.Reshare(s, height, 2, nodes, nodeKeys); err != nil {
+		t.Fatal(err)
+	}
+	failed := ""
+	for range 10_000 {
+		height++
+		e.Step(s, height, nil)
+		if _, failed = e.Resharing(); failed != "" {
+			break
+		}
+	}
+	if !strings.Contains(failed, "missing from [0 1 2 3]") {
+		t.Errorf("%q", failed)
+	}
+}

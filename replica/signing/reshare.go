@@ -319,6 +319,7 @@ func (m *Machine) handoverContext(name string, k *keyRecord) session.Context {
 	number := func(v uint64) { h.Write(binary.BigEndian.AppendUint64(nil, v)) }
 	number(k.Epoch)
 	number(uint64(k.Attempt.Number))
+	number(n.Attempt.Started) // a resharing that was given up and began again is another
 	for _, list := range [][]uint32{k.Members, n.Members, n.Dealers} {
 		number(uint64(len(list)))
 		for _, node := range list {

@@ -187,7 +187,14 @@ func TestReshareComesToNothing(t *testing.T) {
 	b.ready()
 	b.m.StartReshare(b.s, b.height, 1, []uint32{0, 1, 2, 3})
 	b.end()
-	first := b.m.handoverContext(k1.String(), ptr(b.key(k1))).ID()
+	b.m.AbortReshare(b.s)
+	first := b.key(k1)
+	b.m.StartReshare(b.s, b.height, 1, []uint32{0, 1, 2, 3})
+	b.end()
+	if again := b.key(k1); first.Next != nil || again.Next.Attempt.Number != 0 {
+		t.Fatalf("%+v, %+v", first.Next, again.Next)
+	}
+	one := b.m.handoverContext(k1.String(), ptr(b.key(k1))).ID()
 	b.apply(b.incarnation(2))
 	if n := b.key(k1).Next; n.Attempt.Failure != "node 2 restarted" || n.Attempt.Number != 1 {
 		t.Fatalf("%+v", n)
@@ -208,7 +215,7 @@ func TestReshareComesToNothing(t *testing.T) {
 	}
 	b.m.StartReshare(b.s, b.height, 1, []uint32{0, 1, 2, 3})
 	b.end()
-	if k := b.key(k1); k.Next.Status != KeyGenerating || b.m.handoverContext(k1.String(), &k).ID() == first {
+	if k := b.key(k1); k.Next.Status != KeyGenerating || b.m.handoverContext(k1.String(), &k).ID() == one {
 		t.Errorf("a second resharing is in the session of the first")
 	}
 }
