@@ -38,10 +38,10 @@ func (a *app) InitChain(timeNs uint64) ([]byte, error) { return a.core().InitCha
 func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
 	b := payload.NewBuilder(p.MaxBytes)
 	v := a.machine.View()
+	for _, item := range a.dkg.items(a.machine.RootKey().Board()) {
+		b.Add(payload.DKG, item)
+	}
 	if v.Group == nil {
-		for _, item := range a.dkg.items(a.machine.Board()) {
-			b.Add(payload.DKG, item)
-		}
 		return b.Items()
 	}
 	for _, h := range v.Beacons {
@@ -120,17 +120,18 @@ func (r *Replica) reconcile(v *machine.View) {
 		return
 	}
 	r.members.reconcile(v)
-	if v.Group == nil {
-		if b := r.machine.Board(); b != nil {
-			r.dkg.publish(b)
-		}
-		return
-	}
-	if err := r.dkg.finish(r.machine.FinishedBoard, func(s *bls.SecretShare) { r.cert.SetKey(members.Genesis(r.doc), v.Group, s) }); err != nil {
+	key := r.machine.RootKey()
+	err := r.dkg.follow(key, v.Height, r.machine.FinishedBoard, func(s *bls.SecretShare) {
+		r.cert.SetKey(members.Set{Epoch: key.Epoch(), Nodes: key.Members()}, v.Group, s)
+	})
+	if err != nil {
 		r.fail(err)
 		return
 	}
-	if err := r.deriver.generate(); err != nil {
+	if v.Group == nil {
+		return
+	}
+	if err := r.deriver.generate(v.Height); err != nil {
 		r.fail(err)
 		return
 	}

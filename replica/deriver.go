@@ -22,11 +22,13 @@ type deriver struct {
 
 func newDeriver(r *Replica) (*deriver, error) {
 	d := &deriver{r: r, names: vetkeys.FromGenesis(r.doc).Keys}
-	v := r.machine.View()
 	for i, name := range d.names {
-		made := v.Group != nil && v.VetKeys[i].Active
+		var e *bls.Epochs
+		if m := r.machine.VetKeys(); m != nil {
+			e = m.Epochs(i)
+		}
 		// Each key has a topic of its own: a node that floods the generation of one does not disturb another's.
-		g, err := newDKG(r, fmt.Sprintf("%s-vetkey-%d", dkgTopic, i), "vetkd key "+name, chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: name}.String(), made)
+		g, err := newDKG(r, fmt.Sprintf("%s-vetkey-%d", dkgTopic, i), "vetkd key "+name, chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: name}.String(), e)
 		if err != nil {
 			return nil, err
 		}
@@ -41,20 +43,13 @@ func newDeriver(r *Replica) (*deriver, error) {
 
 func (d *deriver) close() error { d.driver.Close(); return nil }
 
-// generate takes part in key generations and takes shares of those that are over.
-func (d *deriver) generate() error {
+// generate takes part in key generations and resharings, and takes shares of those that are over.
+func (d *deriver) generate(height uint64) error {
 	m := d.r.machine.VetKeys()
 	for i, g := range d.dkgs {
-		if b := m.Board(i); b != nil {
-			g.publish(b)
-		}
-		if !m.Ready(i) {
-			continue
-		}
-		err := g.finish(func() (*bls.Board, error) { return d.r.machine.FinishedVetBoard(i) }, func(s *bls.SecretShare) {
-			if s != nil {
-				d.driver.SetShare(d.names[i], s)
-			}
+		e := m.Epochs(i)
+		err := g.follow(e, height, func() (*bls.Board, error) { return d.r.machine.FinishedVetBoard(i) }, func(s *bls.SecretShare) {
+			d.driver.SetShare(d.names[i], e.Epoch(), s)
 		})
 		if err != nil {
 			return err

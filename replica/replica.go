@@ -209,7 +209,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	r.opened(func() error { r.cert.Close(); return nil })
 	r.ingest = newBatcher(r)
 	r.pool = ingress.New(ingress.Config{Memo: r.memo, Verifier: func() *certificate.Verifier { return r.machine.View().Verifier }, Known: r.knownIngress, OnAdd: r.ingest.add})
-	if r.dkg, err = newDKG(r, dkgTopic, "the subnet's key", blsKey, r.machine.View().Group != nil); err != nil {
+	if r.dkg, err = newDKG(r, dkgTopic, "the subnet's key", blsKey, r.machine.RootKey()); err != nil {
 		return err
 	}
 	if r.signing, err = newSigner(r); err != nil {

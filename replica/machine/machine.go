@@ -70,8 +70,8 @@ type Machine struct {
 	log     *slog.Logger
 	genesis [32]byte
 
-	board *bls.Board // until the key is there
-	group *bls.Group
+	rootKey *bls.Epochs
+	group   *bls.Group // of the epoch in force, once there is a key
 	subnet
 	exec *execution.Executor
 	sign *signing.Machine
@@ -92,7 +92,6 @@ type Machine struct {
 type subnet struct {
 	id         principal.Principal
 	rootKeyDER []byte
-	keyResult  *bls.Result
 	verifier   *certificate.Verifier // of the root key
 }
 
@@ -117,7 +116,7 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 	if cfg.Memo == nil {
 		cfg.Memo = ingress.NewMemo(0)
 	}
-	m := &Machine{cfg: cfg, db: db, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
+	m := &Machine{cfg: cfg, db: db, rootKey: &bls.Epochs{}, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
 	doc := cfg.Genesis
 	m.change = members.NewMachine(members.Config{Network: m.genesis, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks})
 	r := db.Reader()
@@ -138,39 +137,33 @@ func (m *Machine) load(s kv.Store) error {
 	if b, ok := mac.Get(keyTime); ok {
 		m.timeNs = binary.BigEndian.Uint64(b)
 	}
-	board, err := bls.Open(kv.Prefix(s, prefixDKG))
+	root, err := bls.OpenEpochs(kv.PrefixReader(s, prefixDKG))
 	if err != nil {
 		return err
 	}
-	result, done := board.Result()
-	if !done {
-		m.board = board
+	if m.rootKey = root; root.Group() == nil {
 		return nil
 	}
-	if err := m.foundSubnet(s, result); err != nil {
+	if err := m.foundSubnet(s); err != nil {
 		return err
 	}
-	root, _ := mac.Get(keyRoot)
-	if got := m.tree.Digest(); !bytes.Equal(root, got[:]) {
-		return fmt.Errorf("the certified tree has root %x after reopening, it was %x", got, root)
+	stored, _ := mac.Get(keyRoot)
+	if got := m.tree.Digest(); !bytes.Equal(stored, got[:]) {
+		return fmt.Errorf("the certified tree has root %x after reopening, it was %x", got, stored)
 	}
 	return nil
 }
 
 // foundSubnet opens the rooms that need the root key.
-func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
-	g, err := r.Group()
-	if err != nil {
-		return err
-	}
-	key := g.PublicKey()
+func (m *Machine) foundSubnet(s kv.Store) error {
+	m.group = m.rootKey.Group()
+	key := m.group.PublicKey()
 	der := certificate.WrapKey(key)
-	m.board, m.group = nil, g
 	verifier, err := certificate.NewVerifier(der)
 	if err != nil {
 		return err
 	}
-	m.subnet = subnet{principal.SelfAuthenticating(der), der, r, verifier}
+	m.subnet = subnet{principal.SelfAuthenticating(der), der, verifier}
 	doc := m.cfg.Genesis
 	if m.btc, err = openBitcoin(doc, m.db, s); err != nil {
 		return err
@@ -185,6 +178,7 @@ func (m *Machine) foundSubnet(s kv.Store, r *bls.Result) error {
 		return err
 	}
 	m.out.SetMembers(m.members.roster)
+	m.vet.SetNodes(m.nodeKey)
 	natives := map[principal.Principal]execution.Native{}
 	if m.btc != nil {
 		natives[m.btc.id] = m.btc
@@ -228,13 +222,13 @@ func (m *Machine) Check(b driver.Block) error {
 		if len(items) != len(by.dkg) {
 			return bad(errors.New("it carries more than key generation before there is a key"))
 		}
-		if m.board == nil { // the block that opens the key generation
+		if !m.rootKey.Begun() { // the block that opens the key generation
 			if len(items) > 0 {
 				return bad(errors.New("it carries key generation before it was opened"))
 			}
 			return nil
 		}
-		if err := m.board.CheckAll(by.dkg); err != nil {
+		if err := m.rootKey.Board().CheckAll(by.dkg); err != nil {
 			return bad(err)
 		}
 		return nil
@@ -350,23 +344,18 @@ func appHash(root, content [32]byte) [32]byte {
 
 func (m *Machine) stepBoard(blk *state.Block, b driver.Block, items [][]byte, res *Result) error {
 	store := kv.Prefix(blk, prefixDKG)
-	if m.board == nil {
+	if !m.rootKey.Begun() {
 		doc := m.cfg.Genesis
 		p := bls.Params{Domain: m.genesis[:], PhaseBlocks: doc.DKGPhaseBlocks, Threshold: doc.Quorum()}
 		for _, n := range doc.Nodes {
 			p.Nodes = append(p.Nodes, ed25519.PublicKey(n.NodeKey))
 		}
-		board, err := bls.Start(store, b.Height, p)
-		if err != nil {
-			return err
-		}
-		m.board = board
-		return nil
+		return m.rootKey.Generate(store, b.Height, p)
 	}
-	taken := m.board.Step(store, b.Height, items)
+	taken, made := m.rootKey.Step(store, b.Height, items)
 	res.Skipped += len(items) - taken
-	if r, done := m.board.Result(); done {
-		return m.foundSubnet(blk, r)
+	if made {
+		return m.foundSubnet(blk)
 	}
 	return nil
 }
@@ -384,6 +373,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	sig := kv.Prefix(blk, prefixSigning)
 	answers := m.answerRefused(mac)
 	answers = append(answers, m.stepSigning(sig, mac, b.Height, &by)...)
+	by.dkg = m.stepRootKey(kv.Prefix(blk, prefixDKG), b.Height, by.dkg, res)
 	vet := kv.Prefix(blk, prefixVetKeys)
 	answers = append(answers, m.stepVetKeys(vet, b.Height, &by, res)...)
 	m.stepMembers(blk, b.Height, &by, res)

@@ -109,6 +109,7 @@ func (m *Machine) stepMembers(blk *state.Block, height uint64, by *parts, res *R
 	before := m.members
 	if len(by.members) > 0 || ev != (members.Event{}) || before.restless(height) {
 		m.readMembers(s, height)
+		m.introduce(kv.Prefix(blk, prefixSigning))
 	}
 	switch {
 	case ev.Reshare != nil:
@@ -164,5 +165,5 @@ func nodeTree(t *hashtree.Map, subnet principal.Principal, before, now *members.
 
 // keyRooms are all rooms with shared keys.
 func (m *Machine) keyRooms(blk *state.Block) []keyRoom {
-	return nil
+	return []keyRoom{{rootKeyRoom{m}, kv.Prefix(blk, prefixDKG)}, {m.sign, kv.Prefix(blk, prefixSigning)}, {m.vet, kv.Prefix(blk, prefixVetKeys)}}
 }

@@ -25,7 +25,13 @@ func (m *Machine) vetReader() kv.Reader { return kv.PrefixReader(m.db.Reader(), 
 
 // CheckVetKeys says whether a block on top of the committed state may carry these bundles of key generations and encrypted keys.
 func (m *Machine) CheckVetKeys(generation, derived [][]byte) error {
-	if err := m.vet.CheckGeneration(generation); err != nil {
+	root, others := m.sortBundles(generation)
+	if len(root) > 0 {
+		if err := m.rootKey.Board().CheckAll(root); err != nil {
+			return err
+		}
+	}
+	if err := m.vet.CheckGeneration(others); err != nil {
 		return err
 	}
 	return m.vet.CheckResults(m.vetReader(), derived)

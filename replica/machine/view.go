@@ -57,10 +57,15 @@ type BitcoinView struct {
 // View returns the newest committed state. It may be called from any goroutine.
 func (m *Machine) View() *View { return m.view.Load() }
 
-// Board returns the key generation, or nil once there is a key. It belongs to the goroutine that steps the machine.
-func (m *Machine) Board() *bls.Board { return m.board }
+// Board returns the generation of the subnet's key, or nil once there is a key. It belongs to the goroutine that steps the machine.
+func (m *Machine) Board() *bls.Board {
+	if m.group != nil {
+		return nil
+	}
+	return m.rootKey.Board()
+}
 
-// FinishedBoard reads the board of the finished key generation, from which members derive their shares.
+// FinishedBoard reads the board that made the shares in force of the subnet's key, from which members derive theirs.
 func (m *Machine) FinishedBoard() (*bls.Board, error) {
 	b, err := bls.Open(kv.PrefixReader(m.db.Reader(), prefixDKG))
 	if err != nil {
@@ -82,13 +87,13 @@ func (m *Machine) publish() {
 	head := m.db.Head()
 	v := &View{Height: head.Height, TimeNs: m.timeNs, AppHash: head.AppHash, Members: m.members.set, Roster: m.members.roster, Peers: m.members.peers,
 		Membership: m.members.status}
-	if m.board != nil {
-		s := m.board.Status()
+	if b := m.Board(); b != nil {
+		s := b.Status()
 		v.DKG = &s
 	}
 	if m.group != nil {
 		mac := kv.PrefixReader(m.db.Reader(), prefixMachine)
-		v.Key, v.Group, v.Subnet, v.RootKeyDER, v.Verifier = m.subnet.keyResult, m.group, m.subnet.id, m.subnet.rootKeyDER, m.subnet.verifier
+		v.Key, v.Group, v.Subnet, v.RootKeyDER, v.Verifier = m.rootKey.Result(), m.group, m.subnet.id, m.subnet.rootKeyDER, m.subnet.verifier
 		v.Tree, v.Root, v.Executor = m.tree, m.tree.Digest(), m.exec
 		v.VetKeys = m.vet.Status()
 		v.Beacons = m.wantedBeacons(mac, head.Height)

@@ -17,11 +17,13 @@ import (
 // and of 2f+1 old ones that deal, chosen anew for each attempt like a committee. The key signs with its old shares meanwhile. When all new
 // members have stored their shares and voted, the handover is prepared; what activates it is the caller's decision, for all keys at once.
 
-// AddNode makes a node known that the genesis document does not have: from now on what it signs counts. Its index is one that no node had.
+// AddNode makes a node known that the genesis document does not have: from now on what it signs counts. Its index is one that no node had. Saying
+// it again changes nothing.
 func (m *Machine) AddNode(s kv.Store, node uint32, key ed25519.PublicKey) {
-	rec := m.node(s, int(node))
-	rec.Key = bytes.Clone(key)
-	save(s, nodeKey(int(node)), rec)
+	if rec := m.node(s, int(node)); !bytes.Equal(rec.Key, key) {
+		rec.Key = bytes.Clone(key)
+		save(s, nodeKey(int(node)), rec)
+	}
 }
 
 // StartReshare begins to reshare all keys to the members of an epoch, which must be known.

@@ -19,7 +19,7 @@ import (
 const Topic = "vetkeys"
 
 const (
-	maxShareBytes = vetkd.EncryptedKeySize + 32
+	maxShareBytes = vetkd.EncryptedKeySize + 40
 	// maxEarly bounds the shares of a peer for requests that this node has not seen opened: it may be some blocks behind.
 	maxEarly = 256
 )
@@ -55,30 +55,41 @@ type Driver struct {
 	wake   chan struct{}
 
 	mu      sync.Mutex
-	secrets map[string]*bls.SecretShare
-	newest  uint64 // highest id ever seen open, and one
+	secrets map[string]secret
+	retired []*bls.SecretShare // replaced, and wiped at the end: a share of them may be in the making
+	newest  uint64             // highest id ever seen open, and one
 	entries map[uint64]*entry
 	order   []uint64 // ids of what is open, ascending
-	early   [][]wireShare
+	early   map[int][]wireShare
 	suspect map[int]bool // sent a bad share once: theirs are used last
+}
+
+// secret is this node's share of a key.
+type secret struct {
+	epoch uint64
+	share *bls.SecretShare
 }
 
 // entry is an open request at this node. Its maps are the lock's.
 type entry struct {
 	open    Open
 	since   time.Time
-	own     []byte // this node's share as it is sent
-	failed  bool   // it cannot be made here
-	stuck   bool   // good shares do not add up: the key's public side is not that of its shares
-	shares  map[int]vetkd.Share
+	own     []byte              // this node's share as it is sent
+	failed  bool                // it cannot be made here
+	stuck   bool                // good shares do not add up: the key's public side is not that of its shares
+	shares  map[int]vetkd.Share // by node
 	refused map[int]bool
 	result  []byte // the item for a block
 }
+
+// node is who made a share.
+func (e *entry) node(s vetkd.Share) int { return int(e.open.Members[s.Index]) }
 
 // wireShare is a share on its way; the node is the sender.
 type wireShare struct {
 	_       struct{} `cbor:",toarray"`
 	Request uint64
+	Epoch   uint64
 	Share   []byte
 }
 
@@ -90,8 +101,8 @@ func NewDriver(cfg DriverConfig) *Driver {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Driver{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), secrets: map[string]*bls.SecretShare{}, entries: map[uint64]*entry{},
-		early: make([][]wireShare, cfg.Net.N()), suspect: map[int]bool{}}
+	d := &Driver{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), secrets: map[string]secret{}, entries: map[uint64]*entry{},
+		early: map[int][]wireShare{}, suspect: map[int]bool{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	cfg.Net.Handle(gossip.Topic{Name: Topic, MaxBytes: maxShareBytes}, func(from int, msg []byte) { d.deliver(from, msg) })
 	d.wg.Go(d.run)
@@ -105,15 +116,23 @@ func (d *Driver) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.secrets {
+		clear(s.share.Scalar[:])
+	}
+	for _, s := range d.retired {
 		clear(s.Scalar[:])
 	}
 }
 
-// SetShare gives the driver this node's share of a master key, which it owns from now on.
-func (d *Driver) SetShare(key string, s *bls.SecretShare) {
+// SetShare gives the driver this node's share of a master key in the epoch in force, which it owns from now on. Without one it makes no shares.
+func (d *Driver) SetShare(key string, epoch uint64, s *bls.SecretShare) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.secrets[key] = s
+	if old := d.secrets[key].share; old != nil {
+		d.retired = append(d.retired, old)
+	}
+	if delete(d.secrets, key); s != nil {
+		d.secrets[key] = secret{epoch, s}
+	}
 	d.poke()
 }
 
@@ -139,7 +158,7 @@ func (d *Driver) Reconcile(open []Open) {
 	d.order = d.order[:0]
 	for _, o := range open {
 		e := d.entries[o.ID]
-		if e == nil {
+		if e == nil || e.open.Epoch != o.Epoch && e.result == nil {
 			e = &entry{open: o, since: time.Now(), shares: map[int]vetkd.Share{}, refused: map[int]bool{}}
 		}
 		entries[o.ID] = e
@@ -147,8 +166,9 @@ func (d *Driver) Reconcile(open []Open) {
 		d.newest = max(d.newest, o.ID+1)
 	}
 	d.entries = entries
-	for from, list := range d.early {
-		d.early[from] = nil
+	early := d.early
+	d.early = map[int][]wireShare{}
+	for from, list := range early {
 		for _, s := range list {
 			d.take(from, s)
 		}
@@ -189,9 +209,10 @@ func (d *Driver) take(from int, s wireShare) {
 	case e == nil && s.Request >= d.newest:
 		list := append(d.early[from], s)
 		d.early[from] = list[max(0, len(list)-maxEarly):]
-	case e != nil && e.result == nil && !e.refused[from]:
-		if _, have := e.shares[from]; !have {
-			e.shares[from] = vetkd.Share{Index: from, Bytes: [vetkd.EncryptedKeySize]byte(s.Share)}
+	case e != nil && e.open.Epoch == s.Epoch && e.result == nil && !e.refused[from]:
+		seat := slices.Index(e.open.Members, uint32(from))
+		if _, have := e.shares[from]; !have && seat >= 0 {
+			e.shares[from] = vetkd.Share{Index: seat, Bytes: [vetkd.EncryptedKeySize]byte(s.Share)}
 			d.poke()
 		}
 	}
@@ -234,16 +255,16 @@ func (d *Driver) contribute(id uint64, again bool) {
 	own, secret := e.own, d.secrets[e.open.Key]
 	d.mu.Unlock()
 	if own == nil {
-		if secret == nil {
+		if secret.share == nil || secret.epoch != e.open.Epoch {
 			return
 		}
-		s, err := e.open.Request.Share(secret)
+		s, err := e.open.Request.Share(secret.share)
 		if err != nil {
 			d.log.Error("this replica's share of a vetkd key cannot be made", "key", e.open.Key, "request", id, "err", err)
 		}
 		d.mu.Lock()
 		if e.failed = err != nil; !e.failed {
-			own = codec.Marshal(wireShare{Request: id, Share: s.Bytes[:]})
+			own = codec.Marshal(wireShare{Request: id, Epoch: e.open.Epoch, Share: s.Bytes[:]})
 			e.own, e.shares[d.cfg.Net.Self()] = own, s
 		}
 		d.mu.Unlock()
@@ -267,8 +288,8 @@ func (d *Driver) combine(id uint64) bool {
 		picked = append(picked, s)
 	}
 	slices.SortFunc(picked, func(a, b vetkd.Share) int {
-		if d.suspect[a.Index] != d.suspect[b.Index] {
-			if d.suspect[b.Index] {
+		if x, y := d.suspect[e.node(a)], d.suspect[e.node(b)]; x != y {
+			if y {
 				return -1
 			}
 			return 1
@@ -291,13 +312,13 @@ func (d *Driver) combine(id uint64) bool {
 	bad := map[int]error{}
 	for _, s := range picked {
 		if err := q.VerifyShare(g, s); err != nil {
-			bad[s.Index] = err
+			bad[e.node(s)] = err
 		}
 	}
 	d.mu.Lock()
-	for index := range bad {
-		delete(e.shares, index)
-		e.refused[index], d.suspect[index] = true, true
+	for node := range bad {
+		delete(e.shares, node)
+		e.refused[node], d.suspect[node] = true, true
 	}
 	e.stuck = len(bad) == 0
 	d.mu.Unlock()
@@ -305,8 +326,8 @@ func (d *Driver) combine(id uint64) bool {
 		d.log.Error("good shares of a vetkd key do not add up", "key", e.open.Key, "request", id, "err", err)
 		return false
 	}
-	for index, err := range bad {
-		d.refused(index, fmt.Errorf("request %d: %w", id, err))
+	for node, err := range bad {
+		d.refused(node, fmt.Errorf("request %d: %w", id, err))
 	}
 	return true
 }

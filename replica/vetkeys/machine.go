@@ -90,6 +90,8 @@ type Open struct {
 	ID      uint64
 	Key     string
 	Height  uint64
+	Epoch   uint64   // of the key
+	Members []uint32 // nodes of the epoch, by seat
 	Group   *bls.Group
 	Request vetkd.Request
 }
@@ -111,6 +113,7 @@ type Status struct {
 // Machine is the deterministic half; see the package documentation. It belongs to one goroutine.
 type Machine struct {
 	cfg      Config
+	keyOf    func(uint32) ed25519.PublicKey
 	keys     []*master
 	verified map[[32]byte]bool // encrypted keys that were checked, so that a block's are not checked twice
 }
@@ -118,15 +121,14 @@ type Machine struct {
 // maxVerified bounds the memory of checks; a block carries fewer.
 const maxVerified = 1024
 
-// master is a master key: it has a board while it is made, and then a group.
+// master is a master key.
 type master struct {
+	*bls.Epochs
 	name   string
 	prefix string
-	board  *bls.Board
-	group  *bls.Group
 }
 
-// The machine's keys. Below a master's prefix lies its board.
+// The machine's keys. Below a master's prefix lies what bls.Epochs keeps.
 const (
 	keyPrefix     = "k/"
 	requestPrefix = "r/"
@@ -158,30 +160,12 @@ func OpenMachine(cfg Config, r kv.Reader) (*Machine, error) {
 	for _, name := range cfg.Keys {
 		k := &master{name: name, prefix: fmt.Sprintf("%s%x/", keyPrefix, name)}
 		m.keys = append(m.keys, k)
-		board, err := bls.Open(kv.PrefixReader(r, k.prefix))
-		if errors.Is(err, bls.ErrNoBoard) {
-			continue
-		}
-		if err == nil {
-			err = k.use(board)
-		}
-		if err != nil {
+		var err error
+		if k.Epochs, err = bls.OpenEpochs(kv.PrefixReader(r, k.prefix)); err != nil {
 			return nil, fmt.Errorf("vetkd key %q: %w", name, err)
 		}
 	}
 	return m, nil
-}
-
-// use takes a board as it stands.
-func (k *master) use(b *bls.Board) (err error) {
-	r, done := b.Result()
-	if !done {
-		k.board = b
-		return nil
-	}
-	k.board = nil
-	k.group, err = r.Group()
-	return err
 }
 
 // domain binds a key generation to the network and the key.
@@ -199,18 +183,21 @@ func (m *Machine) Names() []string { return m.cfg.Keys }
 // Keys are the master keys that derive, in the order of the configuration.
 func (m *Machine) Keys() (out []Key) {
 	for _, k := range m.keys {
-		if k.group != nil {
-			out = append(out, Key{k.name, k.group.PublicKey()})
+		if g := k.Group(); g != nil {
+			out = append(out, Key{k.name, g.PublicKey()})
 		}
 	}
 	return out
 }
 
-// Board is the board on which key i is being made, or nil.
-func (m *Machine) Board(i int) *bls.Board { return m.keys[i].board }
+// Board is the board on which key i is being made or reshared, or nil.
+func (m *Machine) Board(i int) *bls.Board { return m.keys[i].Board() }
+
+// Epochs is key i with its epochs. It is for reading.
+func (m *Machine) Epochs(i int) *bls.Epochs { return m.keys[i].Epochs }
 
 // Ready reports whether key i is made.
-func (m *Machine) Ready(i int) bool { return m.keys[i].group != nil }
+func (m *Machine) Ready(i int) bool { return m.keys[i].Group() != nil }
 
 // FinishedBoard reads the board of key i's finished generation, from which members derive their shares.
 func (m *Machine) FinishedBoard(r kv.Reader, i int) (*bls.Board, error) {
@@ -224,13 +211,9 @@ func (m *Machine) FinishedBoard(r kv.Reader, i int) (*bls.Board, error) {
 // Status explains the keys.
 func (m *Machine) Status() (out []Status) {
 	for _, k := range m.keys {
-		s := Status{Name: k.name, Sentence: "waiting for its turn"}
-		switch {
-		case k.group != nil:
-			s.Active, s.PublicKey, s.Sentence = true, k.group.PublicKey(), "active"
-		case k.board != nil:
-			b := k.board.Status()
-			s.Sentence = fmt.Sprintf("%v, %d of %d there", b.Phase, b.Have, b.Want)
+		s := Status{Name: k.name, Sentence: k.Sentence()}
+		if g := k.Group(); g != nil {
+			s.Active, s.PublicKey = true, g.PublicKey()
 		}
 		out = append(out, s)
 	}
@@ -262,7 +245,7 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 	switch {
 	case k == nil:
 		return fmt.Errorf("%w %q", ErrUnknownKey, r.Key)
-	case k.group == nil:
+	case k.Group() == nil:
 		return fmt.Errorf("%w: %q is still being generated", ErrKeyNotReady, r.Key)
 	}
 	open, own := 0, 0
@@ -280,7 +263,7 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 	if own >= max(m.cfg.QueueLimit/2, 1) {
 		return fmt.Errorf("%w for key %q by one canister: %d", ErrQueueFull, r.Key, own)
 	}
-	public := k.group.PublicKey()
+	public := k.Group().PublicKey()
 	q, err := vetkd.NewRequest(public[:], r.Canister, r.Context, r.Input, r.Transport)
 	if err != nil {
 		return err
@@ -299,7 +282,8 @@ func (m *Machine) scan(r kv.Reader, visit func(id uint64, v record)) {
 // Requests are the open requests, oldest first.
 func (m *Machine) Requests(r kv.Reader) (out []Open) {
 	m.scan(r, func(id uint64, v record) {
-		out = append(out, Open{ID: id, Key: v.Key, Height: v.Height, Group: m.master(v.Key).group, Request: v.Request})
+		k := m.master(v.Key)
+		out = append(out, Open{ID: id, Key: v.Key, Height: v.Height, Epoch: k.Epoch(), Members: k.Members(), Group: k.Group(), Request: v.Request})
 	})
 	return out
 }
@@ -308,10 +292,11 @@ func (m *Machine) Requests(r kv.Reader) (out []Open) {
 func (m *Machine) boardOf(item []byte) (*master, error) {
 	err := error(bls.ErrStale)
 	for _, k := range m.keys {
-		if k.board == nil {
+		b := k.Board()
+		if b == nil {
 			continue
 		}
-		if e := k.board.Check(item); e == nil {
+		if e := b.Check(item); e == nil {
 			return k, nil
 		} else if !errors.Is(e, bls.ErrStale) {
 			err = e
@@ -332,7 +317,7 @@ func (m *Machine) CheckGeneration(items [][]byte) error {
 	}
 	for _, k := range m.keys {
 		if len(by[k]) > 1 {
-			if err := k.board.CheckAll(by[k]); err != nil {
+			if err := k.Board().CheckAll(by[k]); err != nil {
 				return fmt.Errorf("%w: %w", ErrItem, err)
 			}
 		}
@@ -428,20 +413,57 @@ func (m *Machine) Step(s kv.Store, height uint64, generation, results [][]byte) 
 
 // stepKey moves the generation of one key.
 func (m *Machine) stepKey(s kv.Store, k *master, height uint64, items [][]byte) (skipped int) {
-	switch {
-	case k.group != nil:
-		return len(items)
-	case k.board == nil:
-		board, err := bls.Start(s, height, bls.Params{Domain: m.domain(k.name), Nodes: m.cfg.Nodes, PhaseBlocks: m.cfg.PhaseBlocks})
-		if err != nil {
+	if !k.Begun() {
+		if err := k.Generate(s, height, bls.Params{Domain: m.domain(k.name), Nodes: m.cfg.Nodes, PhaseBlocks: m.cfg.PhaseBlocks}); err != nil {
 			panic(fmt.Sprintf("vetkeys: key %q cannot be generated: %v", k.name, err)) // the genesis document was validated
 		}
-		k.board = board
 		return len(items)
 	}
-	taken := k.board.Step(s, height, items)
-	if err := k.use(k.board); err != nil {
-		panic(fmt.Sprintf("vetkeys: a finished board of key %q: %v", k.name, err)) // the board has checked its result
-	}
+	taken, _ := k.Step(s, height, items)
 	return len(items) - taken
+}
+
+// SetNodes says where StartReshare finds node keys: nodes that joined later are not in the configuration.
+func (m *Machine) SetNodes(keyOf func(node uint32) ed25519.PublicKey) { m.keyOf = keyOf }
+
+// StartReshare begins to hand all keys to the nodes of an epoch, in the order of their seats.
+func (m *Machine) StartReshare(s kv.Store, height, epoch uint64, nodes []uint32) {
+	var keys []ed25519.PublicKey
+	for _, n := range nodes {
+		if m.keyOf != nil {
+			keys = append(keys, m.keyOf(n))
+		} else if int(n) < len(m.cfg.Nodes) {
+			keys = append(keys, m.cfg.Nodes[n])
+		}
+	}
+	for _, k := range m.keys {
+		_ = k.Reshare(kv.Prefix(s, k.prefix), height, epoch, nodes, keys) // what was not begun is told by ReshareStatus
+	}
+}
+
+// ReshareStatus says whether all keys are prepared for the next epoch, or why they will not be.
+func (m *Machine) ReshareStatus(kv.Reader) (done bool, failed string) {
+	done = true
+	for _, k := range m.keys {
+		d, failed := k.Resharing()
+		if failed != "" {
+			return false, fmt.Sprintf("vetkd key %s: %s", k.name, failed)
+		}
+		done = done && d
+	}
+	return done, ""
+}
+
+// ActivateReshare puts the next epoch's shares in force. Open requests go on with them.
+func (m *Machine) ActivateReshare(s kv.Store, height uint64) {
+	for _, k := range m.keys {
+		k.Activate(kv.Prefix(s, k.prefix), height)
+	}
+}
+
+// AbortReshare gives the resharing up, if there is one.
+func (m *Machine) AbortReshare(s kv.Store) {
+	for _, k := range m.keys {
+		k.Abort(kv.Prefix(s, k.prefix))
+	}
 }

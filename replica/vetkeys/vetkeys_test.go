@@ -374,7 +374,7 @@ func (n *subnet) start(i int) *Driver {
 func (n *subnet) share() {
 	for i := range n.cfg.Keys {
 		for node, s := range n.secrets(i) {
-			n.drivers[node].SetShare(n.cfg.Keys[i], s)
+			n.drivers[node].SetShare(n.cfg.Keys[i], 0, s)
 		}
 	}
 }
@@ -464,7 +464,7 @@ func TestALiarIsNamed(t *testing.T) {
 		secrets := n.secrets(i)
 		secrets[0].Scalar[31] ^= 1 // node 0 does not have the share that it should
 		for node, s := range secrets {
-			n.drivers[node].SetShare(n.cfg.Keys[i], s)
+			n.drivers[node].SetShare(n.cfg.Keys[i], 0, s)
 		}
 	}
 	for id := uint64(1); id <= 2; id++ {
