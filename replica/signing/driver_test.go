@@ -29,6 +29,7 @@ import (
 	"fusion/chainkey/derive"
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/keystore"
+	"fusion/chainkey/session"
 	"fusion/internal/kv"
 	"fusion/replica/genesis"
 	"fusion/replica/payload"
@@ -145,17 +146,20 @@ type testNet struct {
 	waiting  []Request
 	answers  map[uint64]Response
 
-	mu      sync.Mutex
-	s       *kv.Mem
-	height  uint64
-	drivers []*Driver // nil while a node is down
-	stores  []*keystore.Store
-	inboxes []chan func()
-	lose    func(from, to int, msg []byte) bool
-	veto    func(payload.Item) bool // items that no proposer includes
-	events  []string
-	halted  []string
-	wg      sync.WaitGroup
+	mu       sync.Mutex
+	s        *kv.Mem
+	height   uint64
+	drivers  []*Driver // nil while a node is down
+	stores   []*keystore.Store
+	inboxes  []chan func()
+	bend     func(from, to int, msg []byte) (bent []byte, send bool)
+	begun    []string           // node and session of each ceremony that began
+	sessions map[int]session.ID // by node: of the newest one
+	lose     func(from, to int, msg []byte) bool
+	veto     func(payload.Item) bool // items that no proposer includes
+	events   []string
+	halted   []string
+	wg       sync.WaitGroup
 }
 
 type link struct {
@@ -170,6 +174,12 @@ func (l link) Send(to int, msg []byte) {
 	defer l.net.mu.Unlock()
 	if l.net.lose != nil && l.net.lose(l.self, to, msg) {
 		return
+	}
+	if l.net.bend != nil {
+		var send bool
+		if msg, send = l.net.bend(l.self, to, msg); !send {
+			return
+		}
 	}
 	select {
 	case l.net.inboxes[to] <- func() {
@@ -199,7 +209,7 @@ func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config
 	if scheme != nil {
 		m.cfg.substitute = scheme
 	}
-	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, patience: time.Hour, beacon: testBeacon, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
+	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, patience: time.Hour, beacon: testBeacon, sessions: map[int]session.ID{}, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
 		drivers: make([]*Driver, n), stores: make([]*keystore.Store, n), halted: make([]string, n)}
 	for range n {
 		net.dirs = append(net.dirs, filepath.Join(t.TempDir(), "keys"))
@@ -249,6 +259,12 @@ func (net *testNet) instance(node int, store *keystore.Store, transport Transpor
 		Log: slog.New(slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Listener: Listener{ItemReady: poke,
 			Halted: func(reason string) { net.mu.Lock(); net.halted[node] = reason; net.mu.Unlock() },
+			CeremonyBegin: func(c CeremonyInfo) {
+				net.mu.Lock()
+				net.begun = append(net.begun, fmt.Sprintf("node %d, session %x", node, c.Session))
+				net.sessions[node] = c.Session
+				net.mu.Unlock()
+			},
 			CeremonyEnd: func(c CeremonyInfo, _ time.Duration, err error) {
 				net.mu.Lock()
 				net.events = append(net.events, fmt.Sprintf("node %d: %v, request %d, attempt %d, committee %v: %v", node, c.Kind, c.Request, c.Attempt, c.Committee, err))
