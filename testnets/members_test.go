@@ -159,7 +159,7 @@ func TestMembers(t *testing.T) {
 	if first == 0 {
 		t.Error("no signature was made while the first change went on")
 	}
-	world.Manifest = w.Manifest // which has grown
+	world.Manifest = w.Manifest            // which has grown
 	late := must(world.User("late", 4))(t) // calls by the new node, whose certificates are the subnet's
 	after := must((&golden.Signer{ID: signer.ID, User: late}).Ask(w, golden.Bip340Key, path))(t)
 	if !bytes.Equal(before.PublicKey, after.PublicKey) || before.ChainCode != after.ChainCode {
