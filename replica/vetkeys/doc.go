@@ -18,6 +18,10 @@
 // At most QueueLimit requests are open per key, and one canister may have half of them, so that nobody alone keeps others out. A request
 // that is not answered within RequestBlocks is rejected.
 //
+// Keys are handed to the members of the next epoch between StartReshare and ActivateReshare or AbortReshare, on boards beside those that made the
+// shares in force, which derive meanwhile. What is open at the activation goes on with the new shares; shares name their epoch and are
+// never mixed, and the vetKeys stay the same.
+//
 // # Driver: the other half
 //
 // A Driver makes this replica's share of each open request, sends it to the others, collects theirs and adds 2f+1 up. Shares are added

@@ -109,7 +109,7 @@ func (w *room) secrets(i int) (out []*bls.SecretShare) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for _, m := range w.members {
+	for _, m := range w.members[:len(w.cfg.Nodes)] {
 		s, err := m.Share(b)
 		if err != nil {
 			w.t.Fatal(err)
@@ -342,9 +342,9 @@ type subnet struct {
 	blamed  map[int]int // by how many messages
 }
 
-func newSubnet(t *testing.T, nodes int, options gossip.SwitchOptions) *subnet {
+func newSubnet(t *testing.T, nodes int, options gossip.SwitchOptions, change ...func(*Config)) *subnet {
 	t.Helper()
-	n := &subnet{room: newRoom(t, nodes), blamed: map[int]int{}}
+	n := &subnet{room: newRoom(t, nodes, change...), blamed: map[int]int{}}
 	n.found()
 	n.net = gossip.NewSwitch(nodes, options)
 	for i := range nodes {
@@ -530,4 +530,99 @@ func ExampleMachine_Keys() {
 	m, err := OpenMachine(Config{Keys: []string{"test_key_1"}}, kv.NewMem())
 	fmt.Println(m.Names(), len(m.Keys()), err)
 	// Output: [test_key_1] 0 <nil>
+}
+
+// TestReshare hands the keys to other nodes while requests are open: the vetKeys stay, shares of two epochs are not mixed, and the drivers follow.
+func TestReshare(t *testing.T) {
+	n := newSubnet(t, 5, gossip.SwitchOptions{Seed: 1}, func(c *Config) { c.Nodes, c.RequestBlocks = c.Nodes[:4], 1000 })
+	tk := transportKey(t, 1)
+	newcomer := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, 32))
+	n.share()
+	n.mustSubmit(1, "key_a", "c", tk)
+	n.reconcile()
+	first := n.decrypt(n.block(nil, n.await(0, 1))[0], "key_a", "c", tk)
+	before := n.m.Keys()
+
+	next := []uint32{0, 1, 3, 4}
+	keyOf := func(node uint32) ed25519.PublicKey {
+		if node == 4 {
+			return newcomer.Public().(ed25519.PublicKey)
+		}
+		return n.cfg.Nodes[node]
+	}
+	if done, failed := n.m.ReshareStatus(n.s); done || failed == "" {
+		t.Errorf("nothing is reshared: %v, %q", done, failed)
+	}
+	secrets := [][]*bls.SecretShare{n.secrets(0), n.secrets(1)}
+	handOver := func(epoch uint64) {
+		n.m.SetNodes(keyOf)
+		n.m.StartReshare(n.s, n.height, epoch, next)
+		var parts [2][]*bls.Member
+		for i := range parts {
+			for node := range 5 {
+				var old *bls.SecretShare
+				if node < 4 {
+					old = secrets[i][node]
+				}
+				key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(node + 1)}, 32))
+				parts[i] = append(parts[i], bls.NewResharer([32]byte{9, byte(epoch), byte(i), byte(node)}, slices.Index(next, uint32(node)), old, key))
+			}
+		}
+		for range 10 {
+			var items [][]byte
+			for i := range parts {
+				for _, m := range parts[i] {
+					if b := n.m.Board(i); b != nil {
+						if it := m.Pending(b); it != nil {
+							items = append(items, it)
+						}
+					}
+				}
+			}
+			n.block(items, nil)
+			n.reopen()
+			n.m.SetNodes(keyOf)
+		}
+		if done, failed := n.m.ReshareStatus(n.s); !done || failed != "" {
+			t.Fatalf("%v, %q: %+v", done, failed, n.m.Status())
+		}
+		for i := range parts {
+			for node, m := range parts[i] {
+				if slices.Index(next, uint32(node)) >= 0 {
+					s, err := m.Share(n.m.Epochs(i).Prepared())
+					if err != nil {
+						t.Fatal(err)
+					}
+					n.drivers[node].SetShare(n.cfg.Keys[i], epoch, s)
+				} else {
+					n.drivers[node].SetShare(n.cfg.Keys[i], epoch, nil)
+				}
+			}
+		}
+	}
+	n.m.StartReshare(n.s, n.height, 1, []uint32{0, 1, 2, 3})
+	n.m.AbortReshare(n.s)
+	n.reopen()
+	n.mustSubmit(2, "key_a", "c", tk) // of the old epoch: nobody answers it before the new one
+	handOver(1)
+	n.m.ActivateReshare(n.s, n.height)
+	n.reopen()
+	for i, k := range n.m.Keys() {
+		if k != before[i] {
+			t.Errorf("key %s changed", k.Name)
+		}
+	}
+	n.reconcile()
+	if o := n.open(2); o.Epoch != 1 || !slices.Equal(o.Members, next) {
+		t.Errorf("%+v", o)
+	}
+	for _, node := range []int{0, 4} {
+		n.await(node, 1)
+	}
+	if again := n.decrypt(n.block(nil, n.await(4, 1))[0], "key_a", "c", tk); again != first {
+		t.Error("the vetKey of another epoch is another")
+	}
+	if len(n.blamed) != 0 {
+		t.Errorf("nodes were blamed: %v", n.blamed)
+	}
 }
