@@ -2,6 +2,7 @@ package gg18
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math/big"
@@ -21,8 +22,9 @@ var ErrParams = errors.New("invalid secret parameters")
 const paramsSize = 1024
 
 // NewParams makes a member's secret parameters. It takes 10 to 90 seconds of CPU time, on up to so many cores, and calls progress
-// about once a second; the number of candidates still to try cannot be known.
-func NewParams(ctx context.Context, cores int, progress func(elapsed time.Duration)) (chainkey.Secret, error) {
+// about once a second; the number of candidates still to try cannot be known. Before each candidate it calls pause, which may be nil and
+// returns when the search may use a core, or when the context is done.
+func NewParams(ctx context.Context, cores int, pause func(context.Context), progress func(elapsed time.Duration)) (chainkey.Secret, error) {
 	start, stop, ended := time.Now(), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -39,7 +41,7 @@ func NewParams(ctx context.Context, cores int, progress func(elapsed time.Durati
 			}
 		}
 	}()
-	p, err := keygen.GeneratePreParamsWithContext(ctx, max(1, cores))
+	p, err := keygen.GeneratePreParamsWithContextAndRandom(ctx, &pausing{ctx, pause}, max(1, cores))
 	close(stop)
 	<-ended
 	if err != nil {
@@ -47,6 +49,21 @@ func NewParams(ctx context.Context, cores int, progress func(elapsed time.Durati
 	}
 	set := localparams.Set{PaillierP: p.PaillierSK.P, PaillierQ: p.PaillierSK.Q, P: p.P, Q: p.Q, H1: p.H1i, Alpha: p.Alpha}
 	return set.Encode(), nil
+}
+
+// pausing is the operating system's randomness, with a pause before each read: the library reads once for each candidate. It never fails, since the
+// library panics where its source does; a context that is done ends the search in another way.
+type pausing struct {
+	ctx   context.Context
+	pause func(context.Context)
+}
+
+// Read implements io.Reader.
+func (p *pausing) Read(b []byte) (int, error) {
+	if p.pause != nil && p.ctx.Err() == nil {
+		p.pause(p.ctx)
+	}
+	return rand.Read(b)
 }
 
 // LocalParams returns the shipped parameters for a member of a local network.

@@ -45,7 +45,8 @@
 // accusations choose other dealers, and after ReshareAttempts it fails. The old shares sign until all keys are handed over at one height; what
 // is being signed then goes on with committees of the new members. A new epoch is prepared only when all its members have stored their shares
 // and voted in blocks for the same public key, public shares and transcript. WipeBlocks after the activation drivers wipe the old shares. On
-// networks that are not local a new member first makes secret parameters, in the background, and says in a block when it has them.
+// networks that are not local a new member first makes secret parameters, in the background while no ceremony computes, and says in a block when it
+// has them.
 //
 // A message to sign may be long. It is stored beside its request, and sessions are bound to its hash.
 //

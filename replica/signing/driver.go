@@ -326,7 +326,7 @@ func (d *Driver) haveParams(g keystore.Generation, cores int) bool {
 func (d *Driver) makeParams(g keystore.Generation, cores int) {
 	defer d.wg.Done()
 	d.cfg.Log.Info("making secret parameters; this takes 10 to 90 seconds of CPU time", "key", g.Key)
-	params, err := gg18.NewParams(d.ctx, cores, func(elapsed time.Duration) {
+	params, err := gg18.NewParams(d.ctx, cores, d.idle, func(elapsed time.Duration) {
 		if f := d.cfg.Listener.ParamsProgress; f != nil {
 			f(g.Key, elapsed)
 		}

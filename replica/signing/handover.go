@@ -2,10 +2,12 @@ package signing
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"fusion/chainkey"
 	"fusion/chainkey/gg18"
@@ -47,6 +49,22 @@ func (d *Driver) sayReady(name string, epoch uint64) {
 	v := KeyVote{Key: name, Epoch: epoch, Node: uint32(d.self)}
 	v.Signature = d.m.cfg.sign(d.cfg.NodeKey, "key vote", v)
 	d.offer(item(payload.KeyVote, v))
+}
+
+// idle returns when no step of a ceremony computes, or the context is done: the search for parameters has what the ceremonies leave.
+func (d *Driver) idle(ctx context.Context) {
+	if len(d.cores) == 0 {
+		return
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for len(d.cores) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // known says whether the network has this node, with this key.

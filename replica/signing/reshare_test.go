@@ -2,14 +2,18 @@ package signing
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"fusion/chainkey"
+	"fusion/chainkey/gg18"
 	"fusion/chainkey/session"
 	"fusion/replica/payload"
 )
@@ -345,4 +349,36 @@ func TestSilentJoinerLeavesTheKeyWorking(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestParametersWaitForCeremonies: the search for secret parameters stands still while a step of a ceremony computes, and ends with its context.
+func TestParametersWaitForCeremonies(t *testing.T) {
+	d := &Driver{cores: make(chan struct{}, 2)}
+	d.idle(t.Context()) // nothing computes
+	d.cores <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var candidates atomic.Int32
+	ended := make(chan error, 1)
+	go func() {
+		_, err := gg18.NewParams(ctx, 1, func(ctx context.Context) {
+			candidates.Add(1)
+			d.idle(ctx)
+		}, nil)
+		ended <- err
+	}()
+	for candidates.Load() == 0 {
+		runtime.Gosched()
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("it did not wait: %v", err)
+	default:
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if n := candidates.Load(); n > 16 {
+		t.Errorf("%d candidates were tried while a ceremony computed", n)
+	}
 }
