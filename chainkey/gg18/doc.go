@@ -18,8 +18,15 @@
 //     other member's and none with the parameters of local networks; h1 and h2 are distinct units that are not trivial;
 //   - range proofs contain no degenerate values: 0, 1, non-units (#289); a ciphertext that is no unit panics, and so does a
 //     response that is a multiple of the group order;
+//   - moduli without factors below 2^16 (BitForge, before any proof is looked at);
 //   - modulus proofs: the witness has Jacobi symbol -1, not 0, and all roots are units (#323);
 //   - points are on the curve, shares and proof responses are not zero.
+//
+// A panic in the goroutine of the caller is contained. The library starts goroutines of its own in key generation (proofs of discrete logarithms in
+// round 1, of moduli, factors and shares in round 2, of Paillier keys in round 3) and in signing (multiplications, rounds 1 and 2): there a panic would
+// end the process, so the filter is what has to make it impossible. What was found to panic there is refused: even or non-positive moduli in a
+// Jacobi symbol, values without inverse, points off the curve or at infinity, responses that multiply the generator to infinity, short
+// vectors, missing fields. FuzzFilter looks for more; docs/threat-model.md lists the attacks.
 //
 // # Session binding
 //

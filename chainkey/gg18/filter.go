@@ -151,6 +151,25 @@ func (f *filter) keygen1(m *keygen.KGRound1Message) error {
 	return nil
 }
 
+// smallPrimes is the product of the odd primes below 2^16.
+var smallPrimes = func() *big.Int {
+	product, composite := big.NewInt(1), make([]bool, 1<<16)
+	batch := uint64(1)
+	for p := uint64(3); p < 1<<16; p += 2 {
+		if composite[p] {
+			continue
+		}
+		for c := p * p; c < 1<<16; c += 2 * p {
+			composite[c] = true
+		}
+		if batch *= p; batch >= 1<<47 {
+			product.Mul(product, new(big.Int).SetUint64(batch))
+			batch = 1
+		}
+	}
+	return product.Mul(product, new(big.Int).SetUint64(batch))
+}()
+
 // modulus checks a number that is to be the product of two large primes, as far as that shows from outside.
 func (f *filter) modulus(name string, b []byte) (*big.Int, error) {
 	n, err := number(name, b, one, nil)
@@ -163,6 +182,8 @@ func (f *filter) modulus(name string, b []byte) (*big.Int, error) {
 		return nil, fmt.Errorf("%s is even", name)
 	case n.ProbablyPrime(1): // only whether an honest-looking composite is one matters: 1 round and Baillie-PSW
 		return nil, fmt.Errorf("%s is prime", name)
+	case new(big.Int).GCD(nil, nil, new(big.Int).Mod(smallPrimes, n), n).Cmp(one) != 0:
+		return nil, fmt.Errorf("%s has a small factor", name) // BitForge, before any proof is looked at
 	case f.denyLocal && localparams.Denied(n):
 		return nil, fmt.Errorf("%s is one of those shipped for local networks", name)
 	}

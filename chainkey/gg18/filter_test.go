@@ -2,12 +2,14 @@ package gg18
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bnb-chain/tss-lib/v2/ecdsa/keygen"
@@ -83,7 +85,8 @@ type lie struct {
 	change           func(m tss.MessageContent, f *filter)
 }
 
-func TestFilterRefusesLies(t *testing.T) {
+// lies are the attacks that one message carries, those of the advisories about this family of protocols among them.
+var lies = sync.OnceValue(func() []lie {
 	q := order.Bytes()
 	twice := new(big.Int).Lsh(order, 1).Bytes()
 	k1 := func(c func(m *keygen.KGRound1Message, f *filter)) func(tss.MessageContent, *filter) {
@@ -106,7 +109,42 @@ func TestFilterRefusesLies(t *testing.T) {
 	for prime.Rsh(prime, 1).SetBit(prime, 0, 1); !prime.ProbablyPrime(1); prime.Add(prime, big.NewInt(2)) {
 		// the first prime above 2^2047
 	}
-	lies := []lie{
+	smooth := func(bits int) *big.Int { // a product of sixteen primes of 16 bits and a large prime, exactly as long as asked for
+		n := big.NewInt(1)
+		for p := big.NewInt(60_001); n.BitLen() < 250; p.Add(p, big.NewInt(2)) {
+			if p.ProbablyPrime(20) {
+				n.Mul(n, p)
+			}
+		}
+		large := new(big.Int).Lsh(big.NewInt(3), uint(bits-2))
+		large.Div(large, n)
+		for large.SetBit(large, 0, 1); !large.ProbablyPrime(1); large.Add(large, big.NewInt(2)) {
+			// the next prime
+		}
+		n.Mul(n, large)
+		if n.BitLen() != bits {
+			panic(fmt.Sprintf("a modulus of %d bits", n.BitLen()))
+		}
+		return n
+	}(modulusBits)
+	return []lie{
+		{"keygen 1", "Paillier modulus with sixteen small factors (BitForge)", "small factor", k1(func(m *keygen.KGRound1Message, _ *filter) { m.PaillierN = smooth.Bytes() })},
+		{"keygen 1", "NTilde with sixteen small factors", "small factor", k1(func(m *keygen.KGRound1Message, _ *filter) { m.NTilde = smooth.Bytes() })},
+		{"keygen 1", "h2 of order two (crafted h1, h2)", "root of 1", k1(func(m *keygen.KGRound1Message, _ *filter) {
+			n := new(big.Int).SetBytes(m.NTilde)
+			m.H2 = n.Sub(n, big.NewInt(1)).Bytes()
+		})},
+		{"keygen 1", "h2 = 1 (crafted h1, h2)", "h2 is out of range", k1(func(m *keygen.KGRound1Message, _ *filter) { m.H2 = []byte{1} })},
+		{"keygen 1", "h1 that is no square (crafted h1, h2)", "square", k1(func(m *keygen.KGRound1Message, f *filter) {
+			n, h := new(big.Int).SetBytes(m.NTilde), big.NewInt(2)
+			for big.Jacobi(h, n) != -1 {
+				h.Add(h, big.NewInt(1))
+			}
+			m.H1 = h.Bytes()
+		})},
+		{"keygen 1", "one iteration of a proof, whose challenge can be guessed (TSSHOCK, c-guess)", "shape", k1(func(m *keygen.KGRound1Message, _ *filter) {
+			m.Dlnproof_1[0] = []byte{1}
+		})},
 		{"keygen 1", "short Paillier modulus", "bits", k1(func(m *keygen.KGRound1Message, _ *filter) { m.PaillierN = m.PaillierN[:128] })},
 		{"keygen 1", "long Paillier modulus", "bits", k1(func(m *keygen.KGRound1Message, _ *filter) { m.PaillierN = append(m.PaillierN, 1) })},
 		{"keygen 1", "even Paillier modulus", "even", k1(func(m *keygen.KGRound1Message, _ *filter) { m.PaillierN = even(m.PaillierN) })},
@@ -204,25 +242,34 @@ func TestFilterRefusesLies(t *testing.T) {
 		{"sign 9", "share of the order", "out of range", func(m tss.MessageContent, _ *filter) { m.(*signing.SignRound9Message).S = q }},
 		{"sign 9", "share of a kilobyte", "out of range", func(m tss.MessageContent, _ *filter) { m.(*signing.SignRound9Message).S = bytes.Repeat([]byte{1}, 500) }},
 	}
-	for _, l := range lies {
+})
+
+// told is a message with a lie in it.
+func (l lie) told(t testing.TB, honest tss.MessageContent, f *filter) []byte {
+	t.Helper()
+	m := proto.Clone(honest).(tss.MessageContent)
+	l.change(m, f)
+	box, err := anypb.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire, err := proto.Marshal(box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire
+}
+
+func TestFilterRefusesLies(t *testing.T) {
+	for _, l := range lies() {
 		t.Run(l.kind+"/"+l.name, func(t *testing.T) {
 			f := newFilter(t, l.kind)
 			honest, err := f.check(l.kind, message(t, l.kind))
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := proto.Clone(honest).(tss.MessageContent)
 			f = newFilter(t, l.kind)
-			l.change(m, f)
-			box, err := anypb.New(m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wire, err := proto.Marshal(box)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := f.check(l.kind, wire); err == nil || !strings.Contains(err.Error(), l.want) {
+			if _, err := f.check(l.kind, l.told(t, honest, f)); err == nil || !strings.Contains(err.Error(), l.want) {
 				t.Errorf("verdict %v, want %q", err, l.want)
 			}
 		})

@@ -104,6 +104,9 @@ func (st *stage) maker() (chainkey.Scheme, chainkey.Algorithm) {
 	return frost.Scheme{}, chainkey.Bip340Secp256k1
 }
 
+// retried is how the next committees fared, by scheme and nodes.
+var retried = map[string]string{}
+
 // generated are the shares of one key for each scheme.
 var generated = map[string][]chainkey.Share{}
 
@@ -436,11 +439,15 @@ func (st *stage) sign() string {
 	} else {
 		text += fmt.Sprintf("left out: nodes %v\n", out)
 	}
-	honest := *st
-	honest.fault, honest.liar, honest.sessions = "none", -1, st.sessions
-	d := honest.cast(next, shares)
-	d.play()
-	return text + honest.outcome(d, next)
+	key := fmt.Sprint(st.scheme, next)
+	if retried[key] == "" { // a committee of honest nodes signs once for all scenarios that end in it
+		honest := *st
+		honest.fault, honest.liar, honest.sessions = "none", -1, st.sessions
+		d := honest.cast(next, shares)
+		d.play()
+		retried[key] = honest.outcome(d, next)
+	}
+	return text + retried[key]
 }
 
 // outcome verifies the signature of a session that is done.
