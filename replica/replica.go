@@ -19,6 +19,7 @@ import (
 	"fusion/chainkey/bls"
 	"fusion/chainkey/keystore"
 	"fusion/ic/certificate"
+	"fusion/internal/redact"
 	"fusion/replica/certify"
 	"fusion/replica/consensus"
 	"fusion/replica/execution/wasm"
@@ -87,6 +88,9 @@ type Replica struct {
 	closers []func() error // in the order of opening
 	closing sync.Once
 }
+
+// Format shows no key, whatever the verb.
+func (r *Replica) Format(f fmt.State, _ rune) { redact.Format(f, fmt.Sprintf("replica %d", r.self)) }
 
 // Directories of a replica within its data directory.
 const (

@@ -12,6 +12,7 @@ import (
 	"github.com/drand/kyber/share"
 
 	"fusion/internal/codec"
+	"fusion/internal/redact"
 )
 
 // Errors of members.
@@ -33,6 +34,11 @@ type Member struct {
 	session [32]byte
 	phase   Phase
 	pending []byte
+}
+
+// Format shows neither seed nor key, whatever the verb.
+func (m *Member) Format(f fmt.State, _ rune) {
+	redact.Format(f, fmt.Sprintf("member %d of a key generation", m.self))
 }
 
 // NewSeed draws a member's seed.

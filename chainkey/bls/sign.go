@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	blst "github.com/supranational/blst/bindings/go"
+
+	"fusion/internal/redact"
 )
 
 // Sizes in bytes of the encodings of draft-irtf-cfrg-pairing-friendly-curves, appendix C, and of a secret share.
@@ -91,11 +93,14 @@ func (s *SecretShare) PublicKey() ([]byte, error) {
 	return new(blst.P2Affine).From(sk).Compress(), nil
 }
 
-// String hides the secret from logs.
+// String shows nothing secret, as do Format, MarshalText and with it JSON.
 func (s SecretShare) String() string { return fmt.Sprintf("bls secret share of node %d", s.Index) }
 
-// GoString hides the secret from %#v.
-func (s SecretShare) GoString() string { return s.String() }
+// Format implements fmt.Formatter.
+func (s SecretShare) Format(f fmt.State, _ rune) { redact.Format(f, s.String()) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s SecretShare) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Group is the public side of a threshold key. It may be used by many goroutines.
 type Group struct {

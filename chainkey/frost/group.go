@@ -10,6 +10,7 @@ import (
 	edscalar "github.com/oasisprotocol/curve25519-voi/curve/scalar"
 
 	"fusion/chainkey"
+	"fusion/internal/redact"
 )
 
 // errEncoding says that bytes are not the canonical encoding of a scalar or point.
@@ -79,6 +80,9 @@ func drawScalar(g group, random io.Reader) (scalar, error) {
 type secpGroup struct{}
 
 type secpScalar struct{ v secp.ModNScalar }
+
+// Format shows nothing: most scalars are secret.
+func (secpScalar) Format(f fmt.State, _ rune) { redact.Format(f, "scalar") }
 
 type secpPoint struct{ v secp.JacobianPoint } // affine, or the identity
 
@@ -228,6 +232,9 @@ func (p *secpPoint) bytes() []byte {
 type edGroup struct{}
 
 type edScalar struct{ v edscalar.Scalar }
+
+// Format shows nothing: most scalars are secret.
+func (edScalar) Format(f fmt.State, _ rune) { redact.Format(f, "scalar") }
 
 type edPoint struct{ v curve.EdwardsPoint }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/cometbft/cometbft/proxy"
 	"github.com/cometbft/cometbft/types"
 
+	"fusion/internal/redact"
 	"fusion/replica/consensus/driver"
 )
 
@@ -110,6 +111,12 @@ type Config struct {
 	// OnFatal is called at most once, in its own goroutine, when this replica cannot go on. It may call Stop.
 	OnFatal func(reason error)
 }
+
+// Format shows no key, whatever the verb.
+func (Config) Format(f fmt.State, _ rune) { redact.Format(f, "configuration of a consensus node") }
+
+// MarshalText shows no key, and so neither does JSON.
+func (Config) MarshalText() ([]byte, error) { return []byte("configuration of a consensus node"), nil }
 
 func (c Config) withDefaults() Config {
 	if c.SignState == "" {

@@ -17,6 +17,8 @@ import (
 	"github.com/cometbft/cometbft/crypto/ed25519"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
+
+	"fusion/internal/redact"
 )
 
 // Errors of a Signer.
@@ -41,6 +43,9 @@ type Signer struct {
 	mu   sync.Mutex
 	last signState
 }
+
+// Format shows no key, whatever the verb.
+func (*Signer) Format(f fmt.State, _ rune) { redact.Format(f, "validator") }
 
 // signState is the last signature. It is written before the signature is given away.
 type signState struct {

@@ -32,6 +32,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"fusion/internal/redact"
 )
 
 // libp2p logs to stderr by default, an error for each closed listener among others. What matters to an operator comes
@@ -153,6 +155,15 @@ func (m *member) touch(state func() bool) (was, now bool) {
 }
 
 var _ Network = (*Host)(nil)
+
+// Format shows no key, whatever the verb.
+func (Config) Format(f fmt.State, _ rune) { redact.Format(f, "configuration of a gossip host") }
+
+// MarshalText shows no key, and so neither does JSON.
+func (Config) MarshalText() ([]byte, error) { return []byte("configuration of a gossip host"), nil }
+
+// Format shows no key, whatever the verb.
+func (*Host) Format(f fmt.State, _ rune) { redact.Format(f, "gossip host") }
 
 // New checks the configuration and listens. Topics are registered next, then Start lets peers in and dials them.
 func New(cfg Config) (*Host, error) {

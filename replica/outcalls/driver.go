@@ -15,6 +15,7 @@ import (
 	"fusion/ic/principal"
 	"fusion/internal/codec"
 	"fusion/internal/kv"
+	"fusion/internal/redact"
 	"fusion/replica/gossip"
 )
 
@@ -110,6 +111,19 @@ type wireAnswer struct {
 	Answer    []byte
 	Signature []byte
 }
+
+// Format shows no key, whatever the verb.
+func (DriverConfig) Format(f fmt.State, _ rune) {
+	redact.Format(f, "configuration of an outcalls driver")
+}
+
+// MarshalText shows no key, and so neither does JSON.
+func (DriverConfig) MarshalText() ([]byte, error) {
+	return []byte("configuration of an outcalls driver"), nil
+}
+
+// Format shows no key, whatever the verb.
+func (*Driver) Format(f fmt.State, _ rune) { redact.Format(f, "outcalls driver") }
 
 // NewDriver makes a driver and registers its topics.
 func NewDriver(cfg DriverConfig) *Driver {

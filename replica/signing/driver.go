@@ -21,6 +21,7 @@ import (
 	"fusion/chainkey/keystore"
 	"fusion/chainkey/session"
 	"fusion/internal/codec"
+	"fusion/internal/redact"
 	"fusion/replica/payload"
 )
 
@@ -81,6 +82,16 @@ type DriverConfig struct {
 	Log      *slog.Logger // the default discards
 }
 
+// Format shows no key, whatever the verb.
+func (DriverConfig) Format(f fmt.State, _ rune) {
+	redact.Format(f, "configuration of a signing driver")
+}
+
+// MarshalText shows no key, and so neither does JSON.
+func (DriverConfig) MarshalText() ([]byte, error) {
+	return []byte("configuration of a signing driver"), nil
+}
+
 // Driver runs this node's part in the ceremonies of the committed state. Its methods may be called concurrently.
 type Driver struct {
 	cfg    DriverConfig
@@ -133,6 +144,9 @@ type unverifiedItem struct {
 	item  payload.Item
 	views int
 }
+
+// Format shows no key, whatever the verb.
+func (*Driver) Format(f fmt.State, _ rune) { redact.Format(f, "signing driver") }
 
 // NewDriver starts a driver. Close ends it.
 func NewDriver(cfg DriverConfig) (*Driver, error) {
