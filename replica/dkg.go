@@ -276,7 +276,11 @@ func (d *dkg) inForce(e *bls.Epochs, finished func() (*bls.Board, error)) (*bls.
 // tidy wipes, once for each state of the epochs, the shares that were replaced some blocks ago and what is left of resharings that came to nothing.
 func (d *dkg) tidy(e *bls.Epochs, height uint64) error {
 	before, since, replaced := e.Before()
-	due := replaced && height >= since+wipeBlocks
+	wait := uint64(wipeBlocks)
+	if slices.Index(e.Members(), uint32(d.r.self)) < 0 {
+		wait /= 2 // who has left may not be told of many more blocks
+	}
+	due := replaced && height >= since+wait
 	next := e.Board() != nil || e.Prepared() != nil
 	state := fmt.Sprint(e.Epoch(), due, next)
 	if d.tidied == state {

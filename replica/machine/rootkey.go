@@ -6,6 +6,7 @@ import (
 
 	"fusion/chainkey/bls"
 	"fusion/internal/kv"
+	"fusion/replica/members"
 )
 
 // The subnet's own key: made before anything else, and handed from epoch to epoch like the others.
@@ -52,10 +53,14 @@ func (m *Machine) nodeKey(node uint32) ed25519.PublicKey {
 	return m.members.peers[node].NodeKey
 }
 
-// introduce makes nodes that joined later known to the chain-key room, whose items they sign.
+// introduce makes nodes that joined later, or are about to, known to the chain-key room, whose items they sign.
 func (m *Machine) introduce(sig kv.Store) {
 	for i := len(m.cfg.Genesis.Nodes); i < len(m.members.peers); i++ {
-		m.sign.AddNode(sig, uint32(i), m.members.peers[i].NodeKey)
+		if p := m.members.peers[i]; p.Role == members.Member || p.Role == members.Joiner {
+			m.sign.AddNode(sig, uint32(i), p.NodeKey)
+		} else {
+			m.sign.RemoveNode(sig, uint32(i))
+		}
 	}
 }
 

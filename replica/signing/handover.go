@@ -115,7 +115,10 @@ func (c *ceremony) resharing(key chainkey.KeyID, scheme chainkey.Scheme) (chaink
 // tidy wipes, once for each state of a key's epochs, what nothing needs any more: shares of abandoned attempts and resharings, the parameters
 // that are part of the share in force, and, some blocks after a resharing, the shares that it replaced.
 func (d *Driver) tidy(name string, k *keyRecord) {
-	state := fmt.Sprint(k.Epoch, k.Attempt.Number, k.Previous != nil)
+	member := slices.Contains(k.Members, uint32(d.self))
+	// Who has left may not be told of many more blocks.
+	old := k.Previous != nil && (member || d.view.Height+d.m.cfg.WipeBlocks/2 < k.Previous.Wipe)
+	state := fmt.Sprint(k.Epoch, k.Attempt.Number, old)
 	if k.Next != nil {
 		state += fmt.Sprint(" ", k.Next.Epoch, k.Next.Attempt.Number)
 	}
@@ -123,7 +126,6 @@ func (d *Driver) tidy(name string, k *keyRecord) {
 		return
 	}
 	d.tidied[name] = state
-	member := slices.Contains(k.Members, uint32(d.self))
 	active := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
 	if member {
 		_, share, err := d.share(active)
@@ -145,7 +147,7 @@ func (d *Driver) tidy(name string, k *keyRecord) {
 		switch {
 		case g == active:
 			return member
-		case k.Previous != nil && g.Epoch == k.Previous.Epoch && g.Attempt == k.Previous.Attempt:
+		case old && g.Epoch == k.Previous.Epoch && g.Attempt == k.Previous.Attempt:
 			return true
 		}
 		return k.Next != nil && g.Epoch == k.Next.Epoch && g.Attempt == k.Next.Attempt.Number

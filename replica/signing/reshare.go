@@ -20,8 +20,16 @@ import (
 // AddNode makes a node known that the genesis document does not have: from now on what it signs counts. Its index is one that no node had. Saying
 // it again changes nothing.
 func (m *Machine) AddNode(s kv.Store, node uint32, key ed25519.PublicKey) {
-	if rec := m.node(s, int(node)); !bytes.Equal(rec.Key, key) {
-		rec.Key = bytes.Clone(key)
+	if rec := m.node(s, int(node)); rec.Left || !bytes.Equal(rec.Key, key) {
+		rec.Key, rec.Left = bytes.Clone(key), false
+		save(s, nodeKey(int(node)), rec)
+	}
+}
+
+// RemoveNode says that a node added before came to be no member: what it signs counts no more.
+func (m *Machine) RemoveNode(s kv.Store, node uint32) {
+	if rec := m.node(s, int(node)); !rec.Left {
+		rec.Left = true
 		save(s, nodeKey(int(node)), rec)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
@@ -13,7 +14,9 @@ import (
 	"testing"
 
 	"fusion/chainkey"
+	"fusion/chainkey/frost"
 	"fusion/chainkey/gg18"
+	"fusion/chainkey/keystore"
 	"fusion/chainkey/session"
 	"fusion/replica/payload"
 )
@@ -381,4 +384,89 @@ func TestParametersWaitForCeremonies(t *testing.T) {
 	if n := candidates.Load(); n > 16 {
 		t.Errorf("%d candidates were tried while a ceremony computed", n)
 	}
+}
+
+// lyingDealer is FROST with a node that deals wrong shares.
+type lyingDealer struct {
+	frost.Scheme
+	seat int
+}
+
+func (l lyingDealer) Reshare(r chainkey.Reshare) (chainkey.Generation, error) {
+	g, err := l.Scheme.Reshare(r)
+	if err == nil && r.Parts[r.Seat].Old == l.seat {
+		g = spoilt{g}
+	}
+	return g, err
+}
+
+type spoilt struct{ chainkey.Generation }
+
+func (s spoilt) Start() (chainkey.Output, error) {
+	out, err := s.Generation.Start()
+	for _, b := range out.Private {
+		if len(b) > 0 {
+			b[7] ^= 1
+		}
+	}
+	return out, err
+}
+
+// TestLyingDealerIsReplaced: a dealer of wrong shares is named, the next attempt has other dealers, and the new shares sign. Meanwhile a member
+// crashes after it has stored its share and votes when it is back.
+func TestLyingDealerIsReplaced(t *testing.T) {
+	key := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "s"}
+	seed := sha256.Sum256([]byte(key.String()))
+	liar := chooseCommittee(3, 1, seed[:], 1, 0, []int{0, 1, 2, 3}, func(int) uint32 { return 0 }, func(int, int) bool { return false })[0] // a first dealer
+	net := newTestNet(t, 4, lyingDealer{seat: liar}, func(c *Config) {
+		c.Keys, c.SigningDeadline, c.KeygenDeadline = []chainkey.KeyID{key}, 1<<20, 1<<20
+	})
+	net.startAll()
+	net.until("key", net.keysActive)
+	record := func() keyRecord {
+		k, _ := load[keyRecord](net.s, keyPrefix+key.String())
+		return k
+	}
+	crasher := (liar + 1) % 4
+	back := false
+	net.veto = func(it payload.Item) bool {
+		v, err := decodeItem[KeyVote](it.Body)
+		return it.Kind == payload.KeyVote && err == nil && int(v.Node) == crasher && v.Epoch == 1 && !back
+	}
+	net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 3})
+	net.until("accusation", func() bool { return record().Next.Attempt.Number == 1 })
+	if why := record().Next.Attempt.Failure; !strings.Contains(why, fmt.Sprintf("accuses [%d]: invalid message", liar)) {
+		t.Errorf("%q", why)
+	}
+	net.until("other votes", func() bool {
+		votes := 0
+		if n := record().Next; n.Attempt.Number == 1 && !slices.Contains(n.Dealers, uint32(liar)) {
+			for _, v := range n.Votes {
+				if len(v.Public) > 0 {
+					votes++
+				}
+			}
+		}
+		list, err := net.stores[crasher].Shares()
+		return votes == 3 && err == nil && slices.ContainsFunc(list, func(g keystore.Generation) bool { return g.Epoch == 1 && g.Attempt == 1 })
+	})
+	net.stop(crasher)
+	for node, d := range net.drivers { // nobody kept its gossip
+		if node != crasher {
+			d.mu.Lock()
+			d.others = nil
+			d.mu.Unlock()
+		}
+	}
+	back = true
+	net.start(crasher)
+	net.until("resharing", func() bool { done, _ := net.m.ReshareStatus(net.s); return done })
+	if n := record().Next; n.Attempt.Number != 1 {
+		t.Errorf("the crash cost an attempt: %+v", n.Attempt)
+	}
+	net.m.ActivateReshare(net.s, net.height)
+	net.next++
+	net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
+	net.block()
+	net.answered()
 }
