@@ -40,9 +40,11 @@ func TestReshareAmongTheSame(t *testing.T) {
 	}
 	dir := t.TempDir()
 	must(testnets.Create(dir, testnets.Settings{Keys: keys, CommitWait: 100 * time.Millisecond}))(t)
-	w := &membership{must(testnets.Run(ctx, dir, testnets.RunOptions{}))(t), ctx, t}
+	log := &debugLog{}
+	w := &membership{must(testnets.Run(ctx, dir, testnets.RunOptions{Log: log.logger()}))(t), ctx, t}
 	t.Cleanup(func() { check(t, w.Close()) })
 	check(t, w.WaitKeys(ctx))
+	forms := secretsOf(t, dir, 4)
 	before, root := w.Replica(0).Status().Keys, string(w.RootKey())
 
 	w.decide(members.Change{}, 0, 1, 2)
@@ -80,4 +82,10 @@ func TestReshareAmongTheSame(t *testing.T) {
 	check(t, w.StartReplica(ctx, 3))
 	again := w.Replica(0).Status().Height
 	w.until(3, "certified blocks after a restart", func(s replica.Status) bool { return s.Certified > again })
+
+	// Neither the old shares nor the new ones are in the log.
+	forms.read(t, dir, 4)
+	for _, name := range forms.find(log.Bytes()) {
+		t.Errorf("the log shows %s", name)
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -24,6 +25,7 @@ import (
 	"fusion/chainkey/frost"
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/gg18/localparams"
+	"fusion/chainkey/keystore"
 	"fusion/chainkey/vetkd"
 	"fusion/internal/codec"
 	"fusion/replica"
@@ -123,17 +125,24 @@ func (s *secretForms) find(text []byte) (found []string) {
 func secretsOf(t *testing.T, dir string, nodes int) *secretForms {
 	t.Helper()
 	forms := &secretForms{windows: map[[window]byte]string{}, bits: make([]uint64, 1<<10)}
+	forms.read(t, dir, nodes)
+	return forms
+}
+
+// read adds the secrets that are on the replicas' disks now. The replicas may run.
+func (forms *secretForms) read(t *testing.T, dir string, nodes int) {
+	t.Helper()
 	for node := range nodes {
 		name := func(what string) string { return fmt.Sprintf("node %d's %s", node, what) }
 		for _, file := range []string{"node_key", "validator_key"} {
 			text := must(os.ReadFile(filepath.Join(testnets.NodeDir(dir, node), file)))(t)
 			forms.add(name(file), must(hex.DecodeString(strings.TrimSpace(string(text))))(t))
 		}
-		store := keyStore(t, dir, node)
+		store := must(keystore.Open(keystore.Options{Dir: filepath.Join(testnets.NodeDir(dir, node), "keys"), AllowPlain: true, ReadOnly: true}))(t)
 		for _, g := range must(store.Shares())(t) {
 			scheme, blob, err := store.Share(g)
 			check(t, err)
-			share := name("share of " + g.Key)
+			share := name("share of " + g.String())
 			switch scheme {
 			case "bls":
 				forms.add(share, blob)
@@ -175,7 +184,28 @@ func secretsOf(t *testing.T, dir string, nodes int) *secretForms {
 		}
 		check(t, store.Close())
 	}
-	return forms
+}
+
+// debugLog keeps a log of all levels.
+type debugLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *debugLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *debugLog) Bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
+
+func (l *debugLog) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // quiet are packages whose structures hold no secret and are large.
@@ -320,8 +350,8 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	}
 	look("the log of the key generations", keygen)
 
-	var log bytes.Buffer
-	n := must(testnets.Run(t.Context(), dir, testnets.RunOptions{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}))(t)
+	log := &debugLog{}
+	n := must(testnets.Run(t.Context(), dir, testnets.RunOptions{Log: log.logger()}))(t)
 	t.Cleanup(func() { check(t, n.Close()) })
 	f := attach(t, n)
 	signer := must(golden.InstallSigner(f, f.owner, "./testdata/signer"))(t)
@@ -358,7 +388,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			t.Errorf("no %s was printed", want)
 		}
 	}
-	t.Logf("%d forms of secrets, %d bytes of logs, %d types printed", len(forms.windows), len(keygen)+log.Len(), len(types))
+	t.Logf("%d forms of secrets, %d bytes of logs, %d types printed", len(forms.windows), len(keygen)+len(log.Bytes()), len(types))
 }
 
 // printAll prints what can be reached from stopped replicas, and secrets as they are read from disk.
