@@ -98,7 +98,7 @@ func generators(t testing.TB, session [32]byte) []*Keygen {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := NewKeygen(chainkey.Generate{Session: session, Seat: seat, Seats: members, Threshold: 2, Params: params, AllowLocal: true, Rand: rand.Reader}, nil)
+		k, err := NewKeygen(chainkey.Generate{Algorithm: chainkey.EcdsaSecp256k1, Session: session, Seat: seat, Seats: members, Threshold: 2, Params: params, AllowLocal: true, Rand: rand.Reader}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
