@@ -146,20 +146,21 @@ type testNet struct {
 	waiting  []Request
 	answers  map[uint64]Response
 
-	mu       sync.Mutex
-	s        *kv.Mem
-	height   uint64
-	drivers  []*Driver // nil while a node is down
-	stores   []*keystore.Store
-	inboxes  []chan func()
-	bend     func(from, to int, msg []byte) (bent []byte, send bool)
-	begun    []string           // node and session of each ceremony that began
-	sessions map[int]session.ID // by node: of the newest one
-	lose     func(from, to int, msg []byte) bool
-	veto     func(payload.Item) bool // items that no proposer includes
-	events   []string
-	halted   []string
-	wg       sync.WaitGroup
+	mu         sync.Mutex
+	s          *kv.Mem
+	height     uint64
+	drivers    []*Driver // nil while a node is down
+	stores     []*keystore.Store
+	inboxes    []chan func()
+	bend       func(from, to int, msg []byte) (bent []byte, send bool)
+	begun      []string           // node and session of each ceremony that began
+	sessions   map[int]session.ID // by node: of the newest one
+	ceremonies []CeremonyInfo     // all that began
+	lose       func(from, to int, msg []byte) bool
+	veto       func(payload.Item) bool // items that no proposer includes
+	events     []string
+	halted     []string
+	wg         sync.WaitGroup
 }
 
 type link struct {
@@ -263,6 +264,7 @@ func (net *testNet) instance(node int, store *keystore.Store, transport Transpor
 				net.mu.Lock()
 				net.begun = append(net.begun, fmt.Sprintf("node %d, session %x", node, c.Session))
 				net.sessions[node] = c.Session
+				net.ceremonies = append(net.ceremonies, c)
 				net.mu.Unlock()
 			},
 			CeremonyEnd: func(c CeremonyInfo, _ time.Duration, err error) {
