@@ -46,7 +46,7 @@ func key(i int, role string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-func newNetwork(t *testing.T, n int) *network {
+func newNetwork(t *testing.T, n int, change ...func(*genesis.Doc)) *network {
 	t.Helper()
 	engine, err := wasm.NewEngine(wasm.Config{Host: execution.HostFunctions()})
 	if err != nil {
@@ -66,6 +66,9 @@ func newNetwork(t *testing.T, n int) *network {
 		w.fs = append(w.fs, vfs.NewMem())
 		w.dbs = append(w.dbs, nil)
 		w.ms = append(w.ms, nil)
+	}
+	for _, f := range change {
+		f(w.doc)
 	}
 	if err := w.doc.Validate(); err != nil {
 		t.Fatal(err)
