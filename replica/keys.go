@@ -100,13 +100,16 @@ type lost struct {
 	keys map[string]bool
 }
 
-func (l *lost) add(key string) int {
+// set notes whether a key's share is missing and returns how many are.
+func (l *lost) set(key string, missing bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.keys == nil {
 		l.keys = map[string]bool{}
 	}
-	l.keys[key] = true
+	if delete(l.keys, key); missing {
+		l.keys[key] = true
+	}
 	return len(l.keys)
 }
 

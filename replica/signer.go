@@ -44,9 +44,10 @@ func newSigner(r *Replica) (*signer, error) {
 			ShareMissing: func(key string, err error) {
 				log.Error("share of a threshold key is missing; restore it from the backup or reshare at once", "key", key, "err", err)
 				r.metrics.shareMissing.Inc()
-				r.metrics.sharesLost.Set(float64(r.lost.add(key)))
+				r.metrics.sharesLost.Set(float64(r.lost.set(key, true)))
 			},
-			Halted: func(reason string) { r.fail(fmt.Errorf("this instance signs no more: %s", reason)) },
+			ShareFound: func(key string) { r.metrics.sharesLost.Set(float64(r.lost.set(key, false))) },
+			Halted:     func(reason string) { r.fail(fmt.Errorf("this instance signs no more: %s", reason)) },
 		}})
 	if err != nil {
 		return nil, err

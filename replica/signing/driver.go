@@ -53,6 +53,8 @@ type Listener struct {
 	CeremonyEnd   func(c CeremonyInfo, took time.Duration, err error)
 	// ShareMissing says that an active key has no readable share here: restore it from a backup, or reshare, at once.
 	ShareMissing func(key string, err error)
+	// ShareFound says that an active key's share is there, or none is needed: also after a resharing that made up for one that was missing.
+	ShareFound func(key string)
 	// Halted says that this node's instance signs no more, and why. It is called once.
 	Halted func(reason string)
 	// Refused is called for each ceremony message of a node that was not what it should be: of another session, with a wrong signature, garbled.

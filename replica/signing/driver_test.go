@@ -623,25 +623,36 @@ func TestLostShareIsAlarmed(t *testing.T) {
 	if err != nil || len(shares) != 1 {
 		t.Fatalf("%v, %v", shares, err)
 	}
-	if err := os.Remove(shares[0]); err != nil {
+	alarmed, found := map[string]int{}, map[string]int{}
+	look := func() {
+		t.Helper()
+		store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[0], Store: store, Transport: link{net, 0}, Listener: Listener{
+			ShareMissing: func(key string, err error) { alarmed[key]++ }, ShareFound: func(key string) { found[key]++ }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Reconcile(net.m.Snapshot(net.s, net.height-1))
+		d.Close()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	away := shares[0] + "-away"
+	if err := os.Rename(shares[0], away); err != nil {
 		t.Fatal(err)
 	}
-	store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
-	if err != nil {
+	if look(); alarmed[k1.String()] != 1 || len(found) != 0 {
+		t.Errorf("without its share: alarmed %v, found %v", alarmed, found)
+	}
+	if err := os.Rename(away, shares[0]); err != nil {
 		t.Fatal(err)
 	}
-	alarmed := ""
-	d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[0], Store: store, Transport: link{net, 0}, Listener: Listener{ShareMissing: func(key string, err error) { alarmed = key }}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Reconcile(net.m.Snapshot(net.s, net.height-1))
-	d.Close()
-	if err := store.Close(); err != nil {
-		t.Error(err)
-	}
-	if alarmed != k1.String() {
-		t.Errorf("alarmed for %q", alarmed)
+	if look(); alarmed[k1.String()] != 1 || found[k1.String()] != 1 {
+		t.Errorf("with its share: alarmed %v, found %v", alarmed, found)
 	}
 }
 

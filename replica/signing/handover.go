@@ -143,6 +143,9 @@ func (d *Driver) tidy(name string, k *keyRecord) {
 			return // wipe nothing while something is wrong
 		}
 	}
+	if f := d.cfg.Listener.ShareFound; f != nil {
+		f(name)
+	}
 	needed := func(g keystore.Generation) bool {
 		switch {
 		case g == active:
