@@ -29,6 +29,11 @@
 //
 // # Failures
 //
+// Who is silent is noticed by signs of life: members of a running ceremony say every half second that they are there, also while they compute. A
+// member of a signing committee that hears nothing of one it waits for, for Patience, while it hears all others, complains at once; whoever
+// is alive has until the deadline. A process that slept itself first listens again. None of this is state: what counts is what complaints say in
+// blocks, and those are remembered there (Complaints), the ones with proof apart.
+//
 // A complaint is signed by a member and stands in a block. It ends the attempt, since all members of a committee are needed, and
 // removes the edge between accuser and accused from the dispute graph for some time. Proven equivocation removes all edges of
 // the culprit. More than f disputes exclude a node from committees. Nothing here changes membership. Among the possible committees, those
