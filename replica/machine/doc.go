@@ -14,7 +14,8 @@
 // # Order within a block
 //
 // Beacons first, since committees and random numbers wait for them; then announcements of boots, votes, complaints and
-// signatures; then bundles of further key generations, and derived keys; then answers to outcalls and Bitcoin blocks; then one
+// signatures; then bundles of further key generations, and derived keys; then what the nodes say of the membership, whose changes put the next members'
+// shares of all keys in force in one block (members.go); then answers to outcalls and Bitcoin blocks; then one
 // round of the canisters with the ingress and the answers that became due.
 // A bad item is an error of Check, and blocks with one are voted down; a block that was decided all the same (a replica that
 // catches up sees decided blocks only) is executed without the item, by the same rule on every replica.
