@@ -42,12 +42,15 @@ type block struct {
 	arity    int // values that branches to it carry
 	loop     int // if it is a loop, which one of the function
 	sets     int // locals that were set before it
+	pos      int // of its instruction
 }
 
 // loop is what the rewriting of a loop needs to know.
 type loop struct {
 	// changed are the locals that an innermost loop sets, each once. Other loops have none here.
 	changed []uint32
+	// quiet: no code but the loop's own runs in it, unless it ends the run.
+	quiet bool
 }
 
 // analysis is what the first pass over a body finds.
@@ -138,6 +141,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		return nil
 	}
 	show := func() { a.segments[len(a.segments)-1].store = true }
+	loud, call := -1, -1 // the last instruction that is not for quiet loops; a call that is one unless unreachable follows
 	for {
 		if err := r.Next(&in); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -155,12 +159,23 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		if in.Op>>8 == 0xfd {
 			a.simd = true
 		}
-		if stops(&in) {
+		if call >= 0 && in.Op != wasmbin.OpUnreachable {
+			loud = call
+		}
+		call = -1
+		switch visible(&in) {
+		case traps:
 			show()
+		case calls:
+			show()
+			call = in.Start
+		case charges:
+			show()
+			loud = in.Start
 		}
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpIf:
-			ctrl = append(ctrl, block{op: in.Op, arity: t.labelArity(&in), loop: len(a.loops), sets: len(sets)})
+			ctrl = append(ctrl, block{op: in.Op, arity: t.labelArity(&in), loop: len(a.loops), sets: len(sets), pos: in.Start})
 			if in.Op == wasmbin.OpLoop {
 				cut(true)
 				a.loops = append(a.loops, loop{})
@@ -186,6 +201,10 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 					a.loops[top.loop].changed = distinct(sets[top.sets:])
 				}
 				sets = sets[:0] // a loop around this one is not innermost
+				if loud < top.pos {
+					a.loops[top.loop].quiet = true
+					cut(false) // what follows the loop pays for itself
+				}
 			}
 			if len(ctrl) == 0 {
 				show()
@@ -204,6 +223,9 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 			target := len(ctrl) - 1 - int(in.Index)
 			if target == 0 {
 				show()
+				if ctrl[0].arity > 0 && in.Op == wasmbin.OpBrIf {
+					loud = in.Start
+				}
 			}
 			if in.Op == wasmbin.OpBrIf && len(loops) > 0 && target < loops[len(loops)-1] && ctrl[target].arity == 0 {
 				last := len(a.segments) - 1
@@ -219,6 +241,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 				}
 				if int(l) == len(ctrl)-1 {
 					show()
+					loud = in.Start
 				}
 			}
 			cut(false)
@@ -357,6 +380,9 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, target
 	}
 	temps := temporaries{code: c, next: uint32(len(ft.Params)) + uint32(c.NumLocals())}
 	w := writer{t: t, out: make([]byte, 0, len(src)+len(a.segments)*14+64), left: temps.add(wasmbin.I64), types: types}
+	if slices.ContainsFunc(a.loops, func(l loop) bool { return l.quiet }) {
+		w.paid = temps.add(wasmbin.I64)
+	}
 	// The entry check looks at both counters. If the function calls any, the body becomes a block so that every way out
 	// of it passes the code that gives the frame back.
 	w.load()
@@ -398,7 +424,7 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, target
 			added = append(added, added[len(added)-1])
 		case wasmbin.OpLoop:
 			flush(in.Start)
-			w.loop(in.Block)
+			w.loop(in.Block, a.loops[started].quiet)
 			open, started = append(open, started), started+1
 			copied, added = in.End, append(added, added[len(added)-1]+loopLabels)
 		case wasmbin.OpEnd:
@@ -406,7 +432,7 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, target
 			if top > 0 && added[top] != added[top-1] {
 				flush(in.End)
 				last := len(open) - 1
-				w.endLoop(a.loops[open[last]].changed)
+				w.endLoop(a.loops[open[last]])
 				open = open[:last]
 			}
 			if added = added[:top]; top == 0 && a.calls {
@@ -416,6 +442,9 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, target
 			}
 		case wasmbin.OpBr:
 			flush(in.Start)
+			if int(in.Index) == len(added)-1 {
+				w.leave()
+			}
 			w.out = wasmbin.AppendIndex(w.out, in.Op, label(in.Index))
 			copied = in.End
 		case wasmbin.OpBrTable:
@@ -429,24 +458,27 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, target
 		case wasmbin.OpBrIf:
 			flush(in.Start)
 			copied = in.End
-			back := uint64(0)
+			back, leaves := uint64(0), int(in.Index) == len(added)-1
 			if len(exits) > 0 && exits[0].pos == in.Start {
 				back = a.segments[exits[0].segment].cost - exits[0].cost
 				exits = exits[1:]
 			}
-			if back == 0 {
+			if back == 0 && (w.quiet == 0 || !leaves) {
 				w.out = wasmbin.AppendIndex(w.out, in.Op, label(in.Index))
 				break
 			}
 			w.out = wasmbin.AppendBlock(w.out, wasmbin.OpIf, wasmbin.BlockEmpty)
-			w.refund(back, int(in.Index) == len(added)-1)
+			w.refund(back, leaves)
 			w.out = append(wasmbin.AppendIndex(w.out, wasmbin.OpBr, label(in.Index)+1), byte(wasmbin.OpEnd))
 		case wasmbin.OpCall:
 			flush(in.Start)
+			w.leave()
 			w.out = wasmbin.AppendIndex(w.out, in.Op, t.moved(in.Index))
 			w.load()
 			copied = in.End
 		case wasmbin.OpCallIndirect:
+			flush(in.Start)
+			w.leave()
 			flush(in.End)
 			w.load()
 		case wasmbin.OpRefFunc:
@@ -462,8 +494,9 @@ func (t *pass) rewrite(c *wasmbin.Code, ft wasmbin.FuncType, a *analysis, target
 			flush(in.Start)
 			w.out = appendAdd(w.out, t.depth, frame)
 		case wasmbin.OpReturn:
+			flush(in.Start)
+			w.leave()
 			if a.calls {
-				flush(in.Start)
 				w.out = wasmbin.AppendIndex(w.out, wasmbin.OpBr, label(uint32(len(added)-1)))
 				copied = in.End
 			}

@@ -11,7 +11,11 @@ import (
 //
 //   - a function loads the global at its start and after each call;
 //   - each segment subtracts its cost from the local, and stores it if something in the segment may trap, call, or end the
-//     function (see stops). Nothing that happens later in the segment changes it;
+//     function (see visible);
+//   - a quiet loop, one that calls nothing, does not store it either, or a loop over memory would write the counter as often as
+//     the memory. Before the loop, and again whenever that is used up, the global is set to what it will be Advance instructions
+//     later: that is what a trap in the loop costs, no matter how far the loop came. Whoever looks next stores what is right. A call
+//     followed by unreachable, how languages end a panic, may be in a quiet loop;
 //   - what asks the host for more instructions stands beside the loops and not in them, or the engine would keep what the loop
 //     changes in memory.
 
@@ -21,6 +25,8 @@ type writer struct {
 	out   []byte
 	left  uint32            // the local that holds the counter
 	types []wasmbin.ValType // of the function's own locals; only if it has loops
+	paid  uint32            // the local that holds what the counter will be when the advance is used up; only if it has quiet loops
+	quiet int               // quiet loops that are open
 }
 
 // localTypes returns the type of each parameter and local.
@@ -62,14 +68,34 @@ func (w *writer) charge(s segment) {
 	if s.cost > 0 {
 		w.spend(int64(s.cost))
 	}
-	if s.store || w.t.opt.eager {
+	if s.store && w.quiet == 0 || w.t.opt.eager {
 		w.store()
 	}
 }
 
+// leave stores the counter where the code of a quiet loop ends.
+func (w *writer) leave() {
+	if w.quiet > 0 {
+		w.store()
+	}
+}
+
+// Advance is what quiet loops pay in advance.
+const Advance = 10_000
+
+// pay takes the advance.
+func (w *writer) pay() {
+	w.out = wasmbin.AppendIndex(w.out, wasmbin.OpLocalGet, w.left)
+	w.out = wasmbin.AppendOp(wasmbin.AppendI64(w.out, Advance), wasmbin.OpI64Sub)
+	w.out = wasmbin.AppendIndex(w.out, wasmbin.OpLocalTee, w.paid)
+	w.out = wasmbin.AppendIndex(w.out, wasmbin.OpGlobalSet, w.t.meter)
+}
+
 // refund gives back what a segment charged for instructions that an exit skips.
 func (w *writer) refund(cost uint64, leaves bool) {
-	w.spend(-int64(cost))
+	if cost > 0 {
+		w.spend(-int64(cost))
+	}
 	if leaves || w.t.opt.eager {
 		w.store()
 	}
@@ -122,21 +148,38 @@ const loopLabels = 3
 //	    br again
 //	  end
 //	end
-func (w *writer) loop(ty wasmbin.BlockType) {
+func (w *writer) loop(ty wasmbin.BlockType, quiet bool) {
+	quiet = quiet && !w.t.opt.eager
+	if quiet {
+		if w.quiet++; w.quiet == 1 {
+			w.pay()
+		}
+	}
 	w.out = wasmbin.AppendBlock(w.out, wasmbin.OpBlock, ty)
 	w.out = wasmbin.AppendBlock(w.out, wasmbin.OpLoop, ty)
 	w.out = wasmbin.AppendBlock(w.out, wasmbin.OpBlock, w.t.paramBlock(ty))
 	w.out = wasmbin.AppendBlock(w.out, wasmbin.OpLoop, ty)
-	w.out = appendNegative(wasmbin.AppendIndex(w.out, wasmbin.OpLocalGet, w.left))
+	w.out = wasmbin.AppendIndex(w.out, wasmbin.OpLocalGet, w.left)
+	if quiet {
+		w.out = wasmbin.AppendOp(wasmbin.AppendIndex(w.out, wasmbin.OpLocalGet, w.paid), wasmbin.OpI64LtS)
+	} else {
+		w.out = appendNegative(w.out)
+	}
 	w.out = wasmbin.AppendIndex(w.out, wasmbin.OpBrIf, 1)
 }
 
-func (w *writer) endLoop(changed []uint32) {
+func (w *writer) endLoop(l loop) {
 	w.out = append(wasmbin.AppendIndex(w.out, wasmbin.OpBr, 2), byte(wasmbin.OpEnd))
-	for _, l := range changed {
+	for _, l := range l.changed {
 		w.renew(l)
 	}
-	w.exhausted()
+	if w.quiet > 0 {
+		w.check(false)
+		w.pay()
+		w.quiet--
+	} else {
+		w.exhausted()
+	}
 	w.out = append(wasmbin.AppendIndex(w.out, wasmbin.OpBr, 0), byte(wasmbin.OpEnd), byte(wasmbin.OpEnd))
 }
 
@@ -189,20 +232,44 @@ func distinct(locals []uint32) []uint32 {
 	return out
 }
 
-// stops tells whether an instruction may end the run, or run code that looks at the counter.
-func stops(in *wasmbin.Instr) bool {
+// visibility says to whom an instruction may show the counter.
+type visibility uint8
+
+const (
+	hidden  visibility = iota
+	traps              // to the host, when it ends the run
+	calls              // to a function
+	charges            // to the code around it, which charges for what it does
+)
+
+// visible tells what an instruction shows. Branches that end the function are not its business.
+func visible(in *wasmbin.Instr) visibility {
 	switch in.Imm {
-	case wasmbin.ImmMemArg, wasmbin.ImmMemArgLane, wasmbin.ImmCallIndirect, wasmbin.ImmTable, wasmbin.ImmTwoTables, wasmbin.ImmElem,
-		wasmbin.ImmElemTable, wasmbin.ImmData, wasmbin.ImmDataMemory, wasmbin.ImmMemory, wasmbin.ImmTwoMemories:
-		return true
-	case wasmbin.ImmFunc:
-		return in.Op != wasmbin.OpRefFunc
+	case wasmbin.ImmMemArg, wasmbin.ImmMemArgLane:
+		return traps
+	case wasmbin.ImmFunc, wasmbin.ImmCallIndirect:
+		switch in.Op {
+		case wasmbin.OpRefFunc:
+			return hidden
+		case wasmbin.OpReturnCall, wasmbin.OpReturnCallIndirect:
+			return charges
+		}
+		return calls
+	case wasmbin.ImmTable, wasmbin.ImmTwoTables, wasmbin.ImmElem, wasmbin.ImmElemTable, wasmbin.ImmData, wasmbin.ImmDataMemory,
+		wasmbin.ImmMemory, wasmbin.ImmTwoMemories:
+		switch in.Op {
+		case wasmbin.OpMemorySize, wasmbin.OpTableSize, wasmbin.OpDataDrop, wasmbin.OpElemDrop:
+			return hidden
+		case wasmbin.OpTableGet, wasmbin.OpTableSet:
+			return traps
+		}
+		return charges
 	}
 	switch op := in.Op; {
 	case op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82, // integer division
 		op >= 0xa8 && op <= 0xab, op >= 0xae && op <= 0xb1, // float to integer
 		op == wasmbin.OpUnreachable, op == wasmbin.OpReturn:
-		return true
+		return traps
 	}
-	return false
+	return hidden
 }
