@@ -46,8 +46,10 @@
 // pays for nothing. Lowered instructions cost what they cost in a 32-bit module.
 //
 // The counter is a global; inside a function a local stands for it, which the engine keeps in a register (meter.go). The global is
-// brought up to date before everything that could show it: a trap, a call, a return. What a run is charged does therefore not
-// depend on the local.
+// brought up to date before everything that could show it: a trap, a call, a return. Only a loop that calls nothing and may trap
+// pays Advance instructions ahead, each time anew when they are used up: a trap in it has cost the whole advance, and the counter
+// may be overdrawn by as much before the host is asked. What a run is charged follows from the instructions that it executed, not from
+// the limits or slices that it was given.
 //
 // # Depth of calls
 //

@@ -49,7 +49,7 @@ type block struct {
 type loop struct {
 	// changed are the locals that an innermost loop sets, each once. Other loops have none here.
 	changed []uint32
-	// quiet: no code but the loop's own runs in it, unless it ends the run.
+	// quiet: no code but the loop's own runs in it, unless it ends the run, and something in it may trap.
 	quiet bool
 }
 
@@ -141,7 +141,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		return nil
 	}
 	show := func() { a.segments[len(a.segments)-1].store = true }
-	loud, call := -1, -1 // the last instruction that is not for quiet loops; a call that is one unless unreachable follows
+	trap, loud, call := -1, -1, -1 // the last instruction that may trap; the last instruction that is not for quiet loops; a call that is one unless unreachable follows
 	for {
 		if err := r.Next(&in); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -166,6 +166,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 		switch visible(&in) {
 		case traps:
 			show()
+			trap = in.Start
 		case calls:
 			show()
 			call = in.Start
@@ -201,7 +202,7 @@ func (t *pass) analyse(c *wasmbin.Code, ft wasmbin.FuncType, targets *[]uint32) 
 					a.loops[top.loop].changed = distinct(sets[top.sets:])
 				}
 				sets = sets[:0] // a loop around this one is not innermost
-				if loud < top.pos {
+				if loud < top.pos && trap >= top.pos {
 					a.loops[top.loop].quiet = true
 					cut(false) // what follows the loop pays for itself
 				}

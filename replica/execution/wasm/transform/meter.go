@@ -12,7 +12,7 @@ import (
 //   - a function loads the global at its start and after each call;
 //   - each segment subtracts its cost from the local, and stores it if something in the segment may trap, call, or end the
 //     function (see visible);
-//   - a quiet loop, one that calls nothing, does not store it either, or a loop over memory would write the counter as often as
+//   - a quiet loop, one that calls nothing but may trap, does not store it either, or a loop over memory would write the counter as often as
 //     the memory. Before the loop, and again whenever that is used up, the global is set to what it will be Advance instructions
 //     later: that is what a trap in the loop costs, no matter how far the loop came. Whoever looks next stores what is right. A call
 //     followed by unreachable, how languages end a panic, may be in a quiet loop;
@@ -26,7 +26,7 @@ type writer struct {
 	left  uint32            // the local that holds the counter
 	types []wasmbin.ValType // of the function's own locals; only if it has loops
 	paid  uint32            // the local that holds what the counter will be when the advance is used up; only if it has quiet loops
-	quiet int               // quiet loops that are open
+	quiet int               // loops that are open, from the outermost quiet one
 }
 
 // localTypes returns the type of each parameter and local.
@@ -149,7 +149,7 @@ const loopLabels = 3
 //	  end
 //	end
 func (w *writer) loop(ty wasmbin.BlockType, quiet bool) {
-	quiet = quiet && !w.t.opt.eager
+	quiet = (quiet || w.quiet > 0) && !w.t.opt.eager
 	if quiet {
 		if w.quiet++; w.quiet == 1 {
 			w.pay()
