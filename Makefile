@@ -52,7 +52,7 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 e2e: build motoko $(BIN)/btcd $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) chromium ## run the real tier: processes, kills, btcd, wasmtime, JavaScript clients, a browser (case=REGEXP)
 	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_ISSUER=$(CURDIR)/$(BIN)/issuer.wasm.gz \
 	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
-	go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./chainkey/... ./testnets/e2e
+	go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./chainkey/... ./replica/signing ./testnets/e2e
 	FUSION_MESSAGES=10000 go test -count=1 -v -timeout 20m -run '^TestReplay$$' ./testnets
 
 $(BIN)/btcd: tools/go.mod

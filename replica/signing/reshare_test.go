@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -469,4 +470,37 @@ func TestLyingDealerIsReplaced(t *testing.T) {
 	net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
 	net.block()
 	net.answered()
+}
+
+// TestRealResharing gives the members of the golden key new shares, with gg18, while a request is open, and signs with them. It takes a minute of CPU
+// time and belongs to the tests against the real things.
+func TestRealResharing(t *testing.T) {
+	if os.Getenv("FUSION_E2E") == "" {
+		t.Skip("a resharing takes a minute of CPU time; set FUSION_E2E=1, as make e2e does")
+	}
+	net := golden(t, func(c *Config) { c.KeygenDeadline, c.SigningDeadline, c.WipeBlocks = 1<<20, 1<<20, 10 })
+	before := net.m.Keys(net.s)[0]
+	net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 3})
+	net.ask(1)
+	net.until("resharing", func() bool {
+		done, failed := net.m.ReshareStatus(net.s)
+		if failed != "" {
+			t.Fatal(failed)
+		}
+		return done
+	})
+	net.m.ActivateReshare(net.s, net.height)
+	net.ask(1)
+	net.answered()
+	if after := net.m.Keys(net.s)[0]; !bytes.Equal(after.PublicKey, before.PublicKey) || after.ChainCode != before.ChainCode {
+		t.Errorf("%+v, was %+v", after, before)
+	}
+	net.until("end of the old shares", func() bool {
+		for _, store := range net.stores {
+			if list, err := store.Shares(); err != nil || len(list) != 1 || list[0].Epoch != 1 {
+				return false
+			}
+		}
+		return true
+	})
 }
