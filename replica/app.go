@@ -9,7 +9,6 @@ import (
 	"fusion/ic/envelope"
 	"fusion/internal/codec"
 	"fusion/replica/consensus/driver"
-	"fusion/replica/genesis"
 	"fusion/replica/machine"
 	"fusion/replica/members"
 	"fusion/replica/payload"
@@ -102,14 +101,12 @@ func (a *app) Commit() (uint64, error) {
 	r.metrics.block(v, &a.last)
 	r.moving.Store(true)
 	r.reconcile(v)
-	if r.doc.Class == genesis.Local && v.Height > blocksKept {
-		return v.Height - blocksKept, nil
-	}
-	return 0, nil
+	r.snapshots.committed(v)
+	return r.snapshots.retain(v), nil
 }
 
 // blocksKept is how many blocks a local network keeps, some five hours' worth: a laptop's disk is finite. A replica that
-// was away for longer cannot catch up from the others' blocks; public networks keep all of them.
+// was away for longer cannot catch up from the others' blocks, but recover from a snapshot; public networks keep all of them.
 const blocksKept = 50_000
 
 // reconcile derives from the committed state what this replica should be doing. It is called after each commit and once at the

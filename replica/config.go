@@ -43,6 +43,9 @@ type Config struct {
 	CommitWait Duration `toml:"commit_wait"`
 	// ProposeWait is how long it waits for a proposal before the next proposer's turn; the default is 2s.
 	ProposeWait Duration `toml:"propose_wait"`
+	// SnapshotEvery is after how many blocks the next image of the state is made, from which other replicas join or recover. It should be the same
+	// on all. Zero makes none.
+	SnapshotEvery int64 `toml:"snapshot_every"`
 	// SealKeysWith names a file with an age identity that seals the key store; SealKeysBy a command with arguments that keeps that identity (package
 	// keystore). One of them is required unless the network's class is local.
 	SealKeysWith string   `toml:"seal_keys_with"`
@@ -191,6 +194,9 @@ func (c *Config) Validate(n int) error {
 	}
 	if c.Outcalls.Parallel < 0 {
 		return bad("outcalls.parallel must not be negative")
+	}
+	if c.SnapshotEvery < 0 {
+		return bad("snapshot_every must not be negative")
 	}
 	if c.CommitWait < 0 || c.ProposeWait < 0 {
 		return bad("commit_wait and propose_wait must not be negative")

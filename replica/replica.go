@@ -74,10 +74,12 @@ type Replica struct {
 	members *roster
 	bitcoin *bitcoinFeed // nil where the subnet follows no chain
 	metrics *metrics
-	last    executed    // by the consensus goroutine alone
-	moving  atomic.Bool // a block was committed since this process started
-	lost    lost
-	server  *nethttp.Server
+	// snapshots are images of the state for replicas that join.
+	snapshots *snapshots
+	last      executed    // by the consensus goroutine alone
+	moving    atomic.Bool // a block was committed since this process started
+	lost      lost
+	server    *nethttp.Server
 
 	states  states
 	fatal   sync.Once
@@ -121,6 +123,9 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Replica, err error
 		}
 	}()
 	if err := r.identify(); err != nil {
+		return nil, err
+	}
+	if err := r.install(); err != nil {
 		return nil, err
 	}
 	if err := r.open(); err != nil {
@@ -195,6 +200,10 @@ func (r *Replica) open() (err error) {
 		return err
 	}
 	r.opened(func() error { r.machine.Close(); return nil })
+	if r.snapshots, err = newSnapshots(r); err != nil {
+		return err
+	}
+	r.opened(r.snapshots.close)
 	return nil
 }
 
@@ -267,27 +276,35 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return nil
 	})
 
-	validator, err := loadKey(filepath.Join(r.cfg.Dir, validatorKeyFile))
+	cc, err := r.consensusConfig(others)
 	if err != nil {
 		return err
 	}
-	timings := consensus.LocalTimings()
-	if r.doc.Class != genesis.Local {
-		timings = consensus.Timings{}
-	}
-	timings.Commit, timings.Propose = time.Duration(r.cfg.CommitWait), time.Duration(r.cfg.ProposeWait)
 	r.reconcile(r.machine.View())
-	node, err := consensus.Start(ctx, consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir),
-		SignState: filepath.Join(r.cfg.Dir, keysDir, signStateFile),
-		ChainID:   r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.founders(), Peers: others, Self: r.self, NodeKey: r.key,
-		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
-		OnFatal: r.fail}, (*app)(r))
+	node, err := consensus.Start(ctx, cc, (*app)(r))
 	if err != nil {
 		return fmt.Errorf("consensus on %s: %w", r.cfg.Consensus, inUse(err, "consensus"))
 	}
 	r.node.Store(node)
 	r.opened(node.Stop)
 	return nil
+}
+
+// consensusConfig is what a node starts with, and a recovery speaks to the others with.
+func (r *Replica) consensusConfig(peers []consensus.Peer) (c consensus.Config, err error) {
+	validator, err := loadKey(filepath.Join(r.cfg.Dir, validatorKeyFile))
+	if err != nil {
+		return c, err
+	}
+	timings := consensus.LocalTimings()
+	if r.doc.Class != genesis.Local {
+		timings = consensus.Timings{}
+	}
+	timings.Commit, timings.Propose = time.Duration(r.cfg.CommitWait), time.Duration(r.cfg.ProposeWait)
+	return consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir), SignState: filepath.Join(r.cfg.Dir, keysDir, signStateFile),
+		ChainID: r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.founders(), Peers: peers, Self: r.self, NodeKey: r.key,
+		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
+		OnFatal: r.fail}, nil
 }
 
 // maxNodeIndex bounds node numbers: a network lives long, and has few nodes.

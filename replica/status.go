@@ -189,6 +189,9 @@ type metrics struct {
 	disputes     *prometheus.GaugeVec
 	suspicion    *prometheus.GaugeVec
 	badMessages  *prometheus.CounterVec
+	snapHeight   prometheus.Gauge
+	snapBytes    prometheus.Gauge
+	snapSeconds  prometheus.Histogram
 	derived      prometheus.Histogram
 	derivedOpen  prometheus.Gauge
 	derivedBad   prometheus.Counter
@@ -227,6 +230,9 @@ func newMetrics(node int) *metrics {
 	m.blockSeconds = histogram("block_execution_seconds", "Execution of one block.", prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
 	m.sharesLost = gauge("key_shares_lost", "Active keys of which this replica has no share.")
+	m.snapHeight = gauge("snapshot_height", "Block of the newest snapshot of the state.")
+	m.snapBytes = gauge("snapshot_bytes", "Size of the newest snapshot on disk.")
+	m.snapSeconds = histogram("snapshot_seconds", "Making of a snapshot, beside the work of the replica.", prometheus.ExponentialBuckets(0.1, 2, 14))
 	m.ceremonies = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ceremony_seconds", ConstLabels: labels,
 		Help: "This replica's part in threshold-key ceremonies.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 12)}, []string{"kind", "outcome"})
 	member := []string{"member", "id"}
@@ -289,6 +295,12 @@ func (m *metrics) block(v *machine.View, e *executed) {
 	m.traps.Add(float64(e.result.Traps))
 	m.instructions.Add(float64(e.result.InstructionsUsed))
 	m.blockSeconds.Observe(e.took.Seconds())
+}
+
+func (m *metrics) snapshot(height uint64, bytes int64, took time.Duration) {
+	m.snapHeight.Set(float64(height))
+	m.snapBytes.Set(float64(bytes))
+	m.snapSeconds.Observe(took.Seconds())
 }
 
 func (m *metrics) certified(height uint64, after time.Duration) {

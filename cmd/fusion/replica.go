@@ -2,16 +2,21 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"fusion/adapters/bitcoin/node"
 	"fusion/replica"
+	"fusion/replica/consensus"
 	"fusion/testnets"
 )
 
@@ -43,8 +48,132 @@ replica cannot start or cannot go on.`,
 	if err := cmd.MarkPersistentFlagRequired("config"); err != nil {
 		panic(err)
 	}
-	cmd.AddCommand(replayCmd(&config))
+	cmd.AddCommand(replayCmd(&config), recoverCmd(&config), joinCmd(&config))
 	return cmd
+}
+
+// restoring are the flags of recover and join.
+type restoring struct {
+	config     *string
+	trust, log string
+	fromBlocks bool
+}
+
+func (o *restoring) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.trust, "trust", "", "HEIGHT:HASH of a block to begin with, as another operator's replica has it; the default is the genesis document's nodes")
+	f.StringVar(&o.log, "log", "", "file that the log is appended to; the default is none")
+}
+
+// run fetches the state and puts it in its place.
+func (o *restoring) run(c *cobra.Command, cfg *replica.Config, phase string) error {
+	opts := replica.RecoverOptions{FromBlocks: o.fromBlocks}
+	var err error
+	if opts.Trust, err = parseTrust(o.trust); err != nil {
+		return err
+	}
+	if o.log != "" {
+		log, closeLog, err := newLogger(o.log, cfg.LogLevel)
+		if err != nil {
+			return err
+		}
+		defer closeLog()
+		opts.Log = log
+	}
+	p := newPhases(os.Stderr)
+	defer p.Close()
+	p.Begin(phase)
+	opts.Progress = p.Note
+	height, err := replica.Recover(c.Context(), *cfg, opts)
+	if err != nil {
+		return err
+	}
+	p.Done("%s", cfg.Dir)
+	p.Close()
+	w := c.OutOrStdout()
+	if o.fromBlocks {
+		fmt.Fprintln(w, "the old state is removed; all blocks are executed again when the replica is started")
+	} else {
+		fmt.Fprintf(w, "the state of block %d is in place, checked against the network's votes\n", height)
+	}
+	fmt.Fprintf(w, "start the replica: fusion replica --config %s\n", *o.config)
+	return nil
+}
+
+func recoverCmd(config *string) *cobra.Command {
+	o := &restoring{config: config}
+	cmd := &cobra.Command{
+		Use: "recover --config FILE|DIR", Short: "replace a stopped replica's state by a snapshot from the others", Args: cobra.NoArgs,
+		Long: `Replace the state of a stopped replica by a snapshot from the others: after a divergence, a broken disk, or when it was away for too long.
+The snapshot is believed only if it leads to the state that more than two thirds of the network's nodes have signed, beginning with the
+nodes of the genesis document, or with the block of --trust.
+
+The old state is removed when the new one is complete. The node's keys, the key store with its join markers and the record of what the validator has
+signed are never touched: without them the replica must not come back, see docs/operate.md. A recovery that was cut short is begun again by the same
+command. Afterwards start the replica; it executes the blocks since the snapshot.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := replica.LoadConfig(*config)
+			if err != nil {
+				return err
+			}
+			if err := o.run(c, cfg, "recovering"); errors.Is(err, consensus.ErrNoSnapshot) {
+				return hint(err, "set snapshot_every in the others' config.toml, or execute all blocks again: add --from-blocks")
+			} else if err != nil {
+				return err
+			}
+			return nil
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.fromBlocks, "from-blocks", false, "fetch no snapshot; execute all blocks again")
+	return cmd
+}
+
+func joinCmd(config *string) *cobra.Command {
+	o := &restoring{config: config}
+	cmd := &cobra.Command{
+		Use: "join --config FILE|DIR", Short: "fetch the state for a new replica, once the members let it in", Args: cobra.NoArgs,
+		Long: `Prepare a new replica whose directory has genesis.json and config.toml: make its node keys if there are none, wait until the members let it
+in, and fetch a snapshot of the state, so that it need not execute all blocks. Start it afterwards. What the members need to let it in is
+printed by fusion node candidate --home DIR; they use it with fusion node add.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := replica.LoadConfig(*config)
+			if err != nil {
+				return err
+			}
+			if cfg.HasState() {
+				return hint(fmt.Errorf("%s has a state already", cfg.Dir), "start it, or replace the state: fusion replica recover --config %s", *config)
+			}
+			if _, _, err := replica.NewNodeKeys(cfg.Dir); err != nil {
+				return err
+			}
+			if _, err := replica.NewCandidate(cfg); err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "the members let this node in with what this prints: fusion node candidate --home %s\n", cfg.Dir)
+			if err := o.run(c, cfg, "joining"); errors.Is(err, consensus.ErrNoSnapshot) {
+				return hint(err, "start the replica: it executes all blocks")
+			} else if err != nil {
+				return err
+			}
+			return nil
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func parseTrust(text string) (*consensus.TrustPoint, error) {
+	if text == "" {
+		return nil, nil
+	}
+	height, hash, _ := strings.Cut(text, ":")
+	h, err := strconv.ParseUint(height, 10, 63)
+	b, hexErr := hex.DecodeString(hash)
+	if err != nil || hexErr != nil || h == 0 || len(b) != sha256.Size {
+		return nil, fmt.Errorf("--trust is %q, want HEIGHT:HASH with the hash in hexadecimal", text)
+	}
+	return &consensus.TrustPoint{Height: h, Hash: b}, nil
 }
 
 func replayCmd(config *string) *cobra.Command {

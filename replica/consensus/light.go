@@ -175,6 +175,8 @@ func newChain(id string, genesis *types.ValidatorSet, params types.ConsensusPara
 
 // trust starts from a block that the operator named.
 func (c *chain) trust(ctx context.Context, p TrustPoint) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	b, err := c.ask(ctx, int64(p.Height), func(b *types.LightBlock) error {
 		if !bytes.Equal(b.Hash(), p.Hash) {
 			return fmt.Errorf("%w: block %d has hash %X, the trusted one has %X", ErrTrust, b.Height, b.Hash(), p.Hash)
@@ -327,6 +329,14 @@ func (c *lightClient) ask(ctx context.Context, height int64, good func(*types.Li
 		c.height, c.answers = 0, nil
 		c.mu.Unlock()
 	}()
+	var refused error // why an answer was
+	check := func(b *types.LightBlock) error {
+		err := good(b)
+		if err != nil {
+			refused = err
+		}
+		return err
+	}
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
 	for {
@@ -337,10 +347,10 @@ func (c *lightClient) ask(ctx context.Context, height int64, good func(*types.Li
 		case <-c.changed:
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("asking %d peers for block %d, %d have to agree: %w", c.Switch.Peers().Size(), height, need, ctx.Err())
+			return nil, fmt.Errorf("asking %d peers for block %d, %d have to agree: %w", c.Switch.Peers().Size(), height, need, errors.Join(ctx.Err(), refused))
 		}
 		c.mu.Lock()
-		block, err := choose(c.answers, good, need)
+		block, err := choose(c.answers, check, need)
 		c.mu.Unlock()
 		if block != nil || err != nil {
 			return block, err

@@ -439,3 +439,12 @@ func (m *Machine) Commit() error {
 	m.publish()
 	return nil
 }
+
+// HashOf is the app hash of a state that was received instead of executed: of all its keys, of which digest is the accumulator.
+func HashOf(received kv.Reader, digest [32]byte) [32]byte {
+	var root [32]byte
+	if b, ok := kv.PrefixReader(received, prefixMachine).Get(keyRoot); ok {
+		copy(root[:], b)
+	}
+	return appHash(root, digest)
+}

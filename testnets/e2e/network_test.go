@@ -210,7 +210,13 @@ func (n *network) chain(ctx context.Context) (chain golden.Chain, err error) {
 func run(ctx context.Context, t *testing.T) (*network, *golden.World) {
 	t.Helper()
 	program(t, "FUSION_BIN")
-	n := open(t, golden.Clone(t))
+	return runDir(ctx, t, golden.Clone(t))
+}
+
+// runDir starts the golden network in dir as processes and waits until it works.
+func runDir(ctx context.Context, t *testing.T, dir string) (*network, *golden.World) {
+	t.Helper()
+	n := open(t, dir)
 	must(t, n.startBitcoin())
 	must(t, n.each(n.start))
 	must(t, n.ready(ctx, 0))

@@ -1,0 +1,102 @@
+package replica
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fusion/replica/consensus/driver"
+	"fusion/replica/genesis"
+	"fusion/replica/machine"
+	"fusion/replica/snapshot"
+)
+
+// snapshots makes images of the state in the background, for replicas that join or come back.
+type snapshots struct {
+	r     *Replica
+	store *snapshot.Store
+	every uint64 // blocks; 0 makes none
+	busy  atomic.Bool
+	wg    sync.WaitGroup
+}
+
+const (
+	snapshotsDir  = "snapshots"
+	snapshotsKept = 2
+	// maxSnapshotLag is how old a block may be whose state is worth an image.
+	maxSnapshotLag = time.Minute
+)
+
+func newSnapshots(r *Replica) (*snapshots, error) {
+	store, err := snapshot.Open(filepath.Join(r.cfg.Dir, snapshotsDir), r.doc.Hash(), snapshotsKept)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshots{r: r, store: store, every: uint64(max(r.cfg.SnapshotEvery, 0))}, nil
+}
+
+// close waits until none is in the making; the replica's context has ended.
+func (s *snapshots) close() error { s.wg.Wait(); return nil }
+
+// committed takes a view of the state when an image is due. It is called in the consensus goroutine, so that the view is of this very block; all
+// replicas make theirs at the same heights, so that a joiner can fetch from all.
+func (s *snapshots) committed(v *machine.View) {
+	if s.every == 0 || v.Group == nil || v.Height%s.every != 0 || !s.busy.CompareAndSwap(false, true) {
+		return
+	}
+	if time.Since(time.Unix(0, int64(v.TimeNs))) > maxSnapshotLag { // catching up has the disk for itself
+		s.busy.Store(false)
+		return
+	}
+	view := s.r.db.Snapshot()
+	s.wg.Go(func() {
+		defer s.busy.Store(false)
+		started := time.Now()
+		m, err := s.store.Make(s.r.ctx, v.Height, view)
+		if cerr := view.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			if s.r.ctx.Err() == nil {
+				s.r.log.Error("no snapshot of the state; others are asked when a replica joins", "height", v.Height, "err", err)
+			}
+			return
+		}
+		took, size := time.Since(started), s.store.Size(v.Height)
+		s.r.metrics.snapshot(v.Height, size, took)
+		s.r.log.Info("snapshot of the state", "height", v.Height, "keys", m.Keys, "bytes", m.Bytes, "stored", size, "took", took.Round(time.Millisecond))
+	})
+}
+
+// retain is the oldest block to keep: local networks keep few, but always those after the oldest image.
+func (s *snapshots) retain(v *machine.View) uint64 {
+	if s.r.doc.Class != genesis.Local || v.Height <= blocksKept {
+		return 0
+	}
+	retain := v.Height - blocksKept
+	if oldest := s.store.Oldest(); oldest > 0 {
+		retain = min(retain, oldest)
+	}
+	return retain
+}
+
+// Snapshots implements driver.Snapshots.
+func (a *app) Snapshots() (out []driver.Snapshot) {
+	for _, m := range a.snapshots.store.List() {
+		hash := m.Hash()
+		out = append(out, driver.Snapshot{Height: m.Height, Format: snapshot.Format, Chunks: uint32(len(m.Chunks)), Hash: hash[:], Metadata: m.Encode()})
+	}
+	return out
+}
+
+// SnapshotChunk implements driver.Snapshots.
+func (a *app) SnapshotChunk(height uint64, format, chunk uint32) ([]byte, error) {
+	if format != snapshot.Format {
+		return nil, fmt.Errorf("%w: format %d", snapshot.ErrNotFound, format)
+	}
+	return a.snapshots.store.Chunk(height, int(chunk))
+}
+
+var _ driver.Snapshots = (*app)(nil)
