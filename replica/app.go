@@ -17,6 +17,9 @@ import (
 // app is the replica as consensus drives it.
 type app Replica
 
+// Format shows no key, whatever the verb.
+func (a *app) Format(f fmt.State, verb rune) { (*Replica)(a).Format(f, verb) }
+
 var (
 	_ driver.App        = (*app)(nil)
 	_ driver.Electorate = (*app)(nil)

@@ -130,13 +130,13 @@ func secretsOf(t *testing.T, dir string, nodes int) *secretForms {
 }
 
 // read adds the secrets that are on the replicas' disks now. The replicas may run.
-func (forms *secretForms) read(t *testing.T, dir string, nodes int) {
+func (s *secretForms) read(t *testing.T, dir string, nodes int) {
 	t.Helper()
 	for node := range nodes {
 		name := func(what string) string { return fmt.Sprintf("node %d's %s", node, what) }
 		for _, file := range []string{"node_key", "validator_key"} {
 			text := must(os.ReadFile(filepath.Join(testnets.NodeDir(dir, node), file)))(t)
-			forms.add(name(file), must(hex.DecodeString(strings.TrimSpace(string(text))))(t))
+			s.add(name(file), must(hex.DecodeString(strings.TrimSpace(string(text))))(t))
 		}
 		store := must(keystore.Open(keystore.Options{Dir: filepath.Join(testnets.NodeDir(dir, node), "keys"), AllowPlain: true, ReadOnly: true}))(t)
 		for _, g := range must(store.Shares())(t) {
@@ -145,7 +145,7 @@ func (forms *secretForms) read(t *testing.T, dir string, nodes int) {
 			share := name("share of " + g.String())
 			switch scheme {
 			case "bls":
-				forms.add(share, blob)
+				s.add(share, blob)
 			case "frost":
 				var v struct {
 					_         struct{} `cbor:",toarray"`
@@ -158,9 +158,9 @@ func (forms *secretForms) read(t *testing.T, dir string, nodes int) {
 					Secret    []byte
 				}
 				check(t, codec.Unmarshal(blob[32:], &v))
-				forms.add(share, v.Secret)
+				s.add(share, v.Secret)
 			case "solo":
-				forms.add(share, blob[32:])
+				s.add(share, blob[32:])
 			case "gg18":
 				var v struct {
 					_         struct{} `cbor:",toarray"`
@@ -173,10 +173,10 @@ func (forms *secretForms) read(t *testing.T, dir string, nodes int) {
 					Members   []any
 				}
 				check(t, codec.Unmarshal(blob[32:], &v))
-				forms.add(share, v.Secret)
+				s.add(share, v.Secret)
 				p := localparams.Decode(v.Params)
 				for what, n := range map[string]*big.Int{"first Paillier prime": p.PaillierP, "second Paillier prime": p.PaillierQ, "first safe prime": p.P, "second safe prime": p.Q, "alpha": p.Alpha} {
-					forms.add(name(what), n.Bytes())
+					s.add(name(what), n.Bytes())
 				}
 			default:
 				t.Fatalf("a share of scheme %q: this test must learn where its secret is", scheme)

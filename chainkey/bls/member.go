@@ -37,7 +37,7 @@ type Member struct {
 }
 
 // Format shows neither seed nor key, whatever the verb.
-func (m *Member) Format(f fmt.State, _ rune) {
+func (m Member) Format(f fmt.State, _ rune) {
 	redact.Format(f, fmt.Sprintf("member %d of a key generation", m.self))
 }
 

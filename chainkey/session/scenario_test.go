@@ -664,10 +664,7 @@ func (st *stage) corrupt(c *cast, shares []chainkey.Share) {
 			return []packet{{p.from, p.to, codec.Marshal(e)}}
 		}
 	case "replay", "relabelled": // what it said in another session in place of what it should say, as it was or under this session's name
-		var old []packet
-		for _, p := range other().sent {
-			old = append(old, p)
-		}
+		old := append([]packet(nil), other().sent...)
 		c.talk = func(p packet) []packet {
 			if !isLiar(p) || int(open(st.t, p).Round) < st.round {
 				return []packet{p}

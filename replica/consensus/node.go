@@ -217,6 +217,9 @@ type Node struct {
 	ended bool
 }
 
+// Format shows no key, whatever the verb.
+func (*Node) Format(f fmt.State, _ rune) { redact.Format(f, "consensus node") }
+
 // Start opens the stores, brings the App to the height of the stored blocks and joins the network. It returns before the
 // replica has caught up.
 func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
