@@ -26,6 +26,7 @@ type Status struct {
 	Height     uint64    `json:"height"`
 	Certified  uint64    `json:"certified_height"`
 	BlockTime  time.Time `json:"block_time"`
+	Block      string    `json:"block,omitempty"` // HEIGHT:HASH of the newest stored block, as fusion replica recover --trust takes it
 	AppHash    string    `json:"app_hash"`
 	Subnet     string    `json:"subnet,omitempty"`
 	RootKey    string    `json:"root_key,omitempty"` // DER in hexadecimal
@@ -91,6 +92,9 @@ func (r *Replica) Status() Status {
 	}
 	if node := r.node.Load(); node != nil {
 		s.CatchingUp = node.Status().CatchingUp
+		if b := node.Newest(); b.Height > 0 {
+			s.Block = fmt.Sprintf("%d:%x", b.Height, b.Hash)
+		}
 	}
 	s.PoolCalls, _ = r.pool.Size()
 	if snap, _ := r.states.snapshot(); snap != nil {

@@ -159,6 +159,7 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 	if r != nil {
 		row("root key", "%s", r.RootKey)
 		row("subnet", "%s", r.Subnet)
+		row("newest block", "%s", r.Block)
 		for _, k := range r.Keys {
 			if k.Active {
 				row("threshold key", "%s = %s", k.ID, k.PublicKey)

@@ -400,6 +400,16 @@ type Status struct {
 	PeerHeights map[int]uint64 // the committed heights that connected peers claim
 }
 
+// Newest is the newest stored block, which an operator may vouch for to another (Recover, join). It is zero before the first.
+func (n *Node) Newest() TrustPoint {
+	store := n.node.BlockStore()
+	meta := store.LoadBlockMeta(store.Height())
+	if meta == nil {
+		return TrustPoint{}
+	}
+	return TrustPoint{Height: uint64(meta.Header.Height), Hash: meta.BlockID.Hash}
+}
+
 // Status returns where this replica and its peers are.
 func (n *Node) Status() Status {
 	s := Status{Height: n.Height(), CatchingUp: n.node.ConsensusReactor().WaitSync(), PeerHeights: map[int]uint64{}}
