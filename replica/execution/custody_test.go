@@ -39,13 +39,16 @@ func TestCustody(t *testing.T) {
 		}
 		w.mustManage("stop_canister", idArg(held))
 		snapshot := w.take(held, nil).ID
-		for method, arg := range map[string]any{
-			"uninstall_code": idArg(held), "delete_canister": idArg(held),
-			"load_canister_snapshot": management.LoadSnapshotArgs{CanisterID: held, SnapshotID: snapshot},
-			"install_code":           management.InstallCodeArgs{CanisterID: held, Mode: management.ModeReinstall(), WasmModule: m.bytes()},
+		for _, end := range []struct {
+			method string
+			arg    any
+		}{
+			{"uninstall_code", idArg(held)}, {"delete_canister", idArg(held)},
+			{"load_canister_snapshot", management.LoadSnapshotArgs{CanisterID: held, SnapshotID: snapshot}},
+			{"install_code", management.InstallCodeArgs{CanisterID: held, Mode: management.ModeReinstall(), WasmModule: m.bytes()}},
 		} {
-			if _, rej := w.manage(method, arg); rej == nil || rej.Error != "IC0406" || !strings.Contains(rej.Message, "has custody of users' coins") {
-				t.Errorf("%s: %v", method, rej)
+			if _, rej := w.manage(end.method, end.arg); rej == nil || rej.Error != "IC0406" || !strings.Contains(rej.Message, "has custody of users' coins") {
+				t.Errorf("%s: %v", end.method, rej)
 			}
 		}
 		w.mustManage("install_code", management.InstallCodeArgs{CanisterID: held, Mode: management.ModeUpgrade(nil), WasmModule: m.bytes()})
