@@ -53,7 +53,7 @@ e2e: build motoko $(BIN)/btcd $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) chromi
 	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_ISSUER=$(CURDIR)/$(BIN)/issuer.wasm.gz \
 	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
 	go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./chainkey/... ./replica/signing ./testnets/e2e
-	FUSION_MESSAGES=10000 go test -count=1 -v -timeout 20m -run '^TestReplay$$' ./testnets
+	FUSION_E2E=1 FUSION_MESSAGES=10000 go test -count=1 -v -timeout 40m -run '^(TestReplay|TestMembersAndMoney|TestReshareAmongTheSame)$$' ./testnets
 
 $(BIN)/btcd: tools/go.mod
 	go build -modfile=tools/go.mod -o $@ github.com/btcsuite/btcd
