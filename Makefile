@@ -42,7 +42,7 @@ demo: build ## tell the ckBTC story on a fresh network and check each step
 
 .PHONY: test
 test: canisters ## run all tests that need nothing but Go
-	go test -timeout 20m ./...
+	go test -timeout 40m ./...
 
 .PHONY: race
 race: canisters ## run the tests of the concurrent rooms under the race detector
