@@ -44,7 +44,7 @@ type Config struct {
 	// ProposeWait is how long it waits for a proposal before the next proposer's turn; the default is 2s.
 	ProposeWait Duration `toml:"propose_wait"`
 	// SnapshotEvery is after how many blocks the next image of the state is made, from which other replicas join or recover. It should be the same
-	// on all. Zero makes none.
+	// on all. The default is 10,000, an hour or more of blocks; negative makes none.
 	SnapshotEvery int64 `toml:"snapshot_every"`
 	// SealKeysWith names a file with an age identity that seals the key store; SealKeysBy a command with arguments that keeps that identity (package
 	// keystore). One of them is required unless the network's class is local.
@@ -146,6 +146,9 @@ func (c *Config) EnsureDefaults() {
 	if c.ProposeWait == 0 {
 		c.ProposeWait = Duration(2 * time.Second)
 	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = 10_000
+	}
 	if len(c.AllowedHosts) == 0 {
 		c.AllowedHosts = []string{"localhost", ".localhost", "127.0.0.1", "::1"}
 	}
@@ -194,9 +197,6 @@ func (c *Config) Validate(n int) error {
 	}
 	if c.Outcalls.Parallel < 0 {
 		return bad("outcalls.parallel must not be negative")
-	}
-	if c.SnapshotEvery < 0 {
-		return bad("snapshot_every must not be negative")
 	}
 	if c.CommitWait < 0 || c.ProposeWait < 0 {
 		return bad("commit_wait and propose_wait must not be negative")

@@ -117,7 +117,7 @@ command. Afterwards start the replica; it executes the blocks since the snapshot
 				return err
 			}
 			if err := o.run(c, cfg, "recovering"); errors.Is(err, consensus.ErrNoSnapshot) {
-				return hint(err, "set snapshot_every in the others' config.toml, or execute all blocks again: add --from-blocks")
+				return hint(err, "they make one every snapshot_every blocks (config.toml); before the first, execute all blocks: add --from-blocks")
 			} else if err != nil {
 				return err
 			}
