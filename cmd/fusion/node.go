@@ -29,7 +29,10 @@ node comes or goes at a time.
 With a network's directory (--data-dir) the command speaks for all members whose directories are in it. With --home it speaks for one
 replica, as its operator does; the others approve with fusion node approve.`}
 	cmd.PersistentFlags().StringVar(&home, "home", "", "directory of one replica, to speak for that node alone")
-	cmd.AddCommand(nodeListCmd(o, &home), nodeAddCmd(o, &home), nodeRemoveCmd(o, &home), nodeReplaceCmd(o, &home), nodeReshareCmd(o, &home),
+	cmd.AddCommand(nodeListCmd(o, &home), nodeChangeCmd(o, &home, "add", "let one more node in", true, false),
+		nodeChangeCmd(o, &home, "remove", "let a node go; its shares are dead afterwards", false, true),
+		nodeChangeCmd(o, &home, "replace", "let a new node take another's place", true, true),
+		nodeChangeCmd(o, &home, "reshare", "give the same nodes new shares of all keys, so that stolen ones are worth nothing", false, false),
 		nodeSayCmd(o, &home, "approve", members.Approve), nodeSayCmd(o, &home, "reject", members.Reject), nodeStatusCmd(o, &home), nodeCandidateCmd(&home))
 	return cmd
 }
@@ -277,78 +280,39 @@ func (c *council) newNode(ctx context.Context, w io.Writer, file string) (member
 	return out, err
 }
 
-func nodeAddCmd(o *options, home *string) *cobra.Command {
+// nodeChangeCmd is the command for one kind of change: a new node comes, the NODE it is given goes, both, or neither.
+func nodeChangeCmd(o *options, home *string, name, short string, comes, goes bool) *cobra.Command {
 	var file string
 	var noWait bool
-	cmd := &cobra.Command{Use: "add", Short: "let one more node in", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := o.council(cmd.Context(), *home)
-			if err != nil {
-				return err
-			}
-			n, err := c.newNode(cmd.Context(), cmd.OutOrStdout(), file)
-			if err != nil {
-				return err
-			}
-			return c.decide(cmd.Context(), cmd.OutOrStdout(), members.Change{Add: []members.Candidate{n}}, !noWait)
-		}}
-	cmd.Flags().StringVar(&file, "candidate", "", "file that fusion node candidate made; the default is a new directory in --data-dir")
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "propose and approve, and do not wait for the end")
-	return cmd
-}
-
-func nodeRemoveCmd(o *options, home *string) *cobra.Command {
-	var noWait bool
-	cmd := &cobra.Command{Use: "remove NODE", Short: "let a node go; its shares are dead afterwards", Args: cobra.ExactArgs(1),
+	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			i, err := nodeIndex(args[0])
-			if err != nil {
-				return err
+			var change members.Change
+			if goes {
+				i, err := nodeIndex(args[0])
+				if err != nil {
+					return err
+				}
+				change.Remove = []uint32{i}
 			}
 			c, err := o.council(cmd.Context(), *home)
 			if err != nil {
 				return err
 			}
-			return c.decide(cmd.Context(), cmd.OutOrStdout(), members.Change{Remove: []uint32{i}}, !noWait)
+			if comes {
+				n, err := c.newNode(cmd.Context(), cmd.OutOrStdout(), file)
+				if err != nil {
+					return err
+				}
+				change.Add = []members.Candidate{n}
+			}
+			return c.decide(cmd.Context(), cmd.OutOrStdout(), change, !noWait)
 		}}
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "propose and approve, and do not wait for the end")
-	return cmd
-}
-
-func nodeReplaceCmd(o *options, home *string) *cobra.Command {
-	var file string
-	var noWait bool
-	cmd := &cobra.Command{Use: "replace NODE", Short: "let a new node take another's place", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			i, err := nodeIndex(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := o.council(cmd.Context(), *home)
-			if err != nil {
-				return err
-			}
-			n, err := c.newNode(cmd.Context(), cmd.OutOrStdout(), file)
-			if err != nil {
-				return err
-			}
-			return c.decide(cmd.Context(), cmd.OutOrStdout(), members.Change{Add: []members.Candidate{n}, Remove: []uint32{i}}, !noWait)
-		}}
-	cmd.Flags().StringVar(&file, "candidate", "", "file that fusion node candidate made; the default is a new directory in --data-dir")
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "propose and approve, and do not wait for the end")
-	return cmd
-}
-
-func nodeReshareCmd(o *options, home *string) *cobra.Command {
-	var noWait bool
-	cmd := &cobra.Command{Use: "reshare", Short: "give the same nodes new shares of all keys, so that stolen ones are worth nothing", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := o.council(cmd.Context(), *home)
-			if err != nil {
-				return err
-			}
-			return c.decide(cmd.Context(), cmd.OutOrStdout(), members.Change{}, !noWait)
-		}}
+	if goes {
+		cmd.Use, cmd.Args = name+" NODE", cobra.ExactArgs(1)
+	}
+	if comes {
+		cmd.Flags().StringVar(&file, "candidate", "", "file that fusion node candidate made; the default is a new directory in --data-dir")
+	}
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "propose and approve, and do not wait for the end")
 	return cmd
 }
