@@ -23,9 +23,10 @@ var layers = map[string][]string{
 	"ckledger": {"cdk", "btc", "eth", "chainkey/derive", "ic", "internal"},
 	"adapters": {"btc", "eth", "ic", "internal"},
 	"replica":  {"adapters", "btc", "eth", "chainkey", "ic", "internal"},
-	"testnets": {"replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
-	"cmd":      {"examples", "testnets", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
-	"examples": {"cdk", "ic", "internal"},
+	"exchange": {"ckledger", "btc", "eth", "chainkey/derive", "ic", "internal"},
+	"testnets": {"exchange", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
+	"cmd":      {"examples", "testnets", "exchange", "replica", "ckledger", "adapters", "btc", "eth", "chainkey", "cdk", "ic", "internal"},
+	"examples": {"cdk", "eth", "ic", "internal"},
 	"tools":    {},
 	".":        {},
 }
@@ -118,6 +119,30 @@ func TestPureRoomsOpenNoWindow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCanistersStaySmall: what is compiled to wasm takes of go-ethereum only the encoding of bytes; the rest would add megabytes.
+func TestCanistersStaySmall(t *testing.T) {
+	const geth = "github.com/ethereum/go-ethereum"
+	seen := 0
+	sources(t, func(dir, file string, imports []string, _ string) {
+		switch {
+		case dir == "eth" || dir == "eth/rpc" || dir == "eth/canister":
+		case top(dir) == "cdk" || top(dir) == "ckledger" || top(dir) == "ic" || top(dir) == "btc" || strings.HasPrefix(dir, "examples/"):
+		default:
+			return
+		}
+		for _, im := range imports {
+			if im == geth+"/rlp" {
+				seen++
+			} else if im == geth || strings.HasPrefix(im, geth+"/") {
+				t.Errorf("%s imports %s, but it is compiled into canisters", file, im)
+			}
+		}
+	})
+	if seen == 0 {
+		t.Error("no import of rlp was seen: the test looks in the wrong place")
+	}
 }
 
 func TestEveryRoomHasASign(t *testing.T) {

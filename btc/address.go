@@ -188,6 +188,10 @@ func AddressOf(network Network, script []byte) (Address, bool) {
 	return a, true
 }
 
+// ScriptAddress is the kind and the payload of the address that a script pays to, without copying: the payload is a part of the script. The
+// kind is 0 where there is no address.
+func ScriptAddress(script []byte) (AddressKind, []byte) { return classify(script) }
+
 func classify(s []byte) (AddressKind, []byte) {
 	switch {
 	case len(s) == 25 && s[0] == opDup && s[1] == opHash160 && s[2] == 20 && s[23] == opEqualVerify && s[24] == opCheckSig:

@@ -234,6 +234,14 @@ func TestBIP341Wallet(t *testing.T) {
 			if err != nil || hex.EncodeToString(d[:]) != in.Intermediary.SigHash {
 				t.Errorf("input %d: digest %x, %v", in.Given.TxinIndex, d, err)
 			}
+			shared, err := NewTaprootHashes(tx, prevs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, _ := TaprootDigest(tx, in.Given.TxinIndex, prevs, 0)
+			if got, err := shared.Digest(in.Given.TxinIndex); err != nil || got != want {
+				t.Errorf("input %d: shared digest %x, want %x (%v)", in.Given.TxinIndex, got, want, err)
+			}
 		}
 	}
 }

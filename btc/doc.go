@@ -15,7 +15,8 @@
 //
 // A wallet builds a Tx, asks for the BIP143 digest of each input (SigHashes.P2WPKH), has it signed somewhere else, and
 // attaches the result with Tx.SignP2WPKH, which takes r‖s as threshold signing yields it, lowers s (BIP146) and encodes DER.
-// VSizeP2WPKH says beforehand what such a transaction will weigh at most.
+// VSizeP2WPKH says beforehand what such a transaction will weigh at most. Taproot outputs are spent by their keys with TaprootHashes and Tx.SignP2TR; VSize
+// counts both kinds. VerifyECDSA and VerifySchnorr check what came back.
 //
 // Amounts are Satoshi; fee rates are MillisatPerVByte. Hash is in internal byte order: what explorers print is its reverse.
 package btc

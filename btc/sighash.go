@@ -115,12 +115,16 @@ func appendDERInt(b, v []byte) []byte {
 
 // VSizeP2WPKH bounds the virtual size of a transaction that spends inputs P2WPKH outputs to the given output scripts, with
 // signatures of their greatest length (72 bytes with the hash type).
-func VSizeP2WPKH(inputs int, outputScripts ...[]byte) int {
+func VSizeP2WPKH(inputs int, outputScripts ...[]byte) int { return VSize(inputs, 0, outputScripts...) }
+
+// VSize is VSizeP2WPKH for a transaction that also spends taproot outputs by their keys.
+func VSize(wpkh, taproot int, outputScripts ...[]byte) int {
+	inputs := wpkh + taproot
 	base := 8 + varIntLen(uint64(inputs)) + varIntLen(uint64(len(outputScripts))) + inputs*minTxIn
 	for _, s := range outputScripts {
 		base += 8 + varIntLen(uint64(len(s))) + len(s)
 	}
-	witness := 2 + inputs*(1+1+72+1+33)
+	witness := 2 + wpkh*(1+1+72+1+33) + taproot*(1+1+64)
 	return (4*base + witness + 3) / 4
 }
 

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,6 +13,8 @@ import (
 	"github.com/btcsuite/btcd/txscript"
 	"github.com/btcsuite/btcd/wire"
 	"pgregory.net/rapid"
+
+	"fusion/internal/modtest"
 )
 
 // The native P2WPKH example of BIP143.
@@ -272,23 +271,10 @@ func TestAmounts(t *testing.T) {
 	}
 }
 
-// btcdDir finds btcd's module in the cache; its test data are real blocks.
-func btcdDir(t testing.TB) string {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/btcsuite/btcd").Output()
-	if err != nil || len(bytes.TrimSpace(out)) == 0 {
-		t.Skipf("the Go module cache with btcd's source is not at hand: %v", err)
-	}
-	return strings.TrimSpace(string(out))
-}
-
+// mainnetBlock is a real block, from the test data in btcd's module.
 func mainnetBlock(t testing.TB) []byte {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(btcdDir(t), "wire/testdata/block-0000000000000000001602407ac49862a7bca9d00f7f402db20b7be2f5de59d2.blk"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return modtest.Read(t, "github.com/btcsuite/btcd", "wire/testdata/block-0000000000000000001602407ac49862a7bca9d00f7f402db20b7be2f5de59d2.blk")
 }
 
 func TestMainnetBlock(t *testing.T) {

@@ -23,6 +23,14 @@ type Args3[A, B, C any] struct {
 	Third  C
 }
 
+// Args4 is a list of four.
+type Args4[A, B, C, D any] struct {
+	First  A
+	Second B
+	Third  C
+	Fourth D
+}
+
 // list is implemented by the argument lists above; every other type is a list of one.
 type list interface {
 	pointers() []any
@@ -40,6 +48,11 @@ func (a *Args2[A, B]) types() []reflect.Type {
 func (a *Args3[A, B, C]) pointers() []any { return []any{&a.First, &a.Second, &a.Third} }
 func (a *Args3[A, B, C]) types() []reflect.Type {
 	return []reflect.Type{reflect.TypeFor[A](), reflect.TypeFor[B](), reflect.TypeFor[C]()}
+}
+
+func (a *Args4[A, B, C, D]) pointers() []any { return []any{&a.First, &a.Second, &a.Third, &a.Fourth} }
+func (a *Args4[A, B, C, D]) types() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[A](), reflect.TypeFor[B](), reflect.TypeFor[C](), reflect.TypeFor[D]()}
 }
 
 // noArguments is the encoding of (). A call or install without any bytes means the same.
@@ -102,7 +115,7 @@ func reply[R any](m *Msg, r R) {
 	}
 }
 
-// Query registers a query method: A is its argument (None, one Candid value, Args2, Args3) and R its result.
+// Query registers a query method: A is its argument (None, one Candid value, Args2 to Args4) and R its result.
 func Query[A, R any](c *Canister, name string, fn func(*Msg, A) R) {
 	addTyped[A, R](c, name, candid.Query, func(m *Msg) {
 		reply(m, fn(m, argument[A](c, name)))

@@ -69,3 +69,15 @@ func ParseAddress(text string) (a Address, err error) {
 	}
 	return a, nil
 }
+
+// IsZero says whether a is the address that nobody owns, which contracts use for "none" and for ETH.
+func (a Address) IsZero() bool { return a == Address{} }
+
+// MarshalText is String.
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText is ParseAddress.
+func (a *Address) UnmarshalText(text []byte) (err error) {
+	*a, err = ParseAddress(string(text))
+	return err
+}

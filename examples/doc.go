@@ -3,8 +3,9 @@
 //	counter         state that survives upgrades
 //	caller          calls to other canisters, rejects, traps after an await, a lock that is always released
 //	certified-page  a web page that the subnet certifies
+//	wallet-eth      an Ethereum address whose key the subnet holds: payments, tokens, signed messages
 //
-// go and motoko hold one of each. Counter and caller have the same interface in both, so that each caller can call each counter. motoko/semantics
+// go and motoko hold one of each. Counter, caller and wallet have the same interface in both, so that each caller can call each counter. motoko/semantics
 // has actors that show what Motoko relies on. docs/develop.md says how to run them.
 //
 // The Go samples are tested natively where they are. The real tier, testnets/e2e, builds all of them, those in Motoko with two compilers from npm,

@@ -37,7 +37,9 @@ func (a *app) Info() (uint64, []byte)                  { return a.core().Info() 
 func (a *app) InitChain(timeNs uint64) ([]byte, error) { return a.core().InitChain(timeNs) }
 
 // Prepare fills a block. Each item is one that Process would take.
-func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte {
+func (a *app) Prepare(_ context.Context, p driver.Proposal) [][]byte { return proposed(a.fill(p)) }
+
+func (a *app) fill(p driver.Proposal) [][]byte {
 	b := payload.NewBuilder(p.MaxBytes)
 	v := a.machine.View()
 	for _, item := range a.dkg.items(a.machine.RootKey().Board()) {
@@ -102,6 +104,7 @@ func (a *app) Commit() (uint64, error) {
 	a.pool.Remove(a.last.ids)
 	a.pool.Expire(v.TimeNs)
 	r.metrics.block(v, &a.last)
+	r.metrics.silent(v, r.self, r.cert.Heard())
 	r.moving.Store(true)
 	r.reconcile(v)
 	r.snapshots.committed(v)
@@ -154,5 +157,6 @@ func (r *Replica) reconcile(v *machine.View) {
 	}
 	if r.bitcoin != nil {
 		r.bitcoin.reconcile(v)
+		flag(r.metrics.bitcoinFar, r.bitcoin.strange(v) != "")
 	}
 }

@@ -6,6 +6,8 @@ import (
 
 	"fusion/adapters/bitcoin"
 	"fusion/btc"
+	"fusion/btc/canister"
+	"fusion/btc/chain"
 	"fusion/btc/utxo"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
@@ -23,10 +25,23 @@ func newBitcoinFeed(r *Replica) (*bitcoinFeed, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := bitcoin.New(bitcoin.Config{Network: network, Local: r.doc.Class == genesis.Local, Peers: r.cfg.BitcoinPeers, Dir: filepath.Join(r.cfg.Dir, "bitcoin-adapter"), Log: r.log})
+	var seeds []string
+	if len(r.cfg.BitcoinPeers) == 0 { // else the operator has chosen whom to trust
+		seeds = bitcoin.Seeds(network)
+	}
+	a, err := bitcoin.New(bitcoin.Config{Network: network, Local: r.doc.Class == genesis.Local, Peers: r.cfg.BitcoinPeers, Seeds: seeds,
+		Dir: filepath.Join(r.cfg.Dir, "bitcoin-adapter"), Log: r.log})
 	if err != nil {
 		return nil, fmt.Errorf("bitcoin adapter: %w", err)
 	}
+	r.machine.SetMempool(func(to btc.Address) []canister.Sighting {
+		seen := a.Mempool(to)
+		out := make([]canister.Sighting, len(seen))
+		for i, s := range seen {
+			out[i] = canister.Sighting{Outpoint: s.Outpoint, Value: s.Value, SeenNs: uint64(s.Seen.UnixNano())}
+		}
+		return out
+	})
 	return &bitcoinFeed{r: r, adapter: a}, nil
 }
 
@@ -45,6 +60,16 @@ func (f *bitcoinFeed) take() utxo.Items {
 func (f *bitcoinFeed) reconcile(v *machine.View) {
 	f.adapter.Successors(v.Bitcoin.Request)
 	f.adapter.Announce(v.Bitcoin.Outgoing)
+}
+
+// strange is what an operator must know of a chain that the state cannot see, or nothing.
+func (f *bitcoinFeed) strange(v *machine.View) string {
+	b := f.adapter.Strange(v.Bitcoin.BestWork)
+	if b == nil {
+		return ""
+	}
+	return fmt.Sprintf("Bitcoin peers show a chain with more work, up to block %v at height %d, that forks more than %d blocks below the last final one (%d): "+
+		"find out which one the world follows", b.Tip, b.Height, chain.MaxForkDepth, v.Bitcoin.Info.AnchorHeight)
 }
 
 func (f *bitcoinFeed) peers() int { return len(f.adapter.Info().Peers) }

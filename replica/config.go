@@ -17,6 +17,7 @@ import (
 
 	"fusion/adapters/https"
 	"fusion/replica/http"
+	"fusion/replica/http/face"
 )
 
 // Config is what one replica needs to know beside the genesis document: where it keeps its data, where it listens and where the
@@ -33,12 +34,16 @@ type Config struct {
 	// AllowedHosts are the values of the Host header that are answered. One that begins with a dot stands for the names below it, where canisters
 	// have hosts of their own. The default is localhost, .localhost, 127.0.0.1 and ::1.
 	AllowedHosts []string `toml:"allowed_hosts"`
+	// Dashboard is what the web page at / offers: off, read-only or wallet (package face). The default is read-only.
+	Dashboard string `toml:"dashboard,omitempty"`
 	// Limits are what clients of the public interface may ask for.
 	Limits Limits `toml:"limits"`
 	// Peers are the replicas of the genesis document by node index, this one included if it is one of them. Where others listen is in the state.
 	Peers []Peer `toml:"peers"`
-	// BitcoinPeers are Bitcoin nodes to speak to, host:port.
+	// BitcoinPeers are Bitcoin nodes to speak to, host:port. Where none is named, a public network's are looked up in the DNS.
 	BitcoinPeers []string `toml:"bitcoin_peers"`
+	// Ethereum is how this replica reads the Ethereum chain of the genesis document.
+	Ethereum Ethereum `toml:"ethereum"`
 	// CommitWait is how long a replica waits for late votes before the next block. It paces the network; the default is 300ms.
 	CommitWait Duration `toml:"commit_wait"`
 	// ProposeWait is how long it waits for a proposal before the next proposer's turn; the default is 2s.
@@ -140,6 +145,7 @@ func (c *Config) EnsureDefaults() {
 	def(&c.HTTP, "127.0.0.1:4943")
 	def(&c.Admin, filepath.Join(c.Dir, "admin.sock"))
 	def(&c.LogLevel, "info")
+	def(&c.Dashboard, string(face.ReadOnly))
 	if c.CommitWait == 0 {
 		c.CommitWait = Duration(300 * time.Millisecond)
 	}
@@ -195,6 +201,14 @@ func (c *Config) Validate(n int) error {
 	if _, err := c.Limits.http(); err != nil {
 		return bad("limits.proxies: %v", err)
 	}
+	if err := c.Ethereum.validate(); err != nil {
+		return bad("ethereum.%v", err)
+	}
+	if mode, err := face.Parse(c.Dashboard); err != nil {
+		return bad("dashboard is %v", err)
+	} else if mode == face.Wallet && len(c.domains()) == 0 {
+		return bad("dashboard is wallet, which needs a host of its own: add a name that begins with a dot to allowed_hosts, or set read-only")
+	}
 	if c.Outcalls.Parallel < 0 {
 		return bad("outcalls.parallel must not be negative")
 	}
@@ -228,7 +242,11 @@ func (c *Config) Save() error {
 	if err := toml.NewEncoder(&b).Encode(c); err != nil {
 		return fmt.Errorf("encoding %s: %w", ConfigFile, err)
 	}
-	return writeFile(filepath.Join(c.Dir, ConfigFile), []byte(b.String()), 0o644)
+	mode := os.FileMode(0o644)
+	if len(c.Ethereum.Providers) > 0 || len(c.Ethereum.Beacon) > 0 { // their URLs and headers hold keys
+		mode = 0o600
+	}
+	return writeFile(filepath.Join(c.Dir, ConfigFile), []byte(b.String()), mode)
 }
 
 // Files of the two node keys, each an Ed25519 seed in hexadecimal.

@@ -34,7 +34,7 @@ func newDeriver(r *Replica) (*deriver, error) {
 		}
 		d.dkgs = append(d.dkgs, g)
 	}
-	d.driver = vetkeys.NewDriver(vetkeys.DriverConfig{Net: r.net, Log: r.log, Listener: vetkeys.Listener{
+	d.driver = vetkeys.NewDriver(vetkeys.DriverConfig{Net: r.wire, Log: r.log, Listener: vetkeys.Listener{
 		Refused: func(int, error) { r.metrics.derivedBad.Inc() },
 		Derived: func(took time.Duration) { r.metrics.derived.Observe(took.Seconds()) },
 	}})

@@ -48,7 +48,7 @@ const (
 // newDKG takes up a key under its name in the key store, as the committed state has it.
 func newDKG(r *Replica, topic, what, name string, e *bls.Epochs) (*dkg, error) {
 	d := &dkg{r: r, topic: topic, what: what, name: name, handed: -1, pool: map[[32]byte][]byte{}}
-	r.net.Handle(gossip.Topic{Name: topic, MaxBytes: maxDKGItem}, func(_ int, msg []byte) { d.add(msg) })
+	r.wire.Handle(gossip.Topic{Name: topic, MaxBytes: maxDKGItem}, func(_ int, msg []byte) { d.add(msg) })
 	if e == nil || e.Group() == nil || slices.Index(e.Members(), uint32(r.self)) < 0 {
 		return d, nil
 	}
@@ -126,7 +126,7 @@ func (d *dkg) follow(e *bls.Epochs, height uint64, finished func() (*bls.Board, 
 		if d.part != nil {
 			if item := d.part.Pending(b); item != nil {
 				d.add(item)
-				d.r.net.Broadcast(d.topic, item)
+				d.r.wire.Broadcast(d.topic, item)
 			}
 		}
 	} else {

@@ -25,7 +25,7 @@ const (
 
 func newBatcher(r *Replica) *batcher {
 	b := &batcher{r: r, in: make(chan []byte, batchQueue)}
-	r.net.Handle(gossip.Topic{Name: ingressTopic, MaxBytes: maxIngressBatch + 1<<16, QueueBytes: 16 << 20}, func(from int, msg []byte) {
+	r.wire.Handle(gossip.Topic{Name: ingressTopic, MaxBytes: maxIngressBatch + 1<<16, QueueBytes: 16 << 20}, func(from int, msg []byte) {
 		var raws [][]byte
 		if err := codec.Unmarshal(msg, &raws); err != nil {
 			r.log.Warn("ingress batch refused", "peer", from, "err", err)
@@ -70,6 +70,6 @@ func (b *batcher) run() {
 			}
 		}
 		window.Stop()
-		b.r.net.Broadcast(ingressTopic, codec.Marshal(batch))
+		b.r.wire.Broadcast(ingressTopic, codec.Marshal(batch))
 	}
 }

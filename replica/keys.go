@@ -30,11 +30,7 @@ func (c *Config) keyStore(doc *genesis.Doc) keystore.Options {
 
 // origin names whose shares lie in a data directory.
 func (c *Config) origin() (*genesis.Doc, ed25519.PrivateKey, keystore.Origin, error) {
-	doc, err := genesis.Load(filepath.Join(c.Dir, GenesisFile))
-	if err != nil {
-		return nil, nil, keystore.Origin{}, err
-	}
-	key, err := loadKey(filepath.Join(c.Dir, nodeKeyFile))
+	doc, key, err := c.standing()
 	if err != nil {
 		return nil, nil, keystore.Origin{}, err
 	}

@@ -46,7 +46,7 @@ const (
 
 func newRoster(r *Replica) *roster {
 	m := &roster{r: r, items: map[[32]byte]*memberItem{}}
-	r.net.Handle(gossip.Topic{Name: membersTopic, MaxBytes: members.MaxItem}, func(from int, msg []byte) {
+	r.wire.Handle(gossip.Topic{Name: membersTopic, MaxBytes: members.MaxItem}, func(from int, msg []byte) {
 		if _, err := members.DecodeItem(msg); err != nil {
 			r.log.Warn("membership item refused", "peer", from, "err", err)
 			return
@@ -73,7 +73,7 @@ func (r *Replica) SubmitMembership(item []byte) error {
 		return err
 	}
 	r.members.add(slices.Clone(item), true)
-	r.net.Broadcast(membersTopic, slices.Clone(item))
+	r.wire.Broadcast(membersTopic, slices.Clone(item))
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (m *roster) forget(v *machine.View) {
 		if m.r.machine.CheckMembers([][]byte{it.body}) == nil {
 			it.stale = 0
 			if it.own && v.Height%repeatItem == 0 {
-				m.r.net.Broadcast(membersTopic, it.body)
+				m.r.wire.Broadcast(membersTopic, it.body)
 			}
 		} else if it.stale++; it.own || it.stale > maxStaleItem {
 			delete(m.items, id)
@@ -195,13 +195,19 @@ func (r *Replica) identity() genesis.Node {
 // Membership says where the membership stands.
 func (r *Replica) Membership() members.Status { return r.machine.View().Membership }
 
-// NewCandidate signs what the members have to know of a replica that wants to join, from its directory.
-func NewCandidate(c *Config) (out members.Candidate, err error) {
+// standing is what a replica's directory says of the network and of itself: the genesis document and the node key.
+func (c *Config) standing() (*genesis.Doc, ed25519.PrivateKey, error) {
 	doc, err := genesis.Load(filepath.Join(c.Dir, GenesisFile))
 	if err != nil {
-		return out, err
+		return nil, nil, err
 	}
-	node, err := loadKey(filepath.Join(c.Dir, nodeKeyFile))
+	key, err := loadKey(filepath.Join(c.Dir, nodeKeyFile))
+	return doc, key, err
+}
+
+// NewCandidate signs what the members have to know of a replica that wants to join, from its directory.
+func NewCandidate(c *Config) (out members.Candidate, err error) {
+	doc, node, err := c.standing()
 	if err != nil {
 		return out, err
 	}
@@ -215,11 +221,7 @@ func NewCandidate(c *Config) (out members.Candidate, err error) {
 
 // SignMembership signs an item with the node key in a replica's directory, as that node.
 func SignMembership(c *Config, it members.Item) ([]byte, error) {
-	doc, err := genesis.Load(filepath.Join(c.Dir, GenesisFile))
-	if err != nil {
-		return nil, err
-	}
-	key, err := loadKey(filepath.Join(c.Dir, nodeKeyFile))
+	doc, key, err := c.standing()
 	if err != nil {
 		return nil, err
 	}

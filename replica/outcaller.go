@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
+	"fusion/adapters/ethereum"
 	"fusion/adapters/https"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
@@ -23,6 +23,7 @@ import (
 type outcaller struct {
 	r       *Replica
 	client  *https.Client
+	chain   *ethereum.Client // the replica's own providers; nil where it has none
 	machine *outcalls.Machine
 	driver  *outcalls.Driver
 }
@@ -41,16 +42,22 @@ func newOutcaller(r *Replica) (*outcaller, error) {
 	if o.client, err = https.New(cfg); err != nil {
 		return nil, fmt.Errorf("%w: outcalls.hosts: %w", ErrConfig, err)
 	}
+	if o.chain, err = newEthereumClient(r); err != nil {
+		return nil, err
+	}
 	m, err := outcalls.NewMachine(outcalls.FromGenesis(r.doc))
 	if err != nil {
 		return nil, err
 	}
 	o.machine = m
-	o.driver = outcalls.NewDriver(outcalls.DriverConfig{Machine: m, NodeKey: r.key, Net: r.net, Parallel: set.Parallel, Log: r.log,
-		Sources: map[outcalls.Kind]outcalls.Source{outcalls.HTTP: o.http},
+	o.driver = outcalls.NewDriver(outcalls.DriverConfig{Machine: m, NodeKey: r.key, Net: r.wire, Parallel: set.Parallel, Log: r.log,
+		Sources: map[outcalls.Kind]outcalls.Source{outcalls.HTTP: o.http, outcalls.Ethereum: o.ethereum, outcalls.Height: o.height},
 		Listener: outcalls.Listener{
-			Asked:   func(_ outcalls.Kind, code int, took time.Duration) { r.metrics.outcall(code, took) },
-			Refused: func(int, error) { r.metrics.outcallsBad.Inc() },
+			Asked: r.metrics.outcall,
+			Refused: func(node int, _ error) {
+				r.metrics.outcallsBad.Inc()
+				r.metrics.misconduct(node, badMessage)
+			},
 		}})
 	return o, nil
 }
@@ -76,7 +83,13 @@ func loadRoots(files []string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (o *outcaller) close() error { o.driver.Close(); return nil }
+func (o *outcaller) close() error {
+	o.driver.Close()
+	if o.chain != nil {
+		return o.chain.Close()
+	}
+	return nil
+}
 
 func (o *outcaller) reconcile(v *machine.View) {
 	o.machine.SetMembers(v.Roster)

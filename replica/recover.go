@@ -122,7 +122,7 @@ func (r *Replica) install() error {
 	}
 	text, err := os.ReadFile(filepath.Join(dir, readyFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: run fusion replica recover --config %s again", ErrUnfinished, r.cfg.Dir)
+		return fmt.Errorf("%w: run fusion replica recover --config %s (or import-utxos, if that was it) again", ErrUnfinished, r.cfg.Dir)
 	}
 	if err != nil {
 		return fail(err)

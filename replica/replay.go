@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"fusion/btc/utxo"
 	"fusion/replica/consensus"
 	"fusion/replica/machine"
 	"fusion/replica/state"
@@ -30,11 +31,11 @@ type Replayed struct {
 	AppHash  string // hex, after the last block
 }
 
-// Replay executes the blocks of a stopped replica again, from the genesis document and nothing else, and compares the state after each
+// Replay executes the blocks of a stopped replica again, from the genesis document and, where that names a UTXO snapshot, files, and compares the state after each
 // with the hash that the next block's header carries and more than two thirds of the replicas have signed. At the end it compares with
 // the replica's own state. The new state is made in a directory beside the old one and removed. Of opts, Shared.Engine and Log are used;
 // progress, if not nil, is told each height.
-func Replay(ctx context.Context, cfg Config, opts Options, progress func(height, last uint64)) (out Replayed, err error) {
+func Replay(ctx context.Context, cfg Config, opts Options, files *UTXOFiles, progress func(height, last uint64)) (out Replayed, err error) {
 	cfg.EnsureDefaults()
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -45,6 +46,10 @@ func Replay(ctx context.Context, cfg Config, opts Options, progress func(height,
 	r := &Replica{cfg: cfg, opts: opts, log: opts.Log}
 	if err := r.identify(); err != nil {
 		return out, err
+	}
+	if r.doc.Bitcoin != nil && r.doc.Bitcoin.Snapshot != nil && files == nil {
+		return out, fmt.Errorf("%w: the genesis document begins with one, of block %s; a replay needs the files that fusion replica import-utxos was given",
+			utxo.ErrSnapshotMissing, r.doc.Bitcoin.Snapshot.Block)
 	}
 	blocks, err := consensus.OpenBlocks(consensus.Config{Home: filepath.Join(cfg.Dir, consensusDir), ChainID: r.doc.ChainID, Members: r.founders()})
 	if err != nil {
@@ -71,6 +76,11 @@ func Replay(ctx context.Context, cfg Config, opts Options, progress func(height,
 		return out, fmt.Errorf("making a directory for the replayed state: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if files != nil {
+		if err := importCoins(ctx, r.doc, dir, *files, nil); err != nil {
+			return out, fmt.Errorf("beginning a replay with a UTXO snapshot: %w", err)
+		}
+	}
 	db, err := state.Open(dir, state.Options{Network: r.doc.Hash(), NoSync: true})
 	if err != nil {
 		return out, err

@@ -26,6 +26,7 @@ import (
 	"fusion/replica/genesis"
 	"fusion/replica/gossip"
 	"fusion/replica/http"
+	"fusion/replica/http/face"
 	"fusion/replica/http/gateway"
 	"fusion/replica/ingress"
 	"fusion/replica/machine"
@@ -58,22 +59,24 @@ type Replica struct {
 	log  *slog.Logger
 	opts Options
 
-	db      *state.DB
-	keys    *keystore.Store
-	machine *machine.Machine
-	memo    *ingress.Memo
-	pool    *ingress.Pool
-	net     *gossip.Host
-	cert    *certify.Pool
-	node    atomic.Pointer[consensus.Node] // set when consensus has started
-	dkg     *dkg
-	ingest  *batcher
-	signing *signer
-	deriver *deriver
-	outcall *outcaller
-	members *roster
-	bitcoin *bitcoinFeed // nil where the subnet follows no chain
-	metrics *metrics
+	db         *state.DB
+	keys       *keystore.Store
+	machine    *machine.Machine
+	memo       *ingress.Memo
+	pool       *ingress.Pool
+	net        *gossip.Host
+	wire       gossip.Network // net, as the rooms use it
+	cert       *certify.Pool
+	node       atomic.Pointer[consensus.Node] // set when consensus has started
+	dkg        *dkg
+	ingest     *batcher
+	signing    *signer
+	deriver    *deriver
+	outcall    *outcaller
+	members    *roster
+	bitcoin    *bitcoinFeed // nil where the subnet follows no chain
+	metrics    *metrics
+	ceremonies ceremonies
 	// snapshots are images of the state for replicas that join.
 	snapshots *snapshots
 	last      executed    // by the consensus goroutine alone
@@ -164,6 +167,9 @@ func (r *Replica) identify() error {
 	if doc.Class != genesis.Local && (r.cfg.Outcalls.AllowHTTP || len(r.cfg.Outcalls.Hosts) > 0) {
 		return fmt.Errorf("%w: outcalls.allow_http and outcalls.hosts are for local networks, this one is %s", ErrConfig, doc.Class)
 	}
+	if err := r.cfg.Ethereum.fits(doc); err != nil {
+		return err
+	}
 	r.log = r.log.With("node", r.self)
 	r.metrics = newMetrics(r.self)
 	return nil
@@ -186,7 +192,7 @@ func (r *Replica) open() (err error) {
 	if err := os.MkdirAll(dir(stateDir), 0o700); err != nil {
 		return fmt.Errorf("creating the state directory: %w", err)
 	}
-	if r.db, err = state.Open(dir(stateDir), state.Options{Network: r.doc.Hash()}); err != nil {
+	if r.db, err = state.Open(dir(stateDir), state.Options{Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc)}); err != nil {
 		return err
 	}
 	r.opened(r.db.Close)
@@ -213,12 +219,16 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return err
 	}
 	peers, others := r.peers(r.machine.View().Peers)
-	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.doc.Hash()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log})
+	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.doc.Hash()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log,
+		Events: gossip.Events{Violation: func(node int, _ string, _ error) { r.metrics.misconduct(node, badMessage) }}})
 	if err != nil {
 		return fmt.Errorf("gossip on %s: %w", r.cfg.Gossip, inUse(err, "gossip"))
 	}
 	r.opened(r.net.Close)
-	r.cert = certify.New(certify.Config{Net: r.net, Logger: r.log, Events: certify.Events{Certified: r.certified, Diverged: r.diverged}})
+	r.wire = wireOf(r.net)
+	r.cert = certify.New(certify.Config{Net: r.wire, Logger: r.log, Events: certify.Events{Certified: r.certified, Diverged: r.diverged,
+		Refused:  func(node int, _ error) { r.metrics.misconduct(node, badMessage) },
+		BadShare: func(node int, _ string, _ uint64) { r.metrics.misconduct(node, badShare) }}})
 	r.opened(func() error { r.cert.Close(); return nil })
 	r.ingest = newBatcher(r)
 	r.pool = ingress.New(ingress.Config{Memo: r.memo, Verifier: func() *certificate.Verifier { return r.machine.View().Verifier }, Known: r.knownIngress, OnAdd: r.ingest.add})
@@ -256,7 +266,8 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Limits: limits, Log: r.log,
-		Gateway: gateway.New((*backend)(r), gateway.Config{Domains: r.cfg.domains(), Log: r.log}),
+		Gateway: face.New(face.Config{Mode: face.Mode(r.cfg.Dashboard), Domains: r.cfg.domains(), State: r.dashboard,
+			Next: gateway.New((*backend)(r), gateway.Config{Domains: r.cfg.domains(), Log: r.log})}),
 		OnPanic: func(reason any, stack []byte) {
 			r.fail(fmt.Errorf("panic while serving a request: %v\n%s", reason, stack))
 		},
@@ -304,7 +315,7 @@ func (r *Replica) consensusConfig(peers []consensus.Peer) (c consensus.Config, e
 	return consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir), SignState: filepath.Join(r.cfg.Dir, keysDir, signStateFile),
 		ChainID: r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.founders(), Peers: peers, Self: r.self, NodeKey: r.key,
 		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
-		OnFatal: r.fail}, nil
+		OnMisconduct: func(node int, what consensus.Misconduct) { r.metrics.misconduct(node, string(what)) }, OnFatal: r.fail}, nil
 }
 
 // maxNodeIndex bounds node numbers: a network lives long, and has few nodes.

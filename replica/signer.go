@@ -25,7 +25,7 @@ const (
 )
 
 // transport is gossip as ceremonies use it.
-type transport struct{ net *gossip.Host }
+type transport struct{ net gossip.Network }
 
 func (t transport) Self() int               { return t.net.Self() }
 func (t transport) Send(to int, msg []byte) { t.net.Send(to, signingTopic, msg) }
@@ -37,10 +37,14 @@ func newSigner(r *Replica) (*signer, error) {
 	}
 	s := &signer{r: r, m: m}
 	log := r.log
-	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.net}, Log: log, Slots: r.opts.Shared.Slots,
+	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.wire}, Log: log, Slots: r.opts.Shared.Slots,
 		Listener: signing.Listener{
-			CeremonyEnd: func(c signing.CeremonyInfo, took time.Duration, err error) { r.metrics.ceremony(c, took, err) },
-			Refused:     func(node int, _ error) { r.metrics.refused(node, m.NodeID(r.machine.SigningReader(), node)) },
+			CeremonyBegin: r.ceremonies.begin,
+			CeremonyEnd: func(c signing.CeremonyInfo, took time.Duration, err error) {
+				r.metrics.ceremony(c, took, err)
+				r.ceremonies.end(c, took, err)
+			},
+			Refused: func(node int, _ error) { r.metrics.refused(node, m.NodeID(r.machine.SigningReader(), node)) },
 			ShareMissing: func(key string, err error) {
 				log.Error("share of a threshold key is missing; restore it from the backup or reshare at once", "key", key, "err", err)
 				r.metrics.shareMissing.Inc()
@@ -53,7 +57,7 @@ func newSigner(r *Replica) (*signer, error) {
 		return nil, err
 	}
 	// A ceremony's loss is costly, so its queue holds a whole key generation.
-	r.net.Handle(gossip.Topic{Name: signingTopic, MaxBytes: maxSigningMessage, Queue: 4096, QueueBytes: 32 << 20}, s.driver.Deliver)
+	r.wire.Handle(gossip.Topic{Name: signingTopic, MaxBytes: maxSigningMessage, Queue: 4096, QueueBytes: 32 << 20}, s.driver.Deliver)
 	return s, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
 	"fusion/replica/members"
+	"fusion/replica/outcalls"
 	"fusion/replica/signing"
 )
 
@@ -40,6 +41,7 @@ type Status struct {
 	Deriving   []string                `json:"deriving,omitempty"` // open requests for derived keys, a sentence each
 	Outcalls   []string                `json:"outcalls,omitempty"` // open HTTPS outcalls, a sentence each
 	Bitcoin    *Bitcoin                `json:"bitcoin,omitempty"`
+	Ethereum   *EthereumStatus         `json:"ethereum,omitempty"`
 	PoolCalls  int                     `json:"pool_calls"`
 	// Membership is who the nodes are, and how a change of them stands.
 	Membership members.Status `json:"membership"`
@@ -63,6 +65,9 @@ type Bitcoin struct {
 	Headers uint32 `json:"header_height"`
 	Synced  bool   `json:"synced"`
 	Peers   int    `json:"peers"`
+	Halted  string `json:"halted,omitempty"`  // why the Bitcoin canister answers nothing, and what to do
+	Strange string `json:"strange,omitempty"` // a heavier chain that forks too deep for the canister to know of it
+	Doubt   string `json:"doubt,omitempty"`   // why coins are not counted at the moment
 }
 
 // Genesis returns the network's document. It must not be changed.
@@ -112,10 +117,17 @@ func (r *Replica) Status() Status {
 		if v.Bitcoin != nil {
 			i := v.Bitcoin.Info
 			s.Bitcoin = &Bitcoin{Network: i.Network.String(), Tip: i.TipHeight, TipHash: i.Tip.String(), Anchor: i.AnchorHeight, Headers: i.BestHeader, Synced: i.Synced}
+			if i.Halted != nil {
+				s.Bitcoin.Halted = i.Halted.String()
+			}
+			s.Bitcoin.Doubt = v.Bitcoin.Doubt
 			if r.bitcoin != nil {
-				s.Bitcoin.Peers = r.bitcoin.peers()
+				s.Bitcoin.Peers, s.Bitcoin.Strange = r.bitcoin.peers(), r.bitcoin.strange(v)
 			}
 		}
+	}
+	if r.doc.Ethereum != nil {
+		s.Ethereum = r.outcall.ethereumStatus()
 	}
 	s.Sentence, s.Healthy = r.explain(v, &s)
 	return s
@@ -163,6 +175,12 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 	if alarm := r.lost.sentence(); alarm != "" {
 		return alarm, true
 	}
+	if s.Bitcoin != nil && s.Bitcoin.Halted != "" {
+		return "ALARM: " + s.Bitcoin.Halted, true
+	}
+	if s.Bitcoin != nil && s.Bitcoin.Strange != "" {
+		return "ALARM: " + s.Bitcoin.Strange, true
+	}
 	if v.Membership.Running != nil {
 		return "running; " + v.Membership.Sentence, true
 	}
@@ -170,6 +188,12 @@ func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
 		if !k.Active {
 			return fmt.Sprintf("running; threshold key %s: %s", k.ID, k.State), true
 		}
+	}
+	if s.Bitcoin != nil && s.Bitcoin.Synced && s.Bitcoin.Doubt != "" {
+		return "running; bitcoin is not counted: " + s.Bitcoin.Doubt, true
+	}
+	if s.Ethereum != nil && !s.Ethereum.Healthy {
+		return "running; " + s.Ethereum.Sentence, true
 	}
 	return "running", true
 }
@@ -193,6 +217,8 @@ type metrics struct {
 	disputes     *prometheus.GaugeVec
 	suspicion    *prometheus.GaugeVec
 	badMessages  *prometheus.CounterVec
+	wrong        *prometheus.CounterVec
+	silence      *prometheus.GaugeVec
 	snapHeight   prometheus.Gauge
 	snapBytes    prometheus.Gauge
 	snapSeconds  prometheus.Histogram
@@ -200,8 +226,13 @@ type metrics struct {
 	derivedOpen  prometheus.Gauge
 	derivedBad   prometheus.Counter
 	outcalls     *prometheus.HistogramVec
+	ethereum     *prometheus.HistogramVec
 	outcallsOpen prometheus.Gauge
 	outcallsBad  prometheus.Counter
+	bitcoinTip   prometheus.Gauge
+	bitcoinHalt  prometheus.Gauge
+	bitcoinFar   prometheus.Gauge
+	bitcoinDoubt prometheus.Gauge
 }
 
 func newMetrics(node int) *metrics {
@@ -234,6 +265,10 @@ func newMetrics(node int) *metrics {
 	m.blockSeconds = histogram("block_execution_seconds", "Execution of one block.", prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.shareMissing = counter("key_share_missing_total", "Times an active key's share was not readable here.")
 	m.sharesLost = gauge("key_shares_lost", "Active keys of which this replica has no share.")
+	m.bitcoinTip = gauge("bitcoin_tip_height", "Height of the Bitcoin chain that the subnet counts coins of.")
+	m.bitcoinHalt = gauge("bitcoin_halted", "1 while a reorganisation of Bitcoin deeper than its final blocks halts the Bitcoin canister.")
+	m.bitcoinFar = gauge("bitcoin_strange_chain", "1 while Bitcoin peers show a heavier chain that forks too far below the last final block for the subnet to follow or halt.")
+	m.bitcoinDoubt = gauge("bitcoin_doubted", "1 while bitcoin is not counted because the newest block is too old or blocks come too slowly.")
 	m.snapHeight = gauge("snapshot_height", "Block of the newest snapshot of the state.")
 	m.snapBytes = gauge("snapshot_bytes", "Size of the newest snapshot on disk.")
 	m.snapSeconds = histogram("snapshot_seconds", "Making of a snapshot, beside the work of the replica.", prometheus.ExponentialBuckets(0.1, 2, 14))
@@ -246,7 +281,11 @@ func newMetrics(node int) *metrics {
 		Help: "Failed attempts at signatures that a node was blamed for or part of, since its last good one."}, member)
 	m.badMessages = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fusion", Name: "ceremony_messages_refused_total", ConstLabels: labels,
 		Help: "Messages in ceremonies that were of another session, wrongly signed or garbled, by sender."}, member)
-	m.registry.MustRegister(m.disputes, m.suspicion, m.badMessages)
+	m.wrong = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fusion", Name: "member_misconduct_total", ConstLabels: labels,
+		Help: "What no honest node does, as this replica saw it: bad-message, bad-share, bad-proposal, and double-vote, which is proven in a block."}, []string{"member", "kind"})
+	m.silence = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fusion", Name: "member_silent_blocks", ConstLabels: labels,
+		Help: "For how many blocks a member has sent this replica no share of a certificate."}, []string{"member"})
+	m.registry.MustRegister(m.disputes, m.suspicion, m.badMessages, m.wrong, m.silence)
 	m.derived = histogram("derived_key_seconds", "From the order of a derivation to its encrypted key.", prometheus.ExponentialBuckets(0.01, 2, 12))
 	m.derivedOpen = gauge("derivations_open", "Requests for derived keys that wait for their answer.")
 	m.derivedBad = counter("derivation_shares_refused_total", "Shares of derived keys, by any replica, that were wrong.")
@@ -254,24 +293,51 @@ func newMetrics(node int) *metrics {
 	m.outcallsBad = counter("outcall_messages_refused_total", "Messages of other replicas about outcalls that were wrong.")
 	m.outcalls = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "outcall_seconds", ConstLabels: labels,
 		Help: "This replica's part in outcalls: request, response and transform.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)}, []string{"outcome"})
-	m.registry.MustRegister(m.ceremonies, m.outcalls)
+	m.ethereum = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ethereum_question_seconds", ConstLabels: labels,
+		Help: "This replica's part in questions to Ethereum providers.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)}, []string{"outcome"})
+	m.registry.MustRegister(m.ceremonies, m.outcalls, m.ethereum)
 	return m
 }
 
-func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error) {
-	outcome := "done"
+// outcomeOf says how this replica's part in a ceremony ended.
+func outcomeOf(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
-		outcome = "overtaken" // another member published the result first
+		return "overtaken" // another member published the result first
 	case err != nil:
-		outcome = "failed"
+		return "failed"
 	}
-	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcome).Observe(took.Seconds())
+	return "done"
+}
+
+func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error) {
+	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcomeOf(err)).Observe(took.Seconds())
 }
 
 // refused counts a message that was not what it should be. Such a message names its sender: the connection is authenticated.
 func (m *metrics) refused(node int, id string) {
 	m.badMessages.WithLabelValues(fmt.Sprint(node), id).Inc()
+	m.misconduct(node, badMessage)
+}
+
+// Kinds of misconduct beside those of consensus.
+const (
+	badMessage = "bad-message" // that cannot be read, or is not signed as it should be
+	badShare   = "bad-share"   // of a certificate, that does not verify
+)
+
+// misconduct counts what no honest node does.
+func (m *metrics) misconduct(node int, kind string) {
+	m.wrong.WithLabelValues(fmt.Sprint(node), kind).Inc()
+}
+
+// silent shows who sends no shares.
+func (m *metrics) silent(v *machine.View, self int, heard map[int]uint64) {
+	for _, i := range v.Members.Nodes {
+		if i := int(i); i != self {
+			m.silence.WithLabelValues(fmt.Sprint(i)).Set(float64(v.Height - min(v.Height, heard[i])))
+		}
+	}
 }
 
 // standing shows how the members stand with each other.
@@ -282,16 +348,32 @@ func (m *metrics) standing(nodes []signing.NodeInfo) {
 	}
 }
 
-func (m *metrics) outcall(rejectCode int, took time.Duration) {
+func (m *metrics) outcall(kind outcalls.Kind, rejectCode int, took time.Duration) {
 	outcome := "replied"
 	if rejectCode != 0 {
 		outcome = "rejected"
 	}
-	m.outcalls.WithLabelValues(outcome).Observe(took.Seconds())
+	histogram := m.outcalls
+	if kind != outcalls.HTTP {
+		histogram = m.ethereum
+	}
+	histogram.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+func flag(g prometheus.Gauge, on bool) {
+	g.Set(0)
+	if on {
+		g.Set(1)
+	}
 }
 
 func (m *metrics) block(v *machine.View, e *executed) {
 	m.height.Set(float64(v.Height))
+	if v.Bitcoin != nil {
+		m.bitcoinTip.Set(float64(v.Bitcoin.Info.TipHeight))
+		flag(m.bitcoinHalt, v.Bitcoin.Info.Halted != nil)
+		flag(m.bitcoinDoubt, v.Bitcoin.Doubt != "")
+	}
 	m.backlog.Set(float64(e.result.Backlog))
 	m.ingress.Add(float64(len(e.ids)))
 	m.skipped.Add(float64(e.result.Skipped))

@@ -35,6 +35,8 @@ type NetworkStatus struct {
 	// BitcoinHeight is the embedded node's, BitcoinMempool what waits in it.
 	BitcoinHeight  uint32   `json:"bitcoin_height"`
 	BitcoinMempool []string `json:"bitcoin_mempool"`
+	// EthereumChain is where the network's chain is, nil where it follows none.
+	EthereumChain *EthereumStatus `json:"ethereum_chain,omitempty"`
 }
 
 // MineRequest asks for blocks; the faucet gets them unless an address is given.
@@ -53,6 +55,8 @@ type MineReply struct {
 type SendRequest struct {
 	Address string      `json:"address"`
 	Satoshi btc.Satoshi `json:"satoshi"`
+	// More are further payments of the same transaction.
+	More []node.Payment `json:"more,omitempty"`
 }
 
 // BitcoinTx is a transaction as the embedded node knows it.
@@ -75,10 +79,11 @@ type adminServer struct {
 func serveAdmin(n *Network) (_ *adminServer, err error) {
 	a := &adminServer{n: n, started: time.Now()}
 	mux := http.NewServeMux()
-	handle(mux, "GET /status", func(context.Context, struct{}) (NetworkStatus, error) { return a.status(), nil })
+	handle(mux, "GET /status", func(ctx context.Context, _ struct{}) (NetworkStatus, error) { return a.status(ctx), nil })
 	handle(mux, "POST /members", func(_ context.Context, item []byte) (struct{}, error) { return struct{}{}, n.submitMembership(item) })
 	handle(mux, "POST /node/add", n.addNode)
 	bitcoinOps{n.node}.register(mux)
+	ethereumOps{n.ethereum}.register(mux)
 	a.Socket, err = serveSocket(filepath.Join(n.Dir, AdminSocket), mux)
 	return a, err
 }
@@ -87,7 +92,7 @@ func serveAdmin(n *Network) (_ *adminServer, err error) {
 func handle[In, Out any](mux *http.ServeMux, pattern string, fn func(context.Context, In) (Out, error)) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 		if err == nil && len(body) > 0 {
 			err = json.Unmarshal(body, &in)
 		}
@@ -105,7 +110,7 @@ func handle[In, Out any](mux *http.ServeMux, pattern string, fn func(context.Con
 	})
 }
 
-func (a *adminServer) status() NetworkStatus {
+func (a *adminServer) status(ctx context.Context) NetworkStatus {
 	s := NetworkStatus{Manifest: a.n.Manifest, PID: os.Getpid(), Started: a.started, BitcoinMempool: []string{}}
 	for i := range a.n.count() {
 		if r := a.n.Replica(i); r != nil {
@@ -119,6 +124,10 @@ func (a *adminServer) status() NetworkStatus {
 		for _, h := range b.Mempool() {
 			s.BitcoinMempool = append(s.BitcoinMempool, h.String())
 		}
+	}
+	if e := a.n.ethereum; e != nil {
+		st := e.Status(ctx)
+		s.EthereumChain = &st
 	}
 	return s
 }
@@ -161,7 +170,7 @@ func (o bitcoinOps) send(_ context.Context, in SendRequest) (BitcoinTx, error) {
 	if o.node == nil {
 		return BitcoinTx{}, errExternal
 	}
-	txid, err := o.node.Send(in.Address, in.Satoshi)
+	txid, err := o.node.SendMany(append([]node.Payment{{Address: in.Address, Satoshi: in.Satoshi}}, in.More...))
 	if err != nil {
 		return BitcoinTx{}, err
 	}

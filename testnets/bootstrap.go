@@ -5,15 +5,19 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"fusion/ckledger/checker"
 	"fusion/ckledger/ckbtc"
 	"fusion/ckledger/icrc"
+	"fusion/ckledger/index"
 	"fusion/ic/agent"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
+	"fusion/replica/genesis"
 	"fusion/replica/management"
 	"fusion/testnets/canisters"
 )
@@ -27,7 +31,7 @@ const (
 	Confirmations = 4
 	// TransferFee is ckBTC's on mainnet.
 	TransferFee = 10
-	// CheckFee is zero: a local network has no checker to pay.
+	// CheckFee is zero: what the checker's outcalls cost is nothing on a local network.
 	CheckFee = 0
 	// RetrieveMin is ckBTC's minimum withdrawal on mainnet.
 	RetrieveMin = 50_000
@@ -40,8 +44,8 @@ const (
 // feeAccount is the minter's account that collects the ledger's fees (0x0fee).
 var feeAccount = append(make([]byte, 30), 0x0f, 0xee)
 
-// Bootstrap brings what the network is for: the ckBTC ledger and minter under their well-known ids, and spendable bitcoin in
-// the faucet. What is there already stays as it is.
+// Bootstrap brings what the network is for: the ledgers and minters of ckBTC and, where it follows an Ethereum chain, of ckETH, under their
+// well-known ids, and spendable bitcoin in the faucet. What is there already stays as it is. WaitKeys does the rest.
 func (n *Network) Bootstrap(ctx context.Context) error {
 	id, err := EnsureIdentity(n.Dir, DefaultIdentity)
 	if err != nil {
@@ -53,17 +57,21 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 	}
 	p := n.opts.Progress
 	p.Begin("canisters")
+	archive, err := LoadArchive()
+	if err != nil {
+		return err
+	}
 	minter := icrc.Account{Owner: n.Minter}
 	ledgerArg := icrc.LedgerArg{Init: &icrc.InitArgs{
 		MintingAccount: minter, FeeCollectorAccount: &icrc.Account{Owner: n.Minter, Subaccount: &feeAccount},
 		TransferFee: candid.NatFromUint64(TransferFee), Decimals: ptr(uint8(8)), MaxMemoLength: ptr(uint16(80)),
 		TokenSymbol: "ckBTC", TokenName: "ckBTC", FeatureFlags: &icrc.FeatureFlags{ICRC2: true},
-		ArchiveOptions: icrc.ArchiveOptions{NumBlocksToArchive: 1000, TriggerThreshold: 2000, ControllerID: id.Sender()},
+		ArchiveOptions: archive.Options(id.Sender()), IndexPrincipal: n.indexOf(canisters.CkbtcIndex),
 	}}
 	minterArg := ckbtc.MinterArg{Init: &ckbtc.InitArgs{
-		Network: ckbtc.Regtest, LedgerID: n.Ledger, ECDSAKeyName: TestKey, RetrieveBtcMinAmount: RetrieveMin,
+		Network: ckbtc.Regtest, LedgerID: n.Ledger, ECDSAKeyName: TestKey, SchnorrKeyName: ptr(TestKey), RetrieveBtcMinAmount: RetrieveMin,
 		MaxTimeInQueueNanos: uint64(maxTimeInQueue), MinConfirmations: ptr(uint32(Confirmations)), CheckFee: ptr(uint64(CheckFee)),
-		Mode: ckbtc.Mode{GeneralAvailability: candid.Unit},
+		Mode: ckbtc.Mode{GeneralAvailability: candid.Unit}, BtcCheckerPrincipal: &canisters.BtcChecker,
 	}}
 	// Everything at once: what waits for a block does not wait for the other, and a threshold key may be in the making beside it.
 	if n.node != nil {
@@ -73,16 +81,27 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 			}
 		}
 	}
-	p.Note("icrc1_ledger and ckbtc_minter")
+	list := []install{{n.Ledger, "icrc1_ledger", ledgerArg, archive}, {n.Minter, "ckbtc_minter", minterArg, nil}}
+	for _, c := range []install{
+		{canisters.CkbtcIndex, "icrc1_index", index.Arg{Init: &index.InitArg{LedgerID: n.Ledger}}, nil},
+		{canisters.BtcChecker, "btc_checker", CheckerArg(checker.AcceptAll, n.Nodes, "http://127.0.0.1:18443", nil), nil},
+	} {
+		if n.hosts(c.id) {
+			list = append(list, c)
+		}
+	}
+	if n.ethereum != nil {
+		list = append(list, n.ckethInstalls(id.Sender(), archive)...)
+	}
+	p.Note("%d of them", len(list))
 	g, gctx := errgroup.WithContext(ctx)
-	for _, c := range []struct {
-		id     principal.Principal
-		module string
-		arg    any
-	}{{n.Ledger, "icrc1_ledger", ledgerArg}, {n.Minter, "ckbtc_minter", minterArg}} {
+	for _, c := range list {
 		g.Go(func() error {
-			if err := n.ensureCanister(gctx, a, c.id, c.module, c.arg); err != nil {
+			if err := n.ensureCanister(gctx, a, c); err != nil {
 				return fmt.Errorf("installing %s as %s: %w", c.module, c.id, err)
+			}
+			if c.id == canisters.Orchestrator {
+				return n.addToken(gctx, a)
 			}
 			return nil
 		})
@@ -90,7 +109,7 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	p.Done("ledger %s, minter %s", n.Ledger, n.Minter)
+	p.Done("%d of them", len(list))
 	if n.node != nil {
 		p.Begin("bitcoin faucet")
 		if err := n.WaitBitcoin(ctx); err != nil {
@@ -101,10 +120,78 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 	return nil
 }
 
+// hosts tells whether the network has a place for a well-known id: one that was made before the canister was known does not.
+func (n *Network) hosts(id principal.Principal) bool {
+	return slices.ContainsFunc(n.Replica(0).Genesis().CanisterRanges, func(r genesis.Range) bool {
+		return r.First.Compare(id) <= 0 && id.Compare(r.Last) <= 0
+	})
+}
+
+// CheckerArg installs a Bitcoin checker on a local network of so many nodes. In the mode Normal it asks the Bitcoin node at the URL, which the replicas must be allowed
+// to reach ([outcalls] in their configuration: allow and allow_http), and refuses what comes from the blocked addresses.
+func CheckerArg(mode checker.CheckMode, nodes int, jsonRPC string, blocked []string) *checker.CheckArg {
+	return &checker.CheckArg{Init: &checker.InitArg{Network: checker.BtcNetwork{Regtest: &checker.RegtestNode{URL: jsonRPC}}, Mode: mode, Nodes: uint16(nodes), BlockedAddresses: &blocked}}
+}
+
+// install is a canister to be.
+type install struct {
+	id     principal.Principal
+	module string
+	arg    any
+	makes  *Archive // if it is a ledger
+}
+
+// Archive is the module that ledgers make their archives of, cut for their chunk stores.
+type Archive struct {
+	Module icrc.ArchiveModule
+	chunks [][]byte
+}
+
+// LoadArchive cuts the built module.
+func LoadArchive() (*Archive, error) {
+	code, err := canisters.Module("icrc1_archive")
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(code)
+	m := &Archive{Module: icrc.ArchiveModule{Hash: hash[:]}}
+	for part := range slices.Chunk(code, chunkBytes) {
+		hash := sha256.Sum256(part)
+		m.chunks, m.Module.Chunks = append(m.chunks, part), append(m.Module.Chunks, hash[:])
+	}
+	return m, nil
+}
+
+// Options make a ledger keep its last one to two thousand blocks.
+func (m *Archive) Options(controller principal.Principal) icrc.ArchiveOptions {
+	return icrc.ArchiveOptions{NumBlocksToArchive: 1000, TriggerThreshold: 2000, ControllerID: controller, Module: &m.Module}
+}
+
+// Upload brings the module into the chunk store of a ledger, where its archives come from.
+func (m *Archive) Upload(ctx context.Context, a *agent.Agent, ledger principal.Principal) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range m.chunks {
+		g.Go(func() error {
+			_, err := uploadChunk(ctx, a, ledger, part)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// indexOf is the index of a ledger, if the network has a place for it.
+func (n *Network) indexOf(id principal.Principal) *principal.Principal {
+	if !n.hosts(id) {
+		return nil
+	}
+	return &id
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // ensureCanister creates a canister and installs a module where there is none.
-func (n *Network) ensureCanister(ctx context.Context, a *agent.Agent, id principal.Principal, module string, arg any) error {
+func (n *Network) ensureCanister(ctx context.Context, a *agent.Agent, c install) error {
+	id := c.id
 	_, err := a.Read(ctx, id, []byte("canister"), id.Bytes(), []byte("module_hash"))
 	switch {
 	case err == nil:
@@ -112,22 +199,34 @@ func (n *Network) ensureCanister(ctx context.Context, a *agent.Agent, id princip
 	case !errors.Is(err, agent.ErrNotFound):
 		return err
 	}
-	wasm, err := canisters.Module(module)
+	wasm, err := canisters.Module(c.module)
 	if err != nil {
 		return err
 	}
-	encoded, err := candid.Marshal(arg)
+	encoded, err := candid.Marshal(c.arg)
 	if err != nil {
 		return err
 	}
 	if !n.Replica(0).View().Executor.HasCanister(id) {
 		var created management.CanisterID
-		in := management.ProvisionalCreateArgs{SpecifiedID: &id, Amount: ptr(candid.NatFromUint64(1_000_000_000_000_000))} // 1,000 T
+		in := management.ProvisionalCreateArgs{SpecifiedID: &id, Amount: ptr(candid.NatFromUint64(10_000_000_000_000_000))} // 10,000 T
 		if err := a.Update(ctx, principal.Management, "provisional_create_canister_with_cycles", []any{in}, []any{&created}); err != nil {
 			return fmt.Errorf("creating it: %w", err)
 		}
 	}
+	if c.makes != nil {
+		if err := c.makes.Upload(ctx, a, id); err != nil {
+			return err
+		}
+	}
 	return Install(ctx, a, id, management.ModeInstall(), wasm, encoded)
+}
+
+func uploadChunk(ctx context.Context, a *agent.Agent, id principal.Principal, part []byte) (hash management.ChunkHash, err error) {
+	if err = a.Update(ctx, principal.Management, "upload_chunk", []any{management.UploadChunkArgs{CanisterID: id, Chunk: part}}, []any{&hash}); err != nil {
+		return hash, fmt.Errorf("uploading a chunk: %w", err)
+	}
+	return hash, nil
 }
 
 const (
@@ -148,9 +247,9 @@ func Install(ctx context.Context, a *agent.Agent, id principal.Principal, mode m
 	for rest := wasm; len(rest) > 0; {
 		part := rest[:min(len(rest), chunkBytes)]
 		rest = rest[len(part):]
-		var hash management.ChunkHash
-		if err := a.Update(ctx, principal.Management, "upload_chunk", []any{management.UploadChunkArgs{CanisterID: id, Chunk: part}}, []any{&hash}); err != nil {
-			return fmt.Errorf("uploading a chunk: %w", err)
+		hash, err := uploadChunk(ctx, a, id, part)
+		if err != nil {
+			return err
 		}
 		chunks = append(chunks, hash)
 	}

@@ -1,6 +1,7 @@
 package testnets
 
 import (
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,8 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"fusion/ic/identity"
 )
@@ -70,6 +73,32 @@ func EnsureIdentity(dir, name string) (identity.Identity, error) {
 		return NewIdentity(dir, name)
 	}
 	return id, err
+}
+
+// EthereumKey is the key of an identity's own Ethereum account, made when it is first asked for. It is a development chain's: a file beside the
+// identity, in hexadecimal digits.
+func EthereumKey(dir, name string) (*ecdsa.PrivateKey, error) {
+	if _, err := LoadIdentity(dir, name); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, identitiesDir, name+".ethereum")
+	key, err := crypto.LoadECDSA(path)
+	if err == nil {
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("ethereum key of identity %s in %s: %w", name, path, err)
+	}
+	if key, err = crypto.GenerateKey(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil { // where the only identity is the anonymous one
+		return nil, fmt.Errorf("creating the identities' directory: %w", err)
+	}
+	if err := crypto.SaveECDSA(path+".new", key); err != nil {
+		return nil, fmt.Errorf("ethereum key of identity %s: %w", name, err)
+	}
+	return key, os.Rename(path+".new", path)
 }
 
 // Identities lists the names in alphabetical order.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"fusion/internal/freeport"
 	"fusion/replica"
 	"fusion/replica/genesis"
 	"fusion/replica/members"
@@ -37,7 +38,7 @@ func (m *Manifest) AddNode(dir string, index int) (*replica.Config, members.Cand
 	if err != nil {
 		return nil, none, err
 	}
-	ports, err := FreePorts(3)
+	ports, err := freeport.Find(3)
 	if err != nil {
 		return nil, none, err
 	}
@@ -56,7 +57,7 @@ func (m *Manifest) AddNode(dir string, index int) (*replica.Config, members.Cand
 	if err := doc.Save(path); err != nil {
 		return nil, none, err
 	}
-	cfg := &replica.Config{Dir: d, Node: index, HTTP: at(0), Consensus: at(1), Gossip: at(2), Peers: first.Peers, BitcoinPeers: first.BitcoinPeers,
+	cfg := &replica.Config{Dir: d, Node: index, HTTP: at(0), Consensus: at(1), Gossip: at(2), Peers: first.Peers, BitcoinPeers: first.BitcoinPeers, Ethereum: first.Ethereum,
 		CommitWait: first.CommitWait, ProposeWait: first.ProposeWait}
 	cfg.EnsureDefaults()
 	if err := cfg.Validate(len(doc.Nodes)); err != nil {
@@ -91,19 +92,25 @@ func (n *Network) count() int {
 	return len(n.replicas)
 }
 
-// submitMembership hands an item to a replica that runs and is a member.
+// submitMembership hands an item to a replica that runs and is a member. When none takes it, the error is that of the replica with the most blocks:
+// one that is behind refuses what it does not know yet.
 func (n *Network) submitMembership(item []byte) error {
-	err := ErrNotRunning
+	refused, best := ErrNotRunning, uint64(0)
 	for i := range n.count() {
 		r := n.Replica(i)
 		if r == nil {
 			continue
 		}
-		if err = r.SubmitMembership(item); err == nil {
+		height := r.Status().Height
+		err := r.SubmitMembership(item)
+		if err == nil {
 			return nil
 		}
+		if height >= best {
+			refused, best = err, height
+		}
 	}
-	return err
+	return refused
 }
 
 // addNode makes and starts one more replica.

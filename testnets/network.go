@@ -11,8 +11,10 @@ import (
 
 	"fusion/chainkey"
 	"fusion/ic/principal"
+	"fusion/internal/freeport"
 	"fusion/replica"
 	"fusion/replica/genesis"
+	"fusion/replica/http/face"
 	"fusion/testnets/canisters"
 )
 
@@ -37,12 +39,14 @@ type Manifest struct {
 	// Bitcoin is where the embedded regtest node listens for peers, host:port. With ExternalBitcoin somebody else's node is there.
 	Bitcoin         string `json:"bitcoin"`
 	ExternalBitcoin bool   `json:"external_bitcoin,omitempty"`
+	// Ethereum is the chain that the network follows, nil for none.
+	Ethereum *EthereumChain `json:"ethereum,omitempty"`
 	// Ledger and Minter are the canister ids of ckBTC.
 	Ledger principal.Principal `json:"ckbtc_ledger"`
 	Minter principal.Principal `json:"ckbtc_minter"`
 }
 
-// Settings of a new network. The zero value is what `fusion up` makes.
+// Settings of a new network. The zero value is what `fusion up` makes, without Ethereum.
 type Settings struct {
 	// Nodes is the number of replicas: 1, or 4 and more. The default is 4.
 	Nodes int
@@ -50,6 +54,9 @@ type Settings struct {
 	HTTP string
 	// BitcoinPeer names a regtest node that somebody else runs, host:port; the default is an embedded one.
 	BitcoinPeer string
+	// Ethereum is the chain to follow: EthereumGeth in this process, EthereumAnvil beside it, the URL of somebody else's development node, or
+	// EthereumNone, the default.
+	Ethereum string
 	// SubnetAdmins go into the genesis document; the default is none.
 	SubnetAdmins []principal.Principal
 	// Keys are the threshold keys to make; the default is one of each algorithm.
@@ -65,6 +72,7 @@ const (
 	AdminSocket   = "admin.sock"
 	identitiesDir = "identities"
 	bitcoinDir    = "bitcoin"
+	ethereumDir   = "ethereum"
 	lockFile      = "lock"
 )
 
@@ -131,7 +139,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the network's directory: %w", err)
 	}
-	ports, err := FreePorts(3*s.Nodes + 1)
+	ports, err := freeport.Find(3*s.Nodes + 2)
 	if err != nil {
 		return nil, err
 	}
@@ -142,14 +150,21 @@ func Create(dir string, s Settings) (*Manifest, error) {
 	if s.BitcoinPeer != "" {
 		m.Bitcoin, m.ExternalBitcoin = s.BitcoinPeer, true
 	}
+	if m.Ethereum, err = newEthereumChain(s.Ethereum, at(3*s.Nodes+1)); err != nil {
+		return nil, err
+	}
 	doc := &genesis.Doc{
 		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: s.Keys,
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
-		CanisterRanges: ranges(), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},
+		CanisterRanges: ranges(m.Ethereum != nil), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},
 		BlockMaxBytes: 5 << 20, DKGPhaseBlocks: 40,
 		// A signature takes about a second of CPU for each signer, all of them on this machine.
 		SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 1200, SigningParallel: 4,
+	}
+	if m.Ethereum != nil {
+		doc.Ethereum = &genesis.Ethereum{ChainID: m.Ethereum.ChainID}
+		doc.Custodial = append(doc.Custodial, canisters.CkethMinter, canisters.CkethLedger, canisters.Orchestrator)
 	}
 	var peers []replica.Peer
 	for i := range s.Nodes {
@@ -180,7 +195,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 			return nil, err
 		}
 		c := &replica.Config{Dir: d, HTTP: m.HTTP[i], Consensus: peers[i].Consensus, Gossip: peers[i].Gossip, Peers: peers,
-			BitcoinPeers: []string{m.Bitcoin}, CommitWait: replica.Duration(s.CommitWait), ProposeWait: replica.Duration(s.ProposeWait)}
+			BitcoinPeers: []string{m.Bitcoin}, Dashboard: string(face.Wallet), Ethereum: m.Ethereum.providers(), CommitWait: replica.Duration(s.CommitWait), ProposeWait: replica.Duration(s.ProposeWait)}
 		c.EnsureDefaults()
 		if err := c.Validate(s.Nodes); err != nil {
 			return nil, err
@@ -214,11 +229,14 @@ func (m *Manifest) save(dir string) error {
 }
 
 // ranges are the canister ids of a local network in ascending order.
-func ranges() []genesis.Range {
+func ranges(ethereum bool) []genesis.Range {
 	one := func(p principal.Principal) genesis.Range { return genesis.Range{First: p, Last: p} }
 	out := []genesis.Range{
 		{First: principal.FromUint64(firstCanister), Last: principal.FromUint64(lastCanister)},
-		one(canisters.BitcoinTestnet), one(canisters.CkbtcLedger), one(canisters.CkbtcMinter),
+		one(canisters.BitcoinTestnet), one(canisters.CkbtcLedger), one(canisters.CkbtcMinter), one(canisters.CkbtcIndex), one(canisters.BtcChecker),
+	}
+	if ethereum {
+		out = append(out, one(canisters.EvmRpc), one(canisters.CkethMinter), one(canisters.CkethLedger), one(canisters.CkethIndex), one(canisters.Orchestrator))
 	}
 	for i := range out { // few enough for insertion
 		for j := i; j > 0 && out[j].First.Compare(out[j-1].First) < 0; j-- {
@@ -226,18 +244,4 @@ func ranges() []genesis.Range {
 		}
 	}
 	return out
-}
-
-// FreePorts finds n TCP ports on the loopback interface that nobody listens on now.
-func FreePorts(n int) ([]int, error) {
-	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("looking for a free port: %w", err)
-		}
-		defer l.Close() // all stay open until all are found, so that they differ
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out, nil
 }

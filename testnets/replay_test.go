@@ -97,7 +97,7 @@ func TestReplay(t *testing.T) {
 	check(t, n.Close())
 
 	cfg := must(replica.LoadConfig(testnets.NodeDir(dir, 1)))(t)
-	got, err := replica.Replay(t.Context(), *cfg, replica.Options{}, nil)
+	got, err := replica.Replay(t.Context(), *cfg, replica.Options{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestReplay(t *testing.T) {
 	doc := must(os.ReadFile(path))(t)
 	other := bytes.Replace(doc, []byte(`"signing_parallel": `), []byte(`"signing_parallel": 1`), 1)
 	check(t, os.WriteFile(path, other, 0o600))
-	if _, err := replica.Replay(t.Context(), *cfg, replica.Options{}, nil); !errors.Is(err, replica.ErrDiffers) || bytes.Equal(doc, other) {
+	if _, err := replica.Replay(t.Context(), *cfg, replica.Options{}, nil, nil); !errors.Is(err, replica.ErrDiffers) || bytes.Equal(doc, other) {
 		t.Errorf("replaying with another genesis document: %v", err)
 	}
 }
@@ -154,7 +154,7 @@ func (s *randomUser) install() error {
 
 // act sends one message.
 func (s *randomUser) act() error {
-	ctx, cancel := context.WithTimeout(s.f, time.Minute)
+	ctx, cancel := context.WithTimeout(s.f, 3*time.Minute)
 	defer cancel()
 	a := s.u.Agent
 	update := func(canister principal.Principal, method string, in any) error {

@@ -60,6 +60,7 @@ type Network struct {
 	opts     RunOptions
 	lock     *os.File
 	node     *node.Node
+	ethereum *Ethereum
 	shared   replica.Shared
 	mu       sync.Mutex
 	replicas []*replica.Replica // nil while one is stopped
@@ -100,6 +101,14 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 		n.closers = append(n.closers, n.node.Close)
 		opts.Progress.Done("%s, block %d", m.Bitcoin, n.node.Height())
 	}
+	if m.Ethereum != nil {
+		opts.Progress.Begin("ethereum development chain")
+		if n.ethereum, err = StartEthereum(ctx, dir, m.Ethereum, opts.Log.With("room", "ethereum-node")); err != nil {
+			return nil, err
+		}
+		n.closers = append(n.closers, n.ethereum.Close)
+		opts.Progress.Done("%s at %s", m.Ethereum.Kind, m.Ethereum.URL)
+	}
 	opts.Progress.Begin("replicas")
 	if n.shared.Engine, err = replica.NewEngine(filepath.Join(dir, "cache")); err != nil {
 		return nil, err
@@ -121,10 +130,15 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 	opts.Progress.Done("%d of them", m.Nodes)
 	opts.Progress.Begin("subnet key (BLS key generation)")
 	if err := n.await(ctx, func() (bool, error) {
-		s := n.Replica(0).Status()
-		opts.Progress.Note("%s", s.Sentence)
-		// After a pause the newest certified state is old at first, and clients rightly refuse old certificates.
-		return s.Certified > 0 && s.Certified >= s.Height && time.Since(s.BlockTime) < recentState, nil
+		for i := range m.Nodes {
+			s := n.Replica(i).Status()
+			// After a pause the newest certified state is old at first, and clients rightly refuse old certificates.
+			if s.Certified == 0 || s.Certified < s.Height || time.Since(s.BlockTime) >= recentState {
+				opts.Progress.Note("replica %d: %s", i, s.Sentence)
+				return false, nil
+			}
+		}
+		return true, nil
 	}); err != nil {
 		return nil, fmt.Errorf("waiting for the subnet's key: %w", err)
 	}
@@ -139,7 +153,10 @@ func Run(ctx context.Context, dir string, opts RunOptions) (_ *Network, err erro
 // compile compiles our canisters while the replicas come up, which is a good part of a first start and nothing later: the engine keeps
 // the code, in memory and in its cache. The result waits for it and lets go of the code.
 func (n *Network) compile() (release func() error) {
-	names := []string{"ckbtc_minter", "icrc1_ledger"}
+	names := []string{"ckbtc_minter", "icrc1_ledger", "btc_checker", "icrc1_index"}
+	if n.ethereum != nil {
+		names = append(names, "cketh_minter", "cketh_orchestrator")
+	}
 	modules := make([]*wasm.Module, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
@@ -235,6 +252,9 @@ func (n *Network) Replica(i int) *replica.Replica {
 // Bitcoin is the embedded node, or nil where somebody else's is used.
 func (n *Network) Bitcoin() *node.Node { return n.node }
 
+// Ethereum is the chain that the network follows, or nil where it follows none.
+func (n *Network) Ethereum() *Ethereum { return n.ethereum }
+
 // Fatal delivers the errors of replicas that cannot go on.
 func (n *Network) Fatal() <-chan error { return n.fatal }
 
@@ -275,7 +295,7 @@ func (n *Network) await(ctx context.Context, ok func() (bool, error)) error {
 	}
 }
 
-// WaitKeys waits until all threshold keys are active.
+// WaitKeys waits until all threshold keys are active, and then creates the contract that needs to know the minter's.
 func (n *Network) WaitKeys(ctx context.Context) error {
 	n.opts.Progress.Begin("threshold keys")
 	err := n.await(ctx, func() (bool, error) {
@@ -292,6 +312,11 @@ func (n *Network) WaitKeys(ctx context.Context) error {
 		return fmt.Errorf("waiting for the threshold keys: %w", err)
 	}
 	n.opts.Progress.Done("%s", TestKey)
+	if n.ethereum != nil {
+		if err := n.deployHelper(ctx); err != nil {
+			return fmt.Errorf("creating the helper contract: %w", err)
+		}
+	}
 	return nil
 }
 

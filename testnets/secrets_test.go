@@ -36,19 +36,29 @@ import (
 
 // secretForms finds secrets in text, however they were printed.
 type secretForms struct {
-	windows map[[window]byte]string // the beginning of each form, lower case
-	bits    []uint64                // which windows may be there: a filter by two bytes
+	windows map[[window]byte][]secretForm // by the beginning of the form
+	bits    []uint64                      // which windows may be there: a filter by two bytes
 }
 
-// window is how much of a form must be found. Chance does not write 16 characters of a secret.
-const window = 16
+type secretForm struct {
+	name string
+	text []byte // how it begins, lower case
+}
+
+// How much of a form must be found, in characters: as much as chance does not write. Sixteen are all of the shortest forms; in the longest, where six stand
+// for a byte, it takes more.
+const (
+	window   = 16
+	evidence = 48
+)
 
 func (s *secretForms) put(name, form string) {
 	if len(form) < window {
 		panic("a form is too short: " + name)
 	}
-	key := [window]byte(lower([]byte(form)))
-	s.windows[key] = name
+	text := lower([]byte(form[:min(len(form), evidence)]))
+	key := [window]byte(text)
+	s.windows[key] = append(s.windows[key], secretForm{name, text})
 	i := binary.LittleEndian.Uint16(key[:])
 	s.bits[i/64] |= 1 << (i % 64)
 }
@@ -114,8 +124,10 @@ func (s *secretForms) find(text []byte) (found []string) {
 		if s.bits[j/64]&(1<<(j%64)) == 0 {
 			continue
 		}
-		if name, ok := s.windows[[window]byte(text[i:])]; ok && !slices.Contains(found, name) {
-			found = append(found, name)
+		for _, f := range s.windows[[window]byte(text[i:])] {
+			if bytes.HasPrefix(text[i:], f.text) && !slices.Contains(found, f.name) {
+				found = append(found, f.name)
+			}
 		}
 	}
 	return found
@@ -124,7 +136,7 @@ func (s *secretForms) find(text []byte) (found []string) {
 // secretsOf reads all secrets of a network's replicas from their disks.
 func secretsOf(t *testing.T, dir string, nodes int) *secretForms {
 	t.Helper()
-	forms := &secretForms{windows: map[[window]byte]string{}, bits: make([]uint64, 1<<10)}
+	forms := &secretForms{windows: map[[window]byte][]secretForm{}, bits: make([]uint64, 1<<10)}
 	forms.read(t, dir, nodes)
 	return forms
 }

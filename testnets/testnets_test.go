@@ -40,6 +40,7 @@ func noLeaks(t *testing.T) {
 				goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 				goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"),
 				goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/consensus.(*Reactor).queryMaj23Routine"),
+				goleak.IgnoreTopFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"), // one for each processor, for ever
 				goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),
 				goleak.IgnoreTopFunction("github.com/ipfs/go-log/writer.(*MirrorWriter).logRoutine"),
 			); err == nil {
@@ -50,8 +51,8 @@ func noLeaks(t *testing.T) {
 	})
 }
 
-// timeout bounds a test; each takes a tenth of it on an idle machine.
-const timeout = 3 * time.Minute
+// timeout bounds a test; each takes a thirtieth of it on an idle machine.
+const timeout = 10 * time.Minute
 
 // fixture is a running copy of the golden network with two users.
 type fixture struct {

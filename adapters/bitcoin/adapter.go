@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -27,6 +29,8 @@ type Config struct {
 	Local bool
 	// Peers are the addresses to connect to; the network's port is added where none is given.
 	Peers []string
+	// Seeds are names that resolve to addresses of nodes, asked while there are hardly any connections. The default is none.
+	Seeds []string
 	// Dir keeps the address file; "" keeps nothing.
 	Dir string
 	// Store keeps the headers; the default is memory, which on public networks means to fetch them all at each start. It must be the
@@ -38,6 +42,8 @@ type Config struct {
 	BlockTimeout time.Duration
 	// Dial makes connections. The default is TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Resolve looks a name up. The default asks the system's resolver.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Log receives what happens; the default is to discard it.
 	Log *slog.Logger
 }
@@ -46,16 +52,20 @@ type Config struct {
 var ErrNetworkClass = errors.New("a local subnet may only connect to a development network")
 
 const (
-	maxCached      = 64 << 20 // bytes of bodies in memory
-	maxInFlight    = 16       // blocks asked of one peer
-	ahead          = 32       // blocks fetched before the state asks for them
-	keepHeaders    = 4032     // headers above the adapter's own anchor, two difficulty periods
+	maxCached   = 64 << 20 // bytes of bodies in memory
+	maxInFlight = 16       // blocks asked of one peer
+	ahead       = 32       // blocks fetched before the state asks for them
+	// keepHeaders above the adapter's own anchor are enough to see every branch that the state keeps (chain.MaxForkDepth), with what the state
+	// itself has above its anchor; as many again are for the branches.
+	keepHeaders    = chain.MaxForkDepth + 3000
+	maxHeaders     = 2*keepHeaders + 2000
 	maxBodyBytes   = 3_900_000
 	pingEvery      = 30 * time.Second
 	silence        = 3 * time.Minute // without any message
 	firstAnnounce  = 2 * time.Second
 	maxAnnounce    = 5 * time.Minute
 	handshakeLimit = 15 * time.Second
+	feelEvery      = 2 * time.Minute
 )
 
 // Adapter is a running P2P client. All methods are safe for concurrent use.
@@ -79,6 +89,13 @@ type Adapter struct {
 	req     utxo.Request
 	asked   bool // req is set
 	out     map[btc.Hash]*outgoing
+	pool    *mempool
+	felt    time.Time // when a feeler went out last
+
+	seeding  bool // seeds are being asked
+	nextSeed time.Time
+	seedWait time.Duration
+
 	changed chan struct{}
 }
 
@@ -110,6 +127,7 @@ func New(cfg Config) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	params.MaxHeaders = maxHeaders
 	if cfg.Outbound <= 0 {
 		cfg.Outbound = 8
 	}
@@ -126,6 +144,9 @@ func New(cfg Config) (*Adapter, error) {
 		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
 			return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", addr)
 		}
+	}
+	if cfg.Resolve == nil {
+		cfg.Resolve = resolve
 	}
 	tree, err := chain.Open(params, cfg.Store)
 	if err != nil {
@@ -147,7 +168,10 @@ func New(cfg Config) (*Adapter, error) {
 		return nil, fmt.Errorf("bitcoin adapter: %w", err)
 	}
 	a := &Adapter{cfg: cfg, params: params, log: cfg.Log, wake: make(chan struct{}, 1), tree: tree, book: b, peers: map[*peer]bool{},
-		bodies: map[btc.Hash][]byte{}, flights: map[btc.Hash]*flight{}, out: map[btc.Hash]*outgoing{}, changed: make(chan struct{})}
+		bodies: map[btc.Hash][]byte{}, flights: map[btc.Hash]*flight{}, out: map[btc.Hash]*outgoing{}, pool: newMempool(), changed: make(chan struct{})}
+	if len(b.addrs) > 0 {
+		a.nextSeed = time.Now().Add(seedPatience)
+	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.wg.Add(1)
 	go a.run()
@@ -215,11 +239,17 @@ func (a *Adapter) run() {
 		now := time.Now()
 		a.mu.Lock()
 		a.connectMore(now)
+		a.feelMore(now)
+		a.seedMore(now)
 		a.plan(now)
 		a.announceDue(now)
 		a.watchPeers(now)
+		a.askTxs(a.pool.sweep(now, a.tree.Best().Height))
 		if now.Sub(saved) > time.Minute {
 			saved = now
+			for p := range a.peers {
+				p.entry.Success = now // the anchors of the next start
+			}
 			if err := a.book.save(); err != nil {
 				a.log.Warn("bitcoin addresses cannot be saved", "err", err)
 			}
@@ -244,6 +274,34 @@ func (a *Adapter) connectMore(now time.Time) {
 		a.wg.Add(1)
 		go a.connect(e)
 	}
+}
+
+// feelMore tries an address that nobody has tried, now and then, once there are enough connections: the book then holds nodes to fall back on
+// that no attacker chose. The lock is held.
+func (a *Adapter) feelMore(now time.Time) {
+	if a.ctx.Err() != nil || a.cfg.Network.Development() || len(a.peers) < a.cfg.Outbound || now.Sub(a.felt) < feelEvery {
+		return
+	}
+	e := a.book.stranger(now)
+	if e == nil {
+		return
+	}
+	a.felt, e.live = now, true
+	a.wg.Add(1)
+	go func() {
+		defer a.wg.Done()
+		conn, err := a.cfg.Dial(a.ctx, e.Addr)
+		if err == nil {
+			_, err = a.handshake(conn, e)
+			conn.Close()
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		e.live = false
+		if a.book.failed(e, time.Now()); err == nil {
+			e.Proven, e.wait = true, 0
+		}
+	}()
 }
 
 // connect holds one connection from dialling to its end.
@@ -303,6 +361,7 @@ func (a *Adapter) connect(e *entry) {
 		delete(o.fetched, p)
 		delete(o.echoed, p)
 	}
+	a.left(p, time.Now())
 	a.touch()
 	a.mu.Unlock()
 	if a.ctx.Err() == nil {
@@ -348,27 +407,21 @@ type link struct {
 	height uint32
 }
 
-// extension lists what our best branch adds to the headers that the state knows, at most limit. The lock is held.
-func (a *Adapter) extension(limit int) []link {
+// extension lists what our best branch adds to the headers that the state knows, at most limit. deep says that the branch forks below the
+// state's anchor: then there is no use for its bodies. The lock is held.
+func (a *Adapter) extension(limit int) (out []link, deep bool) {
 	best := a.tree.Best()
 	start := int64(-1)
 	if h, ok := a.tree.HeaderAt(best, a.req.BestHeight); ok && h.Hash() == a.req.Best {
 		start = int64(a.req.BestHeight) // the usual case
 	} else {
-		for height := int64(min(best.Height, a.req.BestHeight+keepHeaders)); height >= int64(a.req.AnchorHeight); height-- {
-			if h, ok := a.tree.HeaderAt(best, uint32(height)); ok {
-				if _, known := a.req.Known[h.Hash()]; known {
-					start = height
-					break
-				}
-			}
-		}
+		start, deep = a.meet(best)
 	}
 	if start < 0 || start >= int64(best.Height) {
-		return nil
+		return nil, deep
 	}
 	last := uint32(min(int64(best.Height), start+int64(limit)))
-	out := make([]link, 0, last-uint32(start))
+	out = make([]link, 0, last-uint32(start))
 	var path []*chain.Node // the part above our anchor, from the top
 	for n := best.Ancestor(last); n != nil && n.Parent != nil && int64(n.Height) > start; n = n.Parent {
 		path = append(path, n)
@@ -376,14 +429,66 @@ func (a *Adapter) extension(limit int) []link {
 	for height := uint32(start) + 1; height <= last-uint32(len(path)); height++ {
 		h, ok := a.tree.Final(height)
 		if !ok {
-			return out
+			return out, deep
 		}
 		out = append(out, link{h, h.Hash(), height})
 	}
 	for _, n := range slices.Backward(path) {
 		out = append(out, link{n.Header, n.Hash, n.Height})
 	}
-	return out
+	return out, deep
+}
+
+// meet is the height of the highest block of our best branch that the state has named, or -1, and tells whether the branch leaves the state's
+// below its anchor. The lock is held.
+func (a *Adapter) meet(best *chain.Node) (start int64, deep bool) {
+	lowest := a.req.AnchorHeight
+	for _, height := range a.req.Below {
+		lowest = min(lowest, height)
+	}
+	for n, height := best, int64(best.Height); height >= int64(lowest); height-- {
+		var hash btc.Hash
+		if n != nil {
+			hash = n.Hash
+			n = n.Parent
+		} else if h, ok := a.tree.Final(uint32(height)); ok {
+			hash = h.Hash()
+		} else {
+			break
+		}
+		if _, ok := a.req.Known[hash]; ok {
+			return height, false
+		}
+		if _, ok := a.req.Below[hash]; ok {
+			return height, true
+		}
+	}
+	return -1, true
+}
+
+// Branch is the end of a branch of headers.
+type Branch struct {
+	Tip    btc.Hash
+	Height uint32
+}
+
+// Strange is the best branch that peers show if it has more work than the state's, which is given, and shares none of the blocks that the state
+// named: it forks further below the anchor than the state remembers (chain.MaxForkDepth), so the state can not find out by itself. It is nil while
+// all is well.
+func (a *Adapter) Strange(work *big.Int) *Branch {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	best := a.tree.Best()
+	if !a.asked || a.req.Network != a.cfg.Network || best.Work.Cmp(work) <= 0 || !a.tree.EnoughWork() {
+		return nil
+	}
+	if h, ok := a.tree.HeaderAt(best, a.req.BestHeight); ok && h.Hash() == a.req.Best {
+		return nil // the usual case
+	}
+	if start, _ := a.meet(best); start >= 0 {
+		return nil
+	}
+	return &Branch{best.Hash, best.Height}
 }
 
 // Successors answers the state's request with the headers and bodies that are at hand, in the order in which they can be applied,
@@ -396,7 +501,7 @@ func (a *Adapter) Successors(req utxo.Request) utxo.Items {
 	if req.Network != a.cfg.Network {
 		return it
 	}
-	next := a.extension(utxo.MaxHeadersPerPayload)
+	next, deep := a.extension(utxo.MaxHeadersPerPayload)
 	for _, l := range next {
 		b := l.header.Bytes()
 		it.Headers = append(it.Headers, b[:]...)
@@ -415,7 +520,7 @@ func (a *Adapter) Successors(req utxo.Request) utxo.Items {
 		take(h)
 	}
 	// Bodies above the state's best header connect only if none below is missing.
-	if len(it.Blocks) == len(req.Missing) {
+	if len(it.Blocks) == len(req.Missing) && !deep {
 		for _, l := range next {
 			if !take(l.hash) {
 				break
@@ -438,7 +543,9 @@ func (a *Adapter) wanted() []link {
 		}
 	}
 	if len(out) < ahead {
-		out = append(out, a.extension(ahead-len(out))...)
+		if more, deep := a.extension(ahead - len(out)); !deep {
+			out = append(out, more...)
+		}
 	}
 	return out
 }
@@ -525,7 +632,7 @@ func (a *Adapter) announceDue(now time.Time) {
 	var due []p2p.Inventory
 	for id, o := range a.out {
 		if o.block != nil {
-			if n := a.tree.Get(*o.block); n != nil && a.tree.Best().Ancestor(n.Height) != n {
+			if !a.onBest(*o.block) {
 				o.block, o.next, o.wait = nil, now, 0 // its block was reorganised away
 			}
 		}
@@ -611,6 +718,7 @@ type Info struct {
 	InFlight    int
 	Outgoing    int
 	Addresses   int
+	Mempool     int // transactions seen that no block of the best branch is known to hold
 }
 
 // Info describes the adapter's state for health checks and metrics.
@@ -620,6 +728,11 @@ func (a *Adapter) Info() Info {
 	best := a.tree.Best()
 	i := Info{Network: a.cfg.Network, Tip: best.Hash, TipHeight: best.Height, TipTime: time.Unix(int64(best.Header.Time), 0), EnoughWork: a.tree.EnoughWork(),
 		CachedBytes: a.cached, InFlight: len(a.flights), Outgoing: len(a.out), Addresses: len(a.book.addrs)}
+	for _, s := range a.pool.txs {
+		if s.block == nil {
+			i.Mempool++
+		}
+	}
 	for p := range a.peers {
 		n := 0
 		for _, f := range a.flights {

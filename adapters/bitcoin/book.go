@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,11 +16,13 @@ import (
 type book struct {
 	path  string
 	addrs map[string]*entry
+	told  map[string]int // addresses of each group that peers told
 }
 
 type entry struct {
 	Addr    string    `json:"addr"`
 	Success time.Time `json:"success,omitzero"` // last completed handshake
+	Proven  bool      `json:"proven,omitempty"` // a feeler found a node there
 	fixed   bool      // from the configuration
 	next    time.Time // not before
 	wait    time.Duration
@@ -29,6 +32,7 @@ type entry struct {
 
 const (
 	maxAddresses = 2048
+	maxPerGroup  = 32 // of those, so that nobody fills the book from one network
 	maxSaved     = 256
 	firstWait    = 250 * time.Millisecond
 	maxWait      = time.Minute
@@ -36,7 +40,7 @@ const (
 )
 
 func openBook(dir string, fixed []string) (*book, error) {
-	b := &book{addrs: map[string]*entry{}}
+	b := &book{addrs: map[string]*entry{}, told: map[string]int{}}
 	if dir != "" {
 		b.path = filepath.Join(dir, "peers.json")
 		raw, err := os.ReadFile(b.path)
@@ -69,7 +73,7 @@ func (b *book) save() error {
 	}
 	var good []*entry
 	for _, e := range b.addrs {
-		if !e.Success.IsZero() {
+		if !e.Success.IsZero() || e.Proven {
 			good = append(good, e)
 		}
 	}
@@ -85,9 +89,41 @@ func (b *book) save() error {
 }
 
 func (b *book) add(addr string) {
-	if b.addrs[addr] == nil && len(b.addrs) < maxAddresses {
+	if b.addrs[addr] != nil || len(b.addrs) >= maxAddresses {
+		return
+	}
+	if g := group(addr); b.told[g] < maxPerGroup {
+		b.told[g]++
 		b.addrs[addr] = &entry{Addr: addr}
 	}
+}
+
+// stranger is an address that nobody has tried, in a group of its own where there is one, or nil. It is any of them: who fills the book must not
+// know which.
+func (b *book) stranger(now time.Time) *entry {
+	used := map[string]bool{}
+	for _, e := range b.addrs {
+		if e.live || e.Proven || !e.Success.IsZero() {
+			used[group(e.Addr)] = true
+		}
+	}
+	var fresh, other []*entry
+	for _, e := range b.addrs {
+		switch {
+		case e.live || e.fixed || e.Proven || !e.Success.IsZero() || now.Before(e.next):
+		case used[group(e.Addr)]:
+			other = append(other, e)
+		default:
+			fresh = append(fresh, e)
+		}
+	}
+	if len(fresh) == 0 {
+		fresh = other
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return fresh[rand.IntN(len(fresh))]
 }
 
 // failed puts an address off, each time for twice as long.
@@ -131,6 +167,12 @@ func (b *book) pick(now time.Time, want int) []*entry {
 	slices.SortFunc(ready, func(x, y *entry) int {
 		if x.fixed != y.fixed {
 			if x.fixed {
+				return -1
+			}
+			return 1
+		}
+		if x.Success.IsZero() && y.Success.IsZero() && x.Proven != y.Proven {
+			if x.Proven {
 				return -1
 			}
 			return 1

@@ -42,7 +42,7 @@ func Example() {
 		panic(err)
 	}
 	defer a.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for state.Tip().Hash != n.Tip() && ctx.Err() == nil {
 		changed := a.Changed()

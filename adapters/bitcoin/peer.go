@@ -21,6 +21,7 @@ type peer struct {
 	conn  net.Conn
 	entry *entry
 	agent string
+	lists bool // answers mempool messages (BIP35)
 	out   chan []byte
 	done  chan struct{} // closed when the connection has ended
 
@@ -33,6 +34,7 @@ type peer struct {
 	stalled bool // asked for a block, it did not deliver in time
 	orphans int  // headers messages in a row that did not connect
 	limit   rateLimit
+	asked   int // transactions that it was asked for
 }
 
 // rateLimit is a bucket for messages that cost us more than the peer.
@@ -92,7 +94,7 @@ func (a *Adapter) handshake(conn net.Conn, e *entry) (*peer, error) {
 	a.mu.Lock()
 	height := a.tree.Best().Height
 	a.mu.Unlock()
-	payload, err := p2p.Version(userAgent, binary.LittleEndian.Uint64(nonce[:]), height)
+	payload, err := p2p.Version(userAgent, binary.LittleEndian.Uint64(nonce[:]), height, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +123,7 @@ func (a *Adapter) handshake(conn net.Conn, e *entry) (*peer, error) {
 			got = true
 			p.best = uint32(max(theirs.LastBlock, 0))
 			p.agent = printable(theirs.UserAgent)
+			p.lists = theirs.Services&wire.SFNodeBloom != 0
 			if _, err := conn.Write(p2p.Encode(magic, wire.CmdVerAck, nil)); err != nil {
 				return nil, err
 			}
@@ -149,6 +152,9 @@ func (a *Adapter) welcome(p *peer) {
 	p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(a.locator()))
 	if !a.cfg.Network.Development() {
 		p.send(wire.CmdGetAddr, nil)
+	}
+	if p.lists && a.relaying(time.Now()) {
+		p.send(wire.CmdMemPool, nil)
 	}
 	var txs []p2p.Inventory
 	for id, o := range a.out {
@@ -226,6 +232,9 @@ func (p *peer) handle(command string, payload []byte) error {
 	if command == wire.CmdBlock {
 		return p.onBlock(payload) // checks outside the lock
 	}
+	if command == wire.CmdTx {
+		return p.onTx(payload)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
@@ -246,7 +255,7 @@ func (p *peer) handle(command string, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		p.onInv(items)
+		p.onInv(items, now)
 	case wire.CmdGetData:
 		items, err := p2p.ParseInventory(payload)
 		if err != nil {
@@ -265,6 +274,11 @@ func (p *peer) handle(command string, payload []byte) error {
 					clear(p.lacks)
 				}
 				p.lacks[it.Hash] = true
+			}
+			if q := a.pool.asks[it.Hash]; q != nil && q.from == p {
+				if next := a.pool.giveUp(it.Hash, now); next != nil {
+					a.askTxs(map[*peer][]p2p.Inventory{next: {{Kind: p2p.WitnessTx, Hash: it.Hash}}})
+				}
 			}
 		}
 		a.kick()
@@ -288,7 +302,7 @@ func (p *peer) handle(command string, payload []byte) error {
 			return err
 		}
 		for _, na := range m.AddrList {
-			if na.IP.IsGlobalUnicast() && !na.IP.IsPrivate() && na.Port != 0 && na.HasService(wire.SFNodeNetwork) {
+			if public(na.IP) && na.Port != 0 && na.HasService(wire.SFNodeNetwork) {
 				a.book.add(net.JoinHostPort(na.IP.String(), fmt.Sprint(na.Port)))
 			}
 		}
@@ -337,7 +351,7 @@ func (p *peer) onHeaders(headers []btc.Header, now time.Time) error {
 			p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(append([]btc.Hash{last.Hash}, a.locator()...)))
 		}
 	}
-	for a.tree.Len() > keepHeaders && a.tree.Best().Height > a.tree.Anchor().Height+keepHeaders/2 {
+	for a.tree.Best().Height > a.tree.Anchor().Height+keepHeaders {
 		a.tree.Advance(a.tree.Best().Ancestor(a.tree.Anchor().Height + 1))
 	}
 	if best := a.tree.Best(); best != before {
@@ -349,9 +363,11 @@ func (p *peer) onHeaders(headers []btc.Header, now time.Time) error {
 	return nil
 }
 
-func (p *peer) onInv(items []p2p.Inventory) {
+func (p *peer) onInv(items []p2p.Inventory, now time.Time) {
 	a := p.a
 	ask, news := false, false
+	relaying := a.relaying(now)
+	var txs []p2p.Inventory
 	for _, it := range items {
 		switch it.Kind &^ p2p.Witness {
 		case p2p.Block:
@@ -361,14 +377,38 @@ func (p *peer) onInv(items []p2p.Inventory) {
 				o.echoed[p] = true
 				news = true
 			}
+			if relaying && a.pool.announced(it.Hash, p, now) {
+				txs = append(txs, p2p.Inventory{Kind: p2p.WitnessTx, Hash: it.Hash})
+			}
 		}
 	}
 	if ask {
 		p.send(wire.CmdGetHeaders, p2p.EncodeGetHeaders(a.locator()))
 	}
+	a.askTxs(map[*peer][]p2p.Inventory{p: txs})
 	if news {
 		a.touch()
 	}
+}
+
+// onTx takes a transaction that was asked for into the view of the memory pool.
+func (p *peer) onTx(payload []byte) error {
+	tx, err := btc.ParseTx(payload)
+	if err == nil {
+		err = tx.Check()
+	}
+	if err != nil {
+		return ban("transaction: %v", err)
+	}
+	a := p.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	p.heard = now
+	if a.pool.deliver(tx, p, min(len(a.peers), 2), now) {
+		a.touch()
+	}
+	return nil
 }
 
 func (p *peer) onGetData(items []p2p.Inventory) {
@@ -459,6 +499,7 @@ func (p *peer) onBlock(raw []byte) error {
 			o.block, o.height = &hash, height
 		}
 	}
+	a.pool.mined(blk, hash, height)
 	a.touch()
 	return nil
 }

@@ -1,10 +1,11 @@
 package canister
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
+	"strings"
 
 	"fusion/btc"
 	"fusion/btc/chain"
@@ -12,6 +13,7 @@ import (
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 	"fusion/internal/kv"
+	"fusion/internal/metrics"
 )
 
 // The canister's well-known ids on the Internet Computer.
@@ -57,18 +59,31 @@ type Call struct {
 	Arg    []byte
 	Caller principal.Principal
 	Cycles candid.Nat // attached
-	TimeNs uint64     // block time
-	Query  bool       // not replicated; Snapshot must be set
+	// Balance is what the canister has in cycles beside those, for calls that are not queries.
+	Balance candid.Nat
+	TimeNs  uint64 // block time
+	Query   bool   // not replicated; Snapshot must be set
 	// Snapshot is where a query reads: the store given to New as of the last committed block. Calls inside a block leave it nil.
 	Snapshot kv.Reader
 	// State is the snapshot of the coin state's own store, of the same block.
 	State kv.Reader
+	// Mempool answers from this replica's own view of transactions that are not in a block yet, oldest first; nil where there is none. Only
+	// queries may use it: replicas need not agree on it.
+	Mempool func(btc.Address) []Sighting
+}
+
+// Sighting is an output of a transaction that peers relay and no block holds.
+type Sighting struct {
+	Outpoint btc.Outpoint
+	Value    btc.Satoshi
+	SeenNs   uint64 // when this replica saw it first, by its own clock
 }
 
 // Result is a reply or a rejection.
 type Result struct {
 	Reply      []byte
 	CyclesUsed candid.Nat
+	Burn       bool // the canister's cycles are to be burnt, those of this call included
 	Reject     *Reject
 }
 
@@ -98,6 +113,15 @@ type Canister struct {
 	state *utxo.State
 	store kv.Store
 	name  Network
+	rates rates
+}
+
+// rates are the fee percentiles as of a tip. They follow from the blocks between the anchor and the tip, so they need not be stored.
+type rates struct {
+	tip    btc.Hash
+	anchor uint32
+	ranked []uint64
+	known  bool
 }
 
 // New opens the canister over its own store, which holds its configuration.
@@ -109,7 +133,7 @@ func New(opt Options, state *utxo.State, store kv.Store) (*Canister, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Canister{opt, state, store, name}
+	c := &Canister{opt: opt, state: state, store: store, name: name}
 	if _, ok := store.Get(configKey); !ok {
 		fees := DefaultFees(state.Network())
 		if opt.Fees != nil {
@@ -122,13 +146,46 @@ func New(opt Options, state *utxo.State, store kv.Store) (*Canister, error) {
 	if _, err := c.config(store); err != nil {
 		return nil, err
 	}
+	if _, err := c.counters(store); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
 // Use continues in another store with the same content: the next block's batch. The coin state has its own Use.
 func (c *Canister) Use(store kv.Store) { c.store = store }
 
-var configKey = []byte("config")
+var (
+	configKey   = []byte("config")
+	countersKey = []byte("counters")
+)
+
+// counters are the totals of the metrics.
+type counters struct {
+	Sent  uint64     `candid:"send_transaction_count"`
+	Burnt candid.Nat `candid:"cycles_burnt"`
+}
+
+func (c *Canister) counters(r kv.Reader) (n counters, err error) {
+	raw, ok := r.Get(countersKey)
+	if !ok {
+		return n, nil
+	}
+	if err := candid.Unmarshal(raw, &n); err != nil {
+		return n, fmt.Errorf("the Bitcoin canister's stored counters: %w", err)
+	}
+	return n, nil
+}
+
+// count changes the totals. They could be read when the canister was opened, so they can be read now.
+func (c *Canister) count(add func(*counters)) {
+	n, err := c.counters(c.store)
+	if err != nil {
+		panic(fmt.Sprintf("canister: %v", err))
+	}
+	add(&n)
+	c.store.Set(countersKey, candid.MustMarshal(n))
+}
 
 func (c *Canister) putConfig(cfg Config) {
 	raw, err := candid.Marshal(cfg)
@@ -156,10 +213,35 @@ func (c *Canister) Syncing() bool {
 	return err == nil && cfg.Syncing.on()
 }
 
-// Digest commits to the configuration; utxo.State.Digest does to the rest.
-func (c *Canister) Digest() [32]byte {
-	raw, _ := c.store.Get(configKey)
-	return sha256.Sum256(raw)
+// Applied does what is due after the coin state took in a block of the subnet: unless they are evaluated lazily, the fee percentiles of a new tip.
+func (c *Canister) Applied() {
+	cfg, err := c.config(c.store)
+	if err != nil || cfg.LazilyEvaluateFeePercentile.on() {
+		return
+	}
+	// A halted state has none.
+	_, _ = c.percentiles(c.state.Live())
+}
+
+// percentiles are the fee percentiles as of the tip, ranked once for each.
+func (c *Canister) percentiles(v utxo.View) ([]uint64, error) {
+	info, err := v.Info()
+	if err != nil {
+		return nil, err
+	}
+	if r := &c.rates; r.known && info.Halted == nil && r.tip == info.Hash && r.anchor == info.Anchor {
+		return r.ranked, nil
+	}
+	ranked, err := v.FeePercentiles()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]uint64, len(ranked))
+	for i, r := range ranked {
+		out[i] = uint64(r)
+	}
+	c.rates = rates{info.Hash, info.Anchor, out, true}
+	return out, nil
 }
 
 // call is what a method works with.
@@ -185,9 +267,12 @@ var methods = map[string]method{
 	"bitcoin_get_current_fee_percentiles": {run: (*call).getFees},
 	"bitcoin_get_block_headers":           {run: (*call).getHeaders},
 	"bitcoin_send_transaction":            {run: (*call).send},
+	"bitcoin_get_mempool_utxos_query":     {run: (*call).getMempool, query: true, only: true},
 	"get_config":                          {run: (*call).getConfig, query: true},
 	"set_config":                          {run: (*call).setConfig},
 	"get_blockchain_info":                 {run: (*call).getInfo, query: true},
+	"reset_chain":                         {run: (*call).resetChain},
+	"http_request":                        {run: (*call).http, query: true, only: true},
 }
 
 // Call runs a method.
@@ -214,6 +299,13 @@ func (c *Canister) Call(in Call) Result {
 	if err == nil {
 		out, err = m.run(k)
 	}
+	res := Result{CyclesUsed: k.used}
+	if !in.Query && k.cfg.BurnCycles.on() {
+		res.Burn = true
+		if all := in.Balance.Add(k.used); !all.IsZero() {
+			c.count(func(n *counters) { n.Burnt = n.Burnt.Add(all) })
+		}
+	}
 	if err != nil {
 		var r *Reject
 		switch {
@@ -223,13 +315,15 @@ func (c *Canister) Call(in Call) Result {
 		default:
 			r = reject(CanisterError, "%v", err)
 		}
-		return Result{CyclesUsed: k.used, Reject: r}
+		res.Reject = r
+		return res
 	}
 	reply, err := candid.Marshal(out...)
 	if err != nil {
 		panic(fmt.Sprintf("canister: encoding the answer of %s: %v", in.Method, err))
 	}
-	return Result{Reply: reply, CyclesUsed: k.used}
+	res.Reply = reply
+	return res
 }
 
 func clip(s string) string {
@@ -240,28 +334,49 @@ func clip(s string) string {
 }
 
 // arg decodes the argument.
-func (k *call) arg(dst any) error {
-	if err := candid.Unmarshal(k.Arg, dst); err != nil {
+func (k *call) arg(dst ...any) error {
+	if err := candid.Unmarshal(k.Arg, dst...); err != nil {
 		return reject(CanisterError, "%s: malformed argument: %v", k.Method, err)
 	}
 	return nil
 }
 
-// admit applies the switches and the network check, and takes the base price. synced says that the answer depends on the chain.
-func (k *call) admit(n Network, synced bool, base, maximum candid.Nat) error {
+// gate says what must hold of the chain for a method to answer.
+type gate int
+
+const (
+	anyChain gate = iota
+	synced        // bodies have caught up with headers
+	trusted       // and nothing says that this is not the chain that the world mines on: coins are counted
+)
+
+// admit applies the switches, the network check and the gate, and takes the base price.
+func (k *call) admit(n Network, g gate, base, maximum candid.Nat) error {
 	if !k.cfg.APIAccess.on() {
 		return reject(CanisterError, "Bitcoin API is disabled")
 	}
-	if got := n.Network(); got != k.c.state.Network() {
-		return reject(CanisterError, "Network must be %v. Found %v", k.c.state.Network(), got)
+	if got := n.Network(); got != k.c.name.Network() {
+		return reject(CanisterError, "Network must be %v. Found %v", k.c.name.Network(), got)
 	}
-	if synced && k.cfg.DisableAPIIfNotFullySynced.on() {
-		info, err := k.view.Info()
-		if err != nil {
-			return err
-		}
+	info, err := k.view.Info()
+	if err != nil {
+		return err
+	}
+	if info.Halted != nil {
+		return reject(CanisterError, "Bitcoin API is halted: %v", info.Halted)
+	}
+	if g != anyChain && k.cfg.DisableAPIIfNotFullySynced.on() {
 		if !info.Synced {
 			return reject(CanisterError, "Canister state is not fully synced.")
+		}
+		if g == trusted {
+			doubt, err := k.view.Doubt(k.TimeNs)
+			if err != nil {
+				return err
+			}
+			if doubt != "" {
+				return reject(CanisterError, "Canister state is not fully synced: %s", doubt)
+			}
 		}
 	}
 	if k.Query {
@@ -271,6 +386,9 @@ func (k *call) admit(n Network, synced bool, base, maximum candid.Nat) error {
 		return reject(CanisterReject, "Received %v cycles. %v cycles are required.", k.Cycles, maximum)
 	}
 	k.used = base
+	if base.Cmp(k.Cycles) > 0 { // a base above the maximum
+		k.used = k.Cycles
+	}
 	return nil
 }
 
@@ -302,7 +420,7 @@ func (k *call) getBalance() ([]any, error) {
 	if err := k.arg(&r); err != nil {
 		return nil, err
 	}
-	if err := k.admit(r.Network, true, k.cfg.Fees.GetBalance, k.cfg.Fees.GetBalanceMaximum); err != nil {
+	if err := k.admit(r.Network, trusted, k.cfg.Fees.GetBalance, k.cfg.Fees.GetBalanceMaximum); err != nil {
 		return nil, err
 	}
 	a, err := k.address(r.Address)
@@ -322,7 +440,7 @@ func (k *call) getUTXOs() ([]any, error) {
 	if err := k.arg(&r); err != nil {
 		return nil, err
 	}
-	if err := k.admit(r.Network, true, k.cfg.Fees.GetUTXOsBase, k.cfg.Fees.GetUTXOsMaximum); err != nil {
+	if err := k.admit(r.Network, trusted, k.cfg.Fees.GetUTXOsBase, k.cfg.Fees.GetUTXOsMaximum); err != nil {
 		return nil, err
 	}
 	a, err := k.address(r.Address)
@@ -341,8 +459,12 @@ func (k *call) getUTXOs() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	info, err := k.view.Info()
+	if err != nil {
+		return nil, err
+	}
 	k.charge(len(p.Coins), k.cfg.Fees.GetUTXOsPerTenInstructions, k.cfg.Fees.GetUTXOsMaximum)
-	out := GetUTXOsResponse{UTXOs: make([]UTXO, len(p.Coins)), TipBlockHash: p.Tip[:], TipHeight: p.TipHeight}
+	out := GetUTXOsResponse{UTXOs: make([]UTXO, len(p.Coins)), TipBlockHash: p.Tip[:], TipHeight: p.TipHeight, Epoch: &info.Epoch}
 	for i := range p.Coins {
 		c := &p.Coins[i]
 		out.UTXOs[i] = UTXO{Outpoint{c.Outpoint.Txid[:], c.Outpoint.Vout}, uint64(c.Value), c.Height}
@@ -353,19 +475,51 @@ func (k *call) getUTXOs() ([]any, error) {
 	return []any{out}, nil
 }
 
+// maxSightings bounds an answer about the memory pool.
+const maxSightings = 1000
+
+// getMempool answers from this replica's own view. What blocks hold by now is left out: bitcoin_get_utxos_query lists that.
+func (k *call) getMempool() ([]any, error) {
+	var r GetMempoolUTXOsRequest
+	if err := k.arg(&r); err != nil {
+		return nil, err
+	}
+	none := candid.NatFromUint64(0)
+	if err := k.admit(r.Network, synced, none, none); err != nil {
+		return nil, err
+	}
+	a, err := k.address(r.Address)
+	if err != nil {
+		return nil, err
+	}
+	out := []MempoolUTXO{}
+	if k.Mempool == nil {
+		return []any{out}, nil
+	}
+	for _, s := range k.Mempool(a) {
+		if len(out) == maxSightings {
+			break
+		}
+		mined, err := k.view.Made(s.Outpoint)
+		if err != nil {
+			return nil, err
+		}
+		if !mined {
+			out = append(out, MempoolUTXO{Outpoint{s.Outpoint.Txid[:], s.Outpoint.Vout}, uint64(s.Value), s.SeenNs})
+		}
+	}
+	return []any{out}, nil
+}
+
 func (k *call) getFees() ([]any, error) {
 	var r NetworkRequest
 	if err := k.arg(&r); err != nil {
 		return nil, err
 	}
-	if err := k.admit(r.Network, true, k.cfg.Fees.GetCurrentFeePercentiles, k.cfg.Fees.GetCurrentFeePercentilesMaximum); err != nil {
+	if err := k.admit(r.Network, synced, k.cfg.Fees.GetCurrentFeePercentiles, k.cfg.Fees.GetCurrentFeePercentilesMaximum); err != nil {
 		return nil, err
 	}
-	rates, err := k.view.FeePercentiles()
-	out := make([]uint64, len(rates))
-	for i, r := range rates {
-		out[i] = uint64(r)
-	}
+	out, err := k.c.percentiles(k.view)
 	return []any{out}, err
 }
 
@@ -374,7 +528,7 @@ func (k *call) getHeaders() ([]any, error) {
 	if err := k.arg(&r); err != nil {
 		return nil, err
 	}
-	if err := k.admit(r.Network, true, k.cfg.Fees.GetBlockHeadersBase, k.cfg.Fees.GetBlockHeadersMaximum); err != nil {
+	if err := k.admit(r.Network, synced, k.cfg.Fees.GetBlockHeadersBase, k.cfg.Fees.GetBlockHeadersMaximum); err != nil {
 		return nil, err
 	}
 	headers, tip, err := k.view.Headers(r.StartHeight, r.EndHeight)
@@ -392,11 +546,14 @@ func (k *call) send() ([]any, error) {
 	}
 	perByte := new(big.Int).Mul(k.cfg.Fees.SendTransactionPerByte.Big(), big.NewInt(int64(len(r.Transaction))))
 	price := k.cfg.Fees.SendTransactionBase.Add(candid.NatFromBig(perByte))
-	if err := k.admit(r.Network, false, price, price); err != nil {
+	if err := k.admit(r.Network, anyChain, price, price); err != nil {
 		return nil, err
 	}
-	_, err := k.c.state.Send(r.Transaction, k.TimeNs)
-	return nil, err
+	if _, err := k.c.state.Send(r.Transaction, k.TimeNs); err != nil {
+		return nil, err
+	}
+	k.c.count(func(n *counters) { n.Sent++ })
+	return nil, nil
 }
 
 func (k *call) getConfig() ([]any, error) { return []any{k.cfg}, nil }
@@ -406,10 +563,7 @@ func (k *call) setConfig() ([]any, error) {
 	if err := k.arg(&r); err != nil {
 		return nil, err
 	}
-	allowed := false
-	for _, p := range k.c.opt.Controllers {
-		allowed = allowed || p == k.Caller
-	}
+	allowed := slices.Contains(k.c.opt.Controllers, k.Caller)
 	if w := k.cfg.WatchdogCanister; w != nil && *w == k.Caller && r == (SetConfigRequest{APIAccess: r.APIAccess}) {
 		allowed = true // the watchdog may open and close the interface, and do nothing else
 	}
@@ -444,6 +598,84 @@ func (k *call) getInfo() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	doubt, err := k.view.Doubt(k.TimeNs)
+	if err != nil {
+		return nil, err
+	}
 	d := chain.Difficulty(info.Bits, k.c.state.Params().PowLimit)
-	return []any{BlockchainInfo{info.Height, info.Hash[:], info.Time, candid.NatFromBig(d), info.Coins}}, nil
+	out := BlockchainInfo{Height: info.Height, BlockHash: info.Hash[:], Timestamp: info.Time, Difficulty: candid.NatFromBig(d), UTXOsLength: info.Coins, Epoch: &info.Epoch}
+	if info.Halted != nil {
+		text := info.Halted.String()
+		out.Halted = &text
+	}
+	if doubt != "" {
+		out.Doubt = &doubt
+	}
+	return []any{out}, nil
+}
+
+// resetChain is the way out after a reorganisation that was deeper than final blocks.
+func (k *call) resetChain() ([]any, error) {
+	if err := k.arg(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(k.c.opt.Controllers, k.Caller) {
+		return nil, reject(CanisterReject, "only a controller can reset the chain")
+	}
+	return nil, k.c.state.Reset()
+}
+
+// http serves GET /metrics in Prometheus' text format.
+func (k *call) http() ([]any, error) {
+	var r HTTPRequest
+	if err := k.arg(&r); err != nil {
+		return nil, err
+	}
+	path, _, _ := strings.Cut(r.URL, "?")
+	if path != "/metrics" {
+		return []any{HTTPResponse{404, []HeaderField{}, []byte("not found: there is /metrics\n")}}, nil
+	}
+	info, err := k.view.Info()
+	if err != nil {
+		return nil, err
+	}
+	doubt, err := k.view.Doubt(k.TimeNs)
+	if err != nil {
+		return nil, err
+	}
+	totals, err := k.c.counters(k.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	var w metrics.Writer
+	w.Gauge("main_chain_height", "Height of the main chain.", info.Height)
+	w.Gauge("stable_height", "Height of the last final block.", info.Anchor)
+	w.Gauge("header_height", "Height of the heaviest branch of headers.", info.BestHeader)
+	w.Gauge("utxos_length", "Unspent outputs as of the last final block.", info.Coins)
+	if headers, _, err := k.view.Headers(info.Anchor, &info.Anchor); err == nil { // a halted state shows none
+		anchor, err := btc.ParseHeader(headers[0])
+		if err != nil {
+			return nil, err
+		}
+		d := chain.Difficulty(anchor.Bits, k.c.state.Params().PowLimit)
+		w.Gauge("anchor_difficulty", "Difficulty of the last final block.", d)
+		w.Gauge("normalized_stability_threshold", "Work that makes the next block final, as a difficulty.", new(big.Int).Mul(d, k.cfg.StabilityThreshold.Big()))
+	}
+	w.Gauge("unstable_blocks_total", "Blocks that are not final.", info.Blocks)
+	w.Gauge("unstable_blocks_depth", "Blocks of the main chain that are not final.", info.Height-info.Anchor)
+	w.Gauge("unstable_blocks_bytes", "Size of those.", info.Bytes)
+	w.Gauge("outgoing_transactions", "Transactions that are announced.", info.Outgoing)
+	w.Gauge("send_transaction_count", "Transactions that were taken to be announced, from the beginning.", totals.Sent)
+	w.Gauge("cycles_burnt", "Cycles burnt, from the beginning.", totals.Burnt)
+	w.Gauge("resets_total", "How often reset_chain had all that was known forgotten.", info.Epoch)
+	w.Flag("is_synced", "Whether blocks have caught up with headers.", info.Synced)
+	w.Flag("is_halted", "Whether a reorganisation deeper than final blocks halted the canister.", info.Halted != nil)
+	w.Flag("is_doubted", "Whether the newest block is too old, or blocks come too slowly, for coins to be counted.", doubt != "")
+	var access []metrics.Row
+	for _, on := range []bool{true, false} {
+		access = append(access, metrics.Row{Labels: fmt.Sprintf("{flag=%q}", flagOf(on)), Value: metrics.Bit(on == k.cfg.APIAccess.on())})
+	}
+	w.Rows("gauge", "api_access", "Whether the interface is open.", access...)
+	w.Flag("syncing", "Whether blocks are taken in.", k.cfg.Syncing.on())
+	return []any{HTTPResponse{200, []HeaderField{{"Content-Type", metrics.Prometheus}}, []byte(w.String())}}, nil
 }

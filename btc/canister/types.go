@@ -19,12 +19,12 @@ type Network struct {
 	Regtest *candid.Null `candid:"regtest"`
 }
 
-// NetworkOf translates a network; signet has no name here and gives an error.
+// NetworkOf translates a network. Signet, which has no name here, is a testnet, too: its addresses are the same.
 func NetworkOf(n btc.Network) (Network, error) {
 	switch n {
 	case btc.Mainnet:
 		return Network{Mainnet: candid.Unit}, nil
-	case btc.Testnet4:
+	case btc.Testnet4, btc.Signet:
 		return Network{Testnet: candid.Unit}, nil
 	case btc.Regtest:
 		return Network{Regtest: candid.Unit}, nil
@@ -32,7 +32,7 @@ func NetworkOf(n btc.Network) (Network, error) {
 	return Network{}, fmt.Errorf("the Bitcoin canister has no name for %v", n)
 }
 
-// Network is the inverse of NetworkOf.
+// Network is the inverse of NetworkOf, where testnet means Testnet4.
 func (n Network) Network() btc.Network {
 	switch {
 	case n.Mainnet != nil:
@@ -58,6 +58,13 @@ func flagOf(on bool) Flag {
 }
 
 func (f Flag) on() bool { return f.Enabled != nil }
+
+func (f Flag) String() string {
+	if f.on() {
+		return "enabled"
+	}
+	return "disabled"
+}
 
 // Outpoint is a reference to an output; Txid is in internal order.
 type Outpoint struct {
@@ -94,7 +101,7 @@ func DefaultFees(n btc.Network) Fees {
 	switch n {
 	case btc.Mainnet:
 		return Fees{u(50e6), u(10), u(10e9), u(10e6), u(100e6), u(10e6), u(100e6), u(5e9), u(20e6), u(50e6), u(10), u(10e9)}
-	case btc.Testnet4:
+	case btc.Testnet4, btc.Signet:
 		return Fees{u(20e6), u(4), u(4e9), u(4e6), u(40e6), u(4e6), u(40e6), u(2e9), u(8e6), u(20e6), u(4), u(4e9)}
 	}
 	return Fees{}
@@ -153,6 +160,20 @@ type GetUTXOsResponse struct {
 	TipBlockHash []byte  `candid:"tip_block_hash"`
 	TipHeight    uint32  `candid:"tip_height"`
 	NextPage     *[]byte `candid:"next_page"`
+	Epoch        *uint32 `candid:"epoch"` // how often reset_chain had all that was known forgotten
+}
+
+// GetMempoolUTXOsRequest asks for outputs that are not in a block yet.
+type GetMempoolUTXOsRequest struct {
+	Network Network `candid:"network"`
+	Address string  `candid:"address"`
+}
+
+// MempoolUTXO is an output that the answering replica has seen announced, and in no block.
+type MempoolUTXO struct {
+	Outpoint Outpoint `candid:"outpoint"`
+	Value    uint64   `candid:"value"`   // satoshi
+	SeenNs   uint64   `candid:"seen_ns"` // since 1970
 }
 
 // NetworkRequest is the argument of bitcoin_get_current_fee_percentiles.
@@ -186,6 +207,30 @@ type BlockchainInfo struct {
 	Timestamp   uint32     `candid:"timestamp"`
 	Difficulty  candid.Nat `candid:"difficulty"`
 	UTXOsLength uint64     `candid:"utxos_length"`
+	Halted      *string    `candid:"halted"` // why nothing but this is answered, and what to do
+	Epoch       *uint32    `candid:"epoch"`  // as in GetUTXOsResponse
+	Doubt       *string    `candid:"doubt"`  // why coins are not counted now, although blocks are all there
+}
+
+// HTTPRequest is what the HTTP gateway passes on.
+type HTTPRequest struct {
+	Method  string        `candid:"method"`
+	URL     string        `candid:"url"`
+	Headers []HeaderField `candid:"headers"`
+	Body    []byte        `candid:"body"`
+}
+
+// HeaderField is a pair of name and value.
+type HeaderField struct {
+	Name  string `candid:"0"`
+	Value string `candid:"1"`
+}
+
+// HTTPResponse is the answer to it.
+type HTTPResponse struct {
+	StatusCode uint16        `candid:"status_code"`
+	Headers    []HeaderField `candid:"headers"`
+	Body       []byte        `candid:"body"`
 }
 
 // Service is the Candid type of the canister's interface.
@@ -211,9 +256,12 @@ func Service() *candid.Type {
 	method("bitcoin_get_current_fee_percentiles", candid.Update, types(candid.MustTypeFor[NetworkRequest]()), types(candid.VecOf(nat64)))
 	method("bitcoin_get_block_headers", candid.Update, types(candid.MustTypeFor[GetBlockHeadersRequest]()), types(candid.MustTypeFor[GetBlockHeadersResponse]()))
 	method("bitcoin_send_transaction", candid.Update, types(candid.MustTypeFor[SendTransactionRequest]()), nil)
+	method("bitcoin_get_mempool_utxos_query", candid.Query, types(candid.MustTypeFor[GetMempoolUTXOsRequest]()), types(candid.VecOf(candid.MustTypeFor[MempoolUTXO]())))
 	method("get_config", candid.Query, nil, types(candid.MustTypeFor[Config]()))
 	method("set_config", candid.Update, types(candid.MustTypeFor[SetConfigRequest]()), nil)
 	method("get_blockchain_info", candid.Query, nil, types(candid.MustTypeFor[BlockchainInfo]()))
+	method("reset_chain", candid.Update, nil, nil)
+	method("http_request", candid.Query, types(candid.MustTypeFor[HTTPRequest]()), types(candid.MustTypeFor[HTTPResponse]()))
 	slices.SortFunc(t.Methods, func(a, b candid.Method) int {
 		if a.Name < b.Name {
 			return -1

@@ -5,10 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/big"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/blockchain"
@@ -17,6 +13,7 @@ import (
 
 	"fusion/btc"
 	"fusion/internal/kv"
+	"fusion/internal/modtest"
 )
 
 const late = int64(1) << 40 // block time when the future bound does not matter
@@ -77,7 +74,8 @@ func grow(t testing.TB, tree *Tree, from *Node, n int, salt byte) *Node {
 }
 
 func TestGenesisBlocksMatchBtcd(t *testing.T) {
-	for n, ref := range map[btc.Network]*chaincfg.Params{btc.Mainnet: &chaincfg.MainNetParams, btc.Testnet4: &chaincfg.TestNet4Params, btc.Regtest: &chaincfg.RegressionNetParams} {
+	for n, ref := range map[btc.Network]*chaincfg.Params{btc.Mainnet: &chaincfg.MainNetParams, btc.Testnet4: &chaincfg.TestNet4Params,
+		btc.Signet: &chaincfg.SigNetParams, btc.Regtest: &chaincfg.RegressionNetParams} {
 		p := params(t, n)
 		if got := p.Base[0].Hash(); got != btc.Hash(*ref.GenesisHash) {
 			t.Errorf("%v: genesis %v", n, got)
@@ -90,9 +88,6 @@ func TestGenesisBlocksMatchBtcd(t *testing.T) {
 				t.Errorf("%v: subsidy at %d is %d", n, h, got)
 			}
 		}
-	}
-	if _, err := ParamsOf(btc.Signet); !errors.Is(err, ErrSignet) {
-		t.Errorf("signet: %v", err)
 	}
 }
 
@@ -304,14 +299,7 @@ func TestTreeIsBounded(t *testing.T) {
 
 // Mainnet's first 14,132 headers, from the test data in btcd's module.
 func TestMainnetHeaders(t *testing.T) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/btcsuite/btcd").Output()
-	if err != nil {
-		t.Skipf("the Go module cache with btcd's source is not at hand: %v", err)
-	}
-	raw, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "blockchain/testdata/blk_0_to_14131.dat"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := modtest.Read(t, "github.com/btcsuite/btcd", "blockchain/testdata/blk_0_to_14131.dat")
 	p := params(t, btc.Mainnet)
 	p.MaxHeaders = 1000
 	tree := open(t, p, kv.NewMem())

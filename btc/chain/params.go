@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -31,6 +30,8 @@ type Params struct {
 	BIP65Height     uint32 // versions below 4 are refused
 	SegwitHeight    uint32 // from here on blocks carry witnesses
 
+	SignetChallenge []byte // signet: the script that each block's coinbase solves (BIP325)
+
 	// MinChainWork is the work that the heaviest branch is known to have at the least: until it does, the tree is not synced.
 	MinChainWork *big.Int
 	// MaxHeaders bounds the headers above the anchor. The default is 8,000.
@@ -52,9 +53,6 @@ const (
 	// maxTimewarp is how far the first block of a period may lie before its parent, in seconds (BIP94).
 	maxTimewarp = 600
 )
-
-// ErrSignet is returned for networks whose blocks cannot be checked here.
-var ErrSignet = errors.New("signet is not supported: its block challenge is not checked")
 
 // ParamsOf returns the constants of a network, starting at its genesis block.
 func ParamsOf(n btc.Network) (Params, error) {
@@ -87,7 +85,12 @@ func ParamsOf(n btc.Network) (Params, error) {
 		genesis.Time, genesis.Bits, genesis.Nonce = 1296688602, 0x207fffff, 2
 		want = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
 	case btc.Signet:
-		return p, ErrSignet
+		p.PowLimitBits = 0x1e0377ae
+		p.SignetChallenge = btc.SignetChallenge
+		// Work of signet at height 237,722 (Bitcoin Core 29.0).
+		p.MinChainWork = number("000000000000000000000000000000000000000000000000000002b517f3d1a1")
+		genesis.Time, genesis.Bits, genesis.Nonce = 1598918400, 0x1e0377ae, 52613770
+		want = "00000008819873e925422c1ff0f99f7cc9bbb232af63a077a480a3633bee1ef6"
 	default:
 		return p, fmt.Errorf("no bitcoin network %v", n)
 	}

@@ -49,6 +49,7 @@ type Node struct {
 	Body   BodyState
 	Order  uint64 // order of the body's arrival, if it has one
 	Size   uint32 // bytes of the body, if it has one
+	Deep   bool   // of a branch that forks below the anchor, or a final block below it
 }
 
 // Heavier tells whether n's branch wins over m's: more work, then more blocks, then the earlier one.
@@ -89,9 +90,13 @@ type Tree struct {
 	anchor *Node
 	best   *Node
 	seq    uint64
+
+	deep     map[btc.Hash]*Node // headers of branches from below the anchor
+	deepBest *Node
+	window   *window // nil until it is needed
 }
 
-// Keys: "h" hash → record of a node above the anchor; "s" height → header of a final block; "m" → meta.
+// Keys: "h" hash → record of a node above the anchor; "d" hash → record of one beside the final blocks; "s" height → header of a final block; "m" → meta.
 type record struct {
 	Header []byte    `cbor:"1,keyasint"`
 	Height uint32    `cbor:"2,keyasint"`
@@ -154,7 +159,7 @@ func Open(params Params, store kv.Store) (*Tree, error) {
 	if params.MinChainWork == nil {
 		params.MinChainWork = new(big.Int)
 	}
-	t := &Tree{params: params, store: store, nodes: map[btc.Hash]*Node{}}
+	t := &Tree{params: params, store: store, nodes: map[btc.Hash]*Node{}, deep: map[btc.Hash]*Node{}}
 	raw, ok := store.Get([]byte("m"))
 	if !ok {
 		for i, h := range params.Base {
@@ -208,7 +213,7 @@ func Open(params Params, store kv.Store) (*Tree, error) {
 		t.nodes[n.Hash] = n
 	}
 	t.findBest()
-	return t, nil
+	return t, t.openDeep()
 }
 
 // Final returns the header of a final block, the anchor's included.
@@ -226,11 +231,14 @@ func FinalIn(r kv.Reader, height uint32) (btc.Header, bool) {
 
 // HeaderAt is the header at a height of n's branch, final or not.
 func (t *Tree) HeaderAt(n *Node, height uint32) (btc.Header, bool) {
-	if height <= t.anchor.Height {
+	if height <= t.anchor.Height && !n.Deep {
 		return t.Final(height)
 	}
 	if a := n.Ancestor(height); a != nil {
 		return a.Header, true
+	}
+	if n.Deep && height < n.Height {
+		return t.Final(height)
 	}
 	return btc.Header{}, false
 }
@@ -296,7 +304,7 @@ func (t *Tree) NextBits(parent *Node, time uint32) (uint32, error) {
 	return p.retarget(from, int64(parent.Header.Time)-int64(first.Time))
 }
 
-// Verify checks a header against parent, which is in the tree or was itself returned by Verify, with all rules but the future
+// Verify checks a header against parent, which is in the tree or was itself returned by Lookup or Verify, with all rules but the future
 // bound, and returns its node, which is not part of the tree.
 func (t *Tree) Verify(h btc.Header, parent *Node) (*Node, error) {
 	p := &t.params
@@ -328,24 +336,35 @@ func (t *Tree) Verify(h btc.Header, parent *Node) (*Node, error) {
 	if h.Version < 2 && height >= p.BIP34Height || h.Version < 3 && height >= p.BIP66Height || h.Version < 4 && height >= p.BIP65Height {
 		return nil, fmt.Errorf("%w: %v at height %d has version %d", ErrVersion, hash, height, h.Version)
 	}
-	return &Node{Header: h, Hash: hash, Height: height, Parent: parent, Work: new(big.Int).Add(parent.Work, Work(h.Bits))}, nil
+	return &Node{Header: h, Hash: hash, Height: height, Parent: parent, Work: new(big.Int).Add(parent.Work, Work(h.Bits)), Deep: parent.Deep}, nil
 }
 
 // Accept puts a header into the tree; now is block time in seconds. A header that is in the tree already is returned as it is.
-// evicted are the nodes that made room for it, leaves before their parents.
+// evicted are the nodes that made room for it, leaves before their parents. A header that forks below the anchor is kept beside the tree.
 func (t *Tree) Accept(h btc.Header, now int64) (n *Node, evicted []*Node, err error) {
 	if n := t.nodes[h.Hash()]; n != nil {
 		return n, nil, nil
 	}
 	parent := t.nodes[h.Prev]
 	if parent == nil {
-		return nil, nil, fmt.Errorf("%w: %v", ErrOrphan, h.Hash())
+		if n := t.Lookup(h.Hash()); n != nil {
+			return n, nil, nil
+		}
+		if parent = t.Lookup(h.Prev); parent == nil {
+			return nil, nil, fmt.Errorf("%w: %v", ErrOrphan, h.Hash())
+		}
 	}
 	if n, err = t.Verify(h, parent); err != nil {
 		return nil, nil, err
 	}
 	if int64(h.Time) > now+MaxFuture {
 		return nil, nil, fmt.Errorf("%w: %v: %d s", ErrFuture, n.Hash, int64(h.Time)-now)
+	}
+	if n.Deep {
+		if evicted, err = t.acceptDeep(n); err != nil {
+			return nil, evicted, err
+		}
+		return n, evicted, nil
 	}
 	for t.Len() >= t.params.MaxHeaders {
 		victim := t.lightestLeaf(parent)
@@ -438,9 +457,12 @@ func (t *Tree) Advance(n *Node) (removed []*Node) {
 		panic(fmt.Sprintf("chain: %v at height %d is no child of the anchor", n.Hash, n.Height))
 	}
 	dead := map[*Node]bool{}
-	for _, m := range t.nodes {
-		if m.Parent == t.anchor && m != n {
-			dead[m] = true
+	single := t.Len() == int(t.best.Height-t.anchor.Height) && t.best.Ancestor(n.Height) == n // there are no siblings
+	if !single {
+		for _, m := range t.nodes {
+			if m.Parent == t.anchor && m != n {
+				dead[m] = true
+			}
 		}
 	}
 	if len(dead) > 0 {
@@ -459,9 +481,19 @@ func (t *Tree) Advance(n *Node) (removed []*Node) {
 	t.store.Delete(nodeKey(n.Hash))
 	n.Parent, n.Body = nil, HasBody
 	t.anchor = n
+	if w := t.window; w != nil {
+		w.at[n.Hash] = n.Height
+		w.work = append(w.work, n.Work)
+		if len(w.work) > 2*MaxForkDepth {
+			t.window = nil // made anew when it is needed
+		}
+	}
 	t.putFinal(n)
 	t.putMeta()
-	t.findBest()
+	if !single {
+		t.findBest()
+	}
+	t.pruneDeep()
 	return removed
 }
 

@@ -3,7 +3,6 @@ package utxo
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -11,6 +10,7 @@ import (
 
 	"fusion/btc"
 	"fusion/internal/kv"
+	"fusion/internal/pebblelog"
 )
 
 // pebbleStore is a kv.Store over one batch, as the replica has it.
@@ -111,7 +111,7 @@ func BenchmarkIngest(b *testing.B) {
 			if name == "pebble" {
 				cache := pebble.NewCache(256 << 20)
 				defer cache.Unref()
-				options := &pebble.Options{Logger: quiet{}, Cache: cache, MemTableSize: 64 << 20}
+				options := &pebble.Options{Logger: pebblelog.Logger{}, Cache: cache, MemTableSize: 64 << 20}
 				for i := range options.Levels {
 					options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 				}
@@ -155,12 +155,6 @@ func BenchmarkIngest(b *testing.B) {
 		})
 	}
 }
-
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)         {}
-func (quiet) Errorf(f string, args ...any) { fmt.Printf(f+"\n", args...) }
-func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
 // BenchmarkMuHash measures one element.
 func BenchmarkMuHash(b *testing.B) {

@@ -42,6 +42,9 @@ func (s *State) loadOutgoing() {
 // Send has a transaction announced until OutgoingTTL after nowNs. Sending it again renews that. It need only be well formed:
 // whether nodes take it shows in the blocks that follow.
 func (s *State) Send(raw []byte, nowNs uint64) (btc.Hash, error) {
+	if s.halt != nil {
+		return btc.Hash{}, fmt.Errorf("%w: %v", ErrHalted, s.halt)
+	}
 	tx, err := btc.ParseTx(raw)
 	if err != nil {
 		return btc.Hash{}, fmt.Errorf("%w: %w", ErrTxMalformed, err)

@@ -15,8 +15,11 @@ type Request struct {
 	// Anchor is the highest final block, Best the end of the heaviest known branch of headers.
 	Anchor, Best             btc.Hash
 	AnchorHeight, BestHeight uint32
-	// Known holds the headers from the anchor up, with their heights: further headers must build on one of them.
+	// Known holds the headers from the anchor up, with their heights: further headers should build on one of them.
 	Known map[btc.Hash]uint32
+	// Below holds some final blocks below the anchor, at most belowStep apart, and the headers of branches that fork there. What builds on
+	// them can not be followed; the state wants it when it is heavier than what is.
+	Below map[btc.Hash]uint32
 	// Missing are the bodies wanted, in an order in which they can be applied, the heaviest branch first.
 	Missing []btc.Hash
 }
@@ -29,9 +32,26 @@ func (s *State) Request() Request {
 			s.known[n.Hash] = n.Height
 		}
 	}
+	if s.below == nil {
+		s.below = map[btc.Hash]uint32{}
+		anchor := s.tree.Anchor().Height
+		lowest := min(anchor, chain.MaxForkDepth)
+		for depth, step := uint32(0), uint32(1); depth < lowest; step = min(2*step, belowStep) {
+			depth = min(depth+step, lowest)
+			if h, ok := s.tree.Final(anchor - depth); ok {
+				s.below[h.Hash()] = anchor - depth
+			}
+		}
+		for _, n := range s.tree.DeepHeaders() {
+			s.below[n.Hash] = n.Height
+		}
+	}
 	a, b := s.tree.Anchor(), s.tree.Best()
-	return Request{s.Network(), a.Hash, b.Hash, a.Height, b.Height, s.known, s.missing()}
+	return Request{s.Network(), a.Hash, b.Hash, a.Height, b.Height, s.known, s.below, s.missing()}
 }
+
+// belowStep is small against what a payload holds: a few known headers before a fork do not fill it.
+const belowStep = 500
 
 func (s *State) missing() []btc.Hash {
 	if s.tree.Best().Body == chain.HasBody && s.tree.Len() == len(s.bodies) {
@@ -87,12 +107,24 @@ func (v *overlay) get(h btc.Hash) *chain.Node {
 	return v.s.tree.Get(h)
 }
 
+// knows tells whether a header is there already, final ones included.
+func (v *overlay) knows(h btc.Header) bool {
+	hash := h.Hash()
+	return v.get(hash) != nil || v.get(h.Prev) == nil && v.s.tree.Lookup(hash) != nil
+}
+
 func (v *overlay) header(h btc.Header) (*chain.Node, error) {
 	hash := h.Hash()
 	if n := v.get(hash); n != nil {
 		return n, nil
 	}
 	parent := v.get(h.Prev)
+	if parent == nil { // perhaps it builds on a block below the anchor
+		if n := v.s.tree.Lookup(hash); n != nil {
+			return n, nil
+		}
+		parent = v.s.tree.Lookup(h.Prev)
+	}
 	if parent == nil {
 		return nil, fmt.Errorf("%w: %v", chain.ErrOrphan, hash)
 	}
@@ -108,7 +140,7 @@ func (v *overlay) block(raw []byte) error {
 	if v.bytes += len(raw); v.bytes > MaxBytesPerPayload {
 		return fmt.Errorf("%w: more than %d bytes of blocks", ErrPayloadSize, MaxBytesPerPayload)
 	}
-	blk, err := btc.ParseBlock(raw)
+	blk, err := v.s.parse(raw)
 	if err != nil {
 		return err
 	}
@@ -148,7 +180,7 @@ func (s *State) CheckPayload(items Items) error {
 		if err != nil {
 			return err
 		}
-		if v.get(h.Hash()) != nil {
+		if v.knows(h) {
 			return fmt.Errorf("%w: %v", ErrKnown, h.Hash())
 		}
 		if _, err := v.header(h); err != nil {
@@ -175,7 +207,7 @@ func (s *State) Filter(items Items, blockTimeNs uint64, maxBytes int) Items {
 		if err != nil || room < btc.HeaderSize || len(out.Headers) == MaxHeadersPerPayload*btc.HeaderSize {
 			break
 		}
-		if v.get(h.Hash()) != nil {
+		if v.knows(h) {
 			continue
 		}
 		if late(h) {

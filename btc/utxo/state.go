@@ -2,13 +2,17 @@ package utxo
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"slices"
 	"sync"
+
+	"lukechampine.com/blake3"
 
 	"fusion/btc"
 	"fusion/btc/chain"
@@ -24,6 +28,8 @@ type Options struct {
 	Stability uint32
 	// MaxUnstableBytes bounds the bodies above the anchor. The default is 1 GiB.
 	MaxUnstableBytes uint64
+	// Snapshot is what the state begins with instead of the genesis block; Import must have put it into the store.
+	Snapshot *Base
 }
 
 // Limits of a payload.
@@ -74,9 +80,11 @@ type Outcome struct {
 // body is what memory holds of a block above the anchor.
 type body struct {
 	node    *chain.Node
-	coins   []Coin  // created
-	spent   []*Coin // from earlier blocks or this one
-	touched []touch // sorted by tag
+	coins   []Coin     // created
+	spent   []*Coin    // from earlier blocks or this one
+	made    []maker    // of the spent coins, until the body is linked
+	uses    []spentRef // likewise, from then on
+	touched []touch    // sorted by tag
 	fees    []btc.MillisatPerVByte
 	mark    uint64 // see State.marked
 }
@@ -88,51 +96,83 @@ type touch struct {
 	spend bool
 }
 
+// tagOf is 64 bits of FNV-1a. Addresses that share a tag are told apart by their scripts; that somebody can make some that do costs a
+// reader no more than the coins of that block.
 func tagOf(script []byte) (uint64, bool) {
-	k := addressKey(0, script)
-	if k == nil {
+	kind, payload := btc.ScriptAddress(script)
+	if kind == 0 {
 		return 0, false
 	}
-	h := sha256.Sum256(k)
-	return binary.BigEndian.Uint64(h[:]), true
+	h := (uint64(14695981039346656037) ^ uint64(kind)) * 1099511628211
+	for _, b := range payload {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h, true
 }
 
 type createdRef struct {
-	coin *Coin
-	by   *body
-	next *createdRef // the same transaction in another branch
+	coin  *Coin
+	by    *body
+	next  *createdRef // the same transaction in another branch
+	spent *spentRef   // by blocks above the anchor
+	gone  bool        // its block is forgotten, and who spends the coin stands in State.spends
 }
 
 type spentRef struct {
 	by   *body
-	next *spentRef
+	of   *createdRef // nil for a coin of the stable set
+	next *spentRef   // in another branch
+}
+
+// maker says where a spent coin comes from: this block, if own is not negative, another one above the anchor, or else the stable set.
+type maker struct {
+	ref *createdRef
+	own int32 // place among the block's coins
 }
 
 // State is the machine. See the package comment.
 type State struct {
 	opt   Options
-	store kv.Store
+	root  kv.Store
+	epoch epochRecord
+	store kv.Store // of the epoch, within root
 	tree  *chain.Tree
+	halt  *Halt
 
 	mu      sync.RWMutex // guards what views read below against Apply
 	tip     *chain.Node
 	bodies  map[btc.Hash]*body
 	created map[btc.Outpoint]*createdRef
-	spends  map[btc.Outpoint]*spentRef
-	gen     uint64 // counts the applied blocks that changed something
+	spends  map[btc.Outpoint]*spentRef // of the stable set's coins; others are noted where they were created
+	gen     uint64                     // counts the applied blocks that changed something
 
 	outgoing []Outgoing // by id
 	bytes    uint64     // of the bodies
 	muhash   *MuHash
-	setSum   *[32]byte // muhash's digest, nil after a change
-	coins    uint64    // in the stable set
+	setSum   *[32]byte       // muhash's digest, nil after a change
+	coins    uint64          // in the stable set
+	many     map[string]bool // addresses with a stored balance
 	marks    uint64
 	digest   *[32]byte // nil after a change
 	known    map[btc.Hash]uint32
+	below    map[btc.Hash]uint32
 
-	checkedMu sync.Mutex
-	checked   map[[32]byte]bool
+	checkedMu    sync.Mutex
+	checked      map[[32]byte]*checkedBlock
+	checkedBytes int
 }
+
+// checkedBlock is a parsed block. A proposal is checked, checked again where it is executed, and applied: what was good once is neither parsed
+// nor hashed again.
+type checkedBlock struct {
+	*btc.Block
+	key    [32]byte
+	good   bool // it passed Check and is remembered
+	segwit bool // with witnesses
+}
+
+// maxCheckedBytes bounds the blocks that are remembered: those of two payloads.
+const maxCheckedBytes = 2 * MaxBytesPerPayload
 
 type setMeta struct {
 	MuHash    []byte `cbor:"1,keyasint"`
@@ -141,19 +181,29 @@ type setMeta struct {
 }
 
 // Open reads the state back from the store, or starts it at the base of the parameters in an empty one.
-func Open(opt Options, store kv.Store) (*State, error) {
+func Open(opt Options, root kv.Store) (*State, error) {
+	epoch, err := readEpoch(root)
+	if err != nil {
+		return nil, err
+	}
+	store := epochStore(root, epoch.Epoch)
 	if opt.Stability == 0 {
 		opt.Stability = 144
 	}
 	if opt.MaxUnstableBytes == 0 {
 		opt.MaxUnstableBytes = 1 << 30
 	}
+	if epoch.Epoch == 0 { // after a reset the state begins at genesis
+		if err := opt.imported(store); err != nil {
+			return nil, err
+		}
+	}
 	tree, err := chain.Open(opt.Params, kv.Prefix(store, "H"))
 	if err != nil {
 		return nil, err
 	}
-	s := &State{opt: opt, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
-		created: map[btc.Outpoint]*createdRef{}, spends: map[btc.Outpoint]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]bool{}}
+	s := &State{opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
+		created: map[btc.Outpoint]*createdRef{}, spends: map[btc.Outpoint]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
 	if raw, ok := store.Get([]byte("m")); ok {
 		var m setMeta
 		if err := codec.Unmarshal(raw, &m); err != nil {
@@ -173,7 +223,14 @@ func Open(opt Options, store kv.Store) (*State, error) {
 	if s.gen, err = genIn(store); err != nil {
 		return nil, err
 	}
+	kv.ScanPrefix(store, []byte("b"), func(k, _ []byte) bool {
+		s.many[string(k[1:])] = true
+		return true
+	})
 	s.loadOutgoing()
+	if err := s.loadHalt(); err != nil {
+		return nil, err
+	}
 	for _, n := range tree.Sorted() {
 		if n.Body != chain.HasBody || n == tree.Anchor() {
 			continue
@@ -197,8 +254,8 @@ func Open(opt Options, store kv.Store) (*State, error) {
 
 // Use continues in another store with the same content: the next block's batch.
 func (s *State) Use(store kv.Store) {
-	s.store = store
-	s.tree.Use(kv.Prefix(store, "H"))
+	s.root, s.store = store, epochStore(store, s.epoch.Epoch)
+	s.tree.Use(kv.Prefix(s.store, "H"))
 }
 
 func bodyKey(h btc.Hash) []byte { return append([]byte("B"), h[:]...) }
@@ -270,9 +327,11 @@ func (s *State) Apply(items Items, blockTimeNs uint64) []Outcome {
 		changed = changed || did
 		out = append(out, o)
 	}
-	for s.advance() {
-		changed = true
+	changed = s.watch(blockTimeNs) || changed
+	if s.halt == nil { // what is final by now is in doubt already
+		changed = s.settle() || changed
 	}
+	s.collect()
 	if changed {
 		s.touchGen()
 	}
@@ -283,11 +342,14 @@ func (s *State) Apply(items Items, blockTimeNs uint64) []Outcome {
 func (s *State) touchGen() {
 	s.gen++
 	s.putGen()
-	s.digest, s.known = nil, nil
+	s.digest, s.known, s.below = nil, nil, nil
 }
 
 func (s *State) acceptHeader(h btc.Header, now int64) (n *chain.Node, fresh bool, err error) {
 	before := s.tree.Get(h.Hash())
+	if before == nil && s.tree.Get(h.Prev) == nil {
+		before = s.tree.Lookup(h.Hash())
+	}
 	n, evicted, err := s.tree.Accept(h, now)
 	for _, e := range evicted {
 		s.unlink(e)
@@ -300,11 +362,12 @@ func (s *State) acceptHeader(h btc.Header, now int64) (n *chain.Node, fresh bool
 
 func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 	o.Body = true
-	blk, err := btc.ParseBlock(bytes.Clone(raw))
+	blk, err := s.parse(raw)
 	if err != nil {
 		o.Err = err
 		return o, false
 	}
+	defer s.uncheck(blk)
 	o.Hash = blk.Header.Hash()
 	n, changed, err := s.acceptHeader(blk.Header, now)
 	if err != nil {
@@ -323,7 +386,7 @@ func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 		o.Err = err
 		return o, changed
 	}
-	b, err := s.validate(blk, n)
+	b, err := s.validate(blk.Block, n)
 	if err != nil {
 		s.invalidate(n)
 		o.Err = err
@@ -341,6 +404,8 @@ func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 // takeable tells whether a body for n would be looked at.
 func (s *State) takeable(n *chain.Node) error {
 	switch {
+	case n.Deep:
+		return n.CheckBody()
 	case n.Body == chain.HasBody:
 		return fmt.Errorf("%w: %v", ErrKnown, n.Hash)
 	case n.Body == chain.InvalidBody:
@@ -351,26 +416,57 @@ func (s *State) takeable(n *chain.Node) error {
 	return nil
 }
 
-// check is btc.Block.Check, remembering the verdict on blocks that were good: a proposal is checked before it is applied.
-func (s *State) check(blk *btc.Block, height uint32) error {
-	segwit := s.Params().Segwit(height)
-	key := sha256.Sum256(blk.Raw)
+// parse is btc.ParseBlock of a copy, or what an earlier one gave of a block that was good.
+func (s *State) parse(raw []byte) (*checkedBlock, error) {
+	key := blake3.Sum256(raw)
 	s.checkedMu.Lock()
-	was, ok := s.checked[key]
+	c := s.checked[key]
 	s.checkedMu.Unlock()
-	if ok && was == segwit {
+	if c != nil {
+		return c, nil
+	}
+	blk, err := btc.ParseBlock(bytes.Clone(raw))
+	if err != nil {
+		return nil, err
+	}
+	return &checkedBlock{Block: blk, key: key}, nil
+}
+
+// check is btc.Block.Check, remembering blocks that are good.
+func (s *State) check(c *checkedBlock, height uint32) error {
+	segwit := s.Params().Segwit(height)
+	if c.good && c.segwit == segwit {
 		return nil
 	}
-	if err := blk.Check(segwit); err != nil {
+	if err := c.Check(segwit); err != nil {
 		return err
 	}
-	s.checkedMu.Lock()
-	if len(s.checked) >= 4*MaxBlocksPerPayload {
-		clear(s.checked)
+	if challenge := s.Params().SignetChallenge; challenge != nil {
+		if err := c.CheckSignet(challenge); err != nil {
+			return err
+		}
 	}
-	s.checked[key] = segwit
-	s.checkedMu.Unlock()
+	s.checkedMu.Lock()
+	defer s.checkedMu.Unlock()
+	if s.checkedBytes+len(c.Raw) > maxCheckedBytes {
+		clear(s.checked)
+		s.checkedBytes = 0
+	}
+	if s.checked[c.key] == nil {
+		s.checkedBytes += len(c.Raw)
+	}
+	s.checked[c.key] = &checkedBlock{c.Block, c.key, true, segwit}
 	return nil
+}
+
+// uncheck forgets a block that is not needed again.
+func (s *State) uncheck(c *checkedBlock) {
+	s.checkedMu.Lock()
+	defer s.checkedMu.Unlock()
+	if s.checked[c.key] != nil {
+		delete(s.checked, c.key)
+		s.checkedBytes -= len(c.Raw)
+	}
 }
 
 func (s *State) invalidate(n *chain.Node) {
@@ -384,13 +480,26 @@ func (s *State) invalidate(n *chain.Node) {
 func (s *State) link(b *body, size int) {
 	s.bodies[b.node.Hash] = b
 	s.bytes += uint64(size)
+	created, spent := make([]createdRef, len(b.coins)), make([]spentRef, len(b.spent)) // they live and die with the body
 	for i := range b.coins {
 		c := &b.coins[i]
-		s.created[c.Outpoint] = &createdRef{c, b, s.created[c.Outpoint]}
+		created[i] = createdRef{coin: c, by: b, next: s.created[c.Outpoint]}
+		s.created[c.Outpoint] = &created[i]
 	}
-	for _, c := range b.spent {
-		s.spends[c.Outpoint] = &spentRef{b, s.spends[c.Outpoint]}
+	b.uses = spent
+	for i, m := range b.made {
+		if m.own >= 0 {
+			m.ref = &created[m.own]
+		}
+		if m.ref == nil {
+			spent[i] = spentRef{by: b, next: s.spends[b.spent[i].Outpoint]}
+			s.spends[b.spent[i].Outpoint] = &spent[i]
+			continue
+		}
+		spent[i] = spentRef{b, m.ref, m.ref.spent}
+		m.ref.spent = &spent[i]
 	}
+	b.made = nil
 	if s.better(b.node, s.tip) {
 		s.tip = b.node
 	}
@@ -418,31 +527,65 @@ func (s *State) findTip() {
 
 // forget removes a body from the memory.
 func (s *State) forget(b *body) {
+	s.drop(b)
+	s.release(b)
+}
+
+// drop takes a body off the list, and its room.
+func (s *State) drop(b *body) {
 	delete(s.bodies, b.node.Hash)
 	s.bytes -= uint64(b.node.Size)
-	for i := range b.coins {
-		unchain(s.created, b.coins[i].Outpoint, func(r *createdRef) (**createdRef, bool) { return &r.next, r.by == b })
+}
+
+// release ends what lookups find of a dropped body. Of several, those that spend come before those whose coins they spend: what is still
+// spent by others moves, as the coin does.
+func (s *State) release(b *body) {
+	for i := range b.uses {
+		u := &b.uses[i]
+		switch {
+		case u.of == nil || u.of.gone:
+			unchain(s.spends, b.spent[i].Outpoint, u, func(r *spentRef) **spentRef { return &r.next })
+		default:
+			for at := &u.of.spent; *at != nil; at = &(*at).next {
+				if *at == u {
+					*at = u.next
+					break
+				}
+			}
+		}
 	}
-	for _, c := range b.spent {
-		unchain(s.spends, c.Outpoint, func(r *spentRef) (**spentRef, bool) { return &r.next, r.by == b })
+	for i := range b.coins {
+		o := b.coins[i].Outpoint
+		var own *createdRef
+		for own = s.created[o]; own.by != b; own = own.next {
+		}
+		unchain(s.created, o, own, func(r *createdRef) **createdRef { return &r.next })
+		own.gone = true
+		for u := own.spent; u != nil; {
+			next := u.next
+			u.next = s.spends[o]
+			s.spends[o] = u
+			u = next
+		}
 	}
 }
 
-// unchain drops the matching reference from the list under key.
-func unchain[R any](m map[btc.Outpoint]*R, key btc.Outpoint, look func(*R) (next **R, match bool)) {
+// unchain drops a reference from the list under key.
+func unchain[R any](m map[btc.Outpoint]*R, key btc.Outpoint, ref *R, next func(*R) **R) {
 	head := m[key]
-	for at := &head; *at != nil; {
-		next, match := look(*at)
-		if match {
-			*at = *next
-			break
+	if head == ref {
+		if head = *next(ref); head == nil {
+			delete(m, key)
+		} else {
+			m[key] = head
 		}
-		at = next
+		return
 	}
-	if head == nil {
-		delete(m, key)
-	} else {
-		m[key] = head
+	for at := head; at != nil; at = *next(at) {
+		if *next(at) == ref {
+			*next(at) = *next(ref)
+			return
+		}
 	}
 }
 
@@ -494,19 +637,104 @@ func (s *State) marked(n *chain.Node) uint64 {
 	return s.marks
 }
 
+// source is where an input's coin may be, as found before the block is walked through.
+type source struct {
+	tx      int32       // of this block, or negative
+	created *createdRef // by blocks above the anchor, of any branch
+	stable  *Coin       // in the stable set, looked up if it is in neither of the others
+}
+
+// readShare is how many coins make it worth to read with another goroutine.
+const readShare = 64
+
+// sources finds the inputs' coins. Those of the stable set are read on all processors and in the order of their keys; what is found does not depend
+// on the number of processors.
+func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []source {
+	type read struct {
+		rank uint64
+		o    *btc.Outpoint
+		at   int
+	}
+	prevs := make([]*btc.Outpoint, 0, inputs)
+	for i := 1; i < len(blk.Txs); i++ {
+		for k := range blk.Txs[i].Inputs {
+			prevs = append(prevs, &blk.Txs[i].Inputs[k].Prev)
+		}
+	}
+	out := make([]source, len(prevs))
+	share(len(prevs), func(i int) {
+		out[i].tx = -1
+		if tx, ok := own[prevs[i].Txid]; ok {
+			out[i].tx = tx
+		} else {
+			out[i].created = s.created[*prevs[i]]
+		}
+	})
+	var list []read
+	for i, o := range prevs {
+		if out[i].tx < 0 && out[i].created == nil {
+			list = append(list, read{binary.BigEndian.Uint64(o.Txid[:]), o, i})
+		}
+	}
+	slices.SortFunc(list, func(x, y read) int {
+		if x.rank != y.rank {
+			return cmp.Compare(x.rank, y.rank)
+		}
+		return cmp.Or(bytes.Compare(x.o.Txid[:], y.o.Txid[:]), cmp.Compare(x.o.Vout, y.o.Vout))
+	})
+	share(len(list), func(i int) { out[list[i].at].stable = stableCoin(s.store, *list[i].o) })
+	return out
+}
+
+// share calls do for each number below n, on all processors in runs of neighbours.
+func share(n int, do func(i int)) {
+	workers := max(min(runtime.GOMAXPROCS(0), n/readShare), 1)
+	broken := make([]any, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			defer func() { broken[w] = recover() }()
+			for i := n * w / workers; i < n*(w+1)/workers; i++ {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+	for _, cause := range broken {
+		if cause != nil { // the store cannot be read: it stops who asked
+			panic(cause)
+		}
+	}
+}
+
+// unspent finds a coin in the branch with the mark, given what src knows of it.
+func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *createdRef) {
+	for r := src.created; r != nil; r = r.next {
+		if r.by.mark != mark {
+			continue
+		}
+		for u := r.spent; u != nil; u = u.next {
+			if u.by.mark == mark {
+				return nil, nil
+			}
+		}
+		return r.coin, r
+	}
+	for u := s.spends[o]; u != nil; u = u.next {
+		if u.by.mark == mark {
+			return nil, nil
+		}
+	}
+	if src.created == nil && src.tx < 0 {
+		return src.stable, nil
+	}
+	return stableCoin(s.store, o), nil
+}
+
 // lookup finds an unspent coin in the branch with the mark.
 func (s *State) lookup(o btc.Outpoint, mark uint64) *Coin {
-	for r := s.spends[o]; r != nil; r = r.next {
-		if r.by.mark == mark {
-			return nil
-		}
-	}
-	for r := s.created[o]; r != nil; r = r.next {
-		if r.by.mark == mark {
-			return r.coin
-		}
-	}
-	return stableCoin(s.store, o)
+	c, _ := s.unspent(o, mark, source{tx: 0, created: s.created[o]})
+	return c
 }
 
 // validate checks the amounts of a block on top of n's parent and gathers what it changes.
@@ -531,23 +759,40 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 			}
 		}
 	}
-	b := &body{node: n, coins: make([]Coin, 0, outputs), spent: make([]*Coin, 0, inputs), fees: make([]btc.MillisatPerVByte, 0, len(blk.Txs))}
+	b := &body{node: n, coins: make([]Coin, 0, outputs), spent: make([]*Coin, 0, inputs), made: make([]maker, 0, inputs), fees: make([]btc.MillisatPerVByte, 0, len(blk.Txs))}
 	arena := make([]byte, 0, scripts) // the block's own bytes are not kept
-	mine := make(map[btc.Outpoint]int, outputs)
+	own := make(map[btc.Hash]int32, len(blk.Txs))
+	for i := range blk.Txs {
+		if _, twice := own[blk.Txid(i)]; !twice {
+			own[blk.Txid(i)] = int32(i)
+		}
+	}
+	from := s.sources(blk, own, inputs)
+	first := make([]int, len(blk.Txs)) // among at, of a transaction's outputs
+	at := make([]int32, 0, outputs)    // the place of an output's coin, negative if there is none
 	gone := make(map[btc.Outpoint]bool, inputs)
 	var fees btc.Satoshi
-	overwrites := p.Network == btc.Mainnet && (n.Height == 91_842 || n.Height == 91_880) // BIP30's two exceptions
+	overwrites := s.overwrites(n.Height)
 	for i := range blk.Txs {
 		tx := &blk.Txs[i]
 		if i > 0 {
 			var in btc.Satoshi
 			for k := range tx.Inputs {
 				o := tx.Inputs[k].Prev
+				src := from[0]
+				from = from[1:]
 				var c *Coin
-				if at, ok := mine[o]; ok {
-					c = &b.coins[at]
-				} else if c = s.lookup(o, mark); c == nil {
-					return nil, fail(i, fmt.Errorf("%w: %v", errMissingInput, o))
+				made := maker{own: -1}
+				if tx := int(src.tx); tx >= 0 && tx < i && int(o.Vout) < len(blk.Txs[tx].Outputs) && at[first[tx]+int(o.Vout)] >= 0 {
+					made.own = at[first[tx]+int(o.Vout)]
+					c = &b.coins[made.own]
+				} else {
+					if src.tx >= 0 {
+						src.created = s.created[o]
+					}
+					if c, made.ref = s.unspent(o, mark, src); c == nil {
+						return nil, fail(i, fmt.Errorf("%w: %v", errMissingInput, o))
+					}
 				}
 				if gone[o] {
 					return nil, fail(i, fmt.Errorf("%w: %v", errMissingInput, o))
@@ -556,7 +801,7 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 					return nil, fail(i, fmt.Errorf("%w: %v of height %d", errImmature, o, c.Height))
 				}
 				gone[o] = true
-				b.spent = append(b.spent, c)
+				b.spent, b.made = append(b.spent, c), append(b.made, made)
 				var ok bool
 				if in, ok = in.Add(c.Value); !ok {
 					return nil, fail(i, btc.ErrTxAmount)
@@ -576,22 +821,24 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 			b.fees = append(b.fees, btc.FeeRate(in-out, blk.TxVSize(i)))
 		}
 		txid := blk.Txid(i)
+		first[i] = len(at)
 		for j := range tx.Outputs {
 			script := tx.Outputs[j].Script
 			if btc.Unspendable(script) {
+				at = append(at, -1)
 				continue
 			}
 			o := btc.Outpoint{Txid: txid, Vout: uint32(j)}
 			// Since BIP34 coinbases, and so all transactions, differ by height; before that, and where it is not enforced, BIP30 must be.
 			if n.Height < p.BIP34Height && !overwrites {
-				if _, dup := mine[o]; dup || s.lookup(o, mark) != nil && !gone[o] {
+				if int(own[txid]) < i || s.lookup(o, mark) != nil && !gone[o] {
 					return nil, fail(i, fmt.Errorf("%w: %v", errOverwrite, txid))
 				}
 			}
-			at := len(arena)
+			start := len(arena)
 			arena = append(arena, script...)
-			mine[o] = len(b.coins)
-			b.coins = append(b.coins, Coin{o, tx.Outputs[j].Value, n.Height, i == 0, arena[at:len(arena):len(arena)]})
+			at = append(at, int32(len(b.coins)))
+			b.coins = append(b.coins, Coin{o, tx.Outputs[j].Value, n.Height, i == 0, arena[start:len(arena):len(arena)]})
 		}
 	}
 	out, err := blk.Txs[0].OutputSum()
@@ -612,15 +859,7 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 			b.touched = append(b.touched, touch{tag, c, true})
 		}
 	}
-	slices.SortStableFunc(b.touched, func(x, y touch) int {
-		switch {
-		case x.tag < y.tag:
-			return -1
-		case x.tag > y.tag:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(b.touched, func(x, y touch) int { return cmp.Compare(x.tag, y.tag) })
 	return b, nil
 }
 
@@ -671,44 +910,86 @@ func (s *State) stableChild() *chain.Node {
 	return nil
 }
 
-// advance moves the anchor by one block if its child is final.
-func (s *State) advance() bool {
-	c := s.stableChild()
-	if c == nil {
+// settleEvery is how many final blocks wait for each other while bodies are being caught up: their coins then enter the stable set
+// together, without those that were spent meanwhile. Half of the room for bodies is not waited with.
+const settleEvery = 128
+
+// settle moves the anchor over the blocks that are final.
+func (s *State) settle() bool {
+	anchor := s.tree.Anchor().Height
+	behind := s.tree.Best().Height-s.tip.Height > settleEvery
+	if behind && s.tip.Height-anchor < s.opt.Stability+settleEvery && s.bytes < s.opt.MaxUnstableBytes/2 {
 		return false
 	}
-	b := s.bodies[c.Hash]
-	w := writer{store: s.store, mu: s.muhash, count: &s.coins, balances: map[string]*balance{}, height: c.Height}
-	local := make(map[btc.Outpoint]bool)
-	for _, coin := range b.spent {
-		if coin.Height == c.Height {
-			local[coin.Outpoint] = true // came and went within the block
+	var blocks, done []*body
+	for c := s.stableChild(); c != nil; c = s.stableChild() {
+		b := s.bodies[c.Hash]
+		if s.overwrites(c.Height) { // alone: the coin that it replaces must be in the stable set
+			s.write(blocks)
+			s.replaced(b)
+			s.write([]*body{b})
+			blocks = nil
 		} else {
-			w.remove(coin)
+			blocks = append(blocks, b)
+		}
+		s.drop(b)
+		done = append(done, b)
+		s.store.Delete(bodyKey(c.Hash))
+		for _, n := range s.tree.Advance(c) {
+			s.unlink(n)
 		}
 	}
-	overwrites := s.Network() == btc.Mainnet && (c.Height == 91_842 || c.Height == 91_880)
-	for i := range b.coins {
-		coin := &b.coins[i]
-		if local[coin.Outpoint] {
-			continue
-		}
-		if overwrites {
-			if old := stableCoin(s.store, coin.Outpoint); old != nil {
-				w.remove(old)
-			}
-		}
-		w.add(coin)
+	s.write(blocks)
+	for _, b := range slices.Backward(done) {
+		s.release(b)
 	}
-	w.flush()
-	s.forget(b)
-	s.store.Delete(bodyKey(c.Hash))
-	for _, n := range s.tree.Advance(c) {
-		s.unlink(n)
+	if s.tree.Anchor().Height == anchor {
+		return false
 	}
 	s.setSum = nil
 	s.putMeta()
 	return true
+}
+
+// overwrites tells whether the block at a height is one of BIP30's two exceptions.
+func (s *State) overwrites(height uint32) bool {
+	return s.Network() == btc.Mainnet && (height == 91_842 || height == 91_880)
+}
+
+// replaced takes the coins out of the stable set that a block overwrites.
+func (s *State) replaced(b *body) {
+	w := s.writer()
+	for i := range b.coins {
+		if old := stableCoin(s.store, b.coins[i].Outpoint); old != nil {
+			w.changes = append(w.changes, change{coin: old, leaves: true})
+		}
+	}
+	w.flush()
+}
+
+func (s *State) writer() *writer {
+	return &writer{store: s.store, mu: s.muhash, count: &s.coins, many: s.many}
+}
+
+// write moves consecutive final blocks into the stable set.
+func (s *State) write(blocks []*body) {
+	if len(blocks) == 0 {
+		return
+	}
+	first := blocks[0].node.Height
+	gone := make(map[btc.Outpoint]bool)
+	for _, b := range blocks {
+		for _, c := range b.spent {
+			if c.Height >= first {
+				gone[c.Outpoint] = true
+			}
+		}
+	}
+	w := s.writer()
+	for _, b := range blocks {
+		w.block(b, first, gone)
+	}
+	w.flush()
 }
 
 // Digest commits to everything that the state holds: the anchor, the tree above it with the bodies it knows, the stable set by its
@@ -745,6 +1026,17 @@ func (s *State) Digest() [32]byte {
 		put(uint64(len(o.Raw)))
 		h.Write(o.Raw)
 	}
+	if deep := s.tree.DeepHeaders(); len(deep) > 0 || s.halt != nil || s.epoch.Epoch > 0 {
+		put(uint64(s.epoch.Epoch))
+		put(uint64(len(deep)))
+		for _, n := range deep {
+			h.Write(n.Hash[:])
+			put(n.Seq)
+		}
+		if s.halt != nil {
+			h.Write(codec.Marshal(*s.halt))
+		}
+	}
 	var d [32]byte
 	h.Sum(d[:0])
 	s.digest = &d
@@ -770,10 +1062,11 @@ type Info struct {
 	UnstableBytes                       uint64
 	Outgoing                            int
 	Synced                              bool
+	Halted                              *Halt // nil while all is well; it must not be changed
 }
 
 // Info sums the state up.
 func (s *State) Info() Info {
 	return Info{s.Network(), s.tree.Anchor().Height, s.tip.Height, s.tree.Best().Height, s.tip.Hash, s.coins, s.tree.Len(), len(s.bodies),
-		s.bytes, len(s.outgoing), s.Synced()}
+		s.bytes, len(s.outgoing), s.Synced(), s.halt}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"fusion/btc"
 	"fusion/btc/chain"
@@ -40,16 +41,36 @@ type View struct {
 }
 
 // View joins the memory with a snapshot, which must be of the same block (else ErrStale at use). Use s.Live inside a block.
-func (s *State) View(snapshot kv.Reader) View { return View{s, snapshot} }
+func (s *State) View(snapshot kv.Reader) View {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.epoch.Epoch > 0 {
+		snapshot = kv.PrefixReader(snapshot, epochPrefix(s.epoch.Epoch))
+	}
+	return View{s, snapshot}
+}
 
 // Live is the view of the current store, for the goroutine that owns the state.
 func (s *State) Live() View { return View{s, s.store} }
 
 // enter locks the memory and checks that snapshot and memory fit.
 func (v View) enter() (leave func(), err error) {
+	leave, err = v.look()
+	if err == nil && v.s.halt != nil {
+		leave()
+		return nil, fmt.Errorf("%w: %v", ErrHalted, v.s.halt)
+	}
+	return leave, err
+}
+
+// look is enter for what may be seen of a halted state, too.
+func (v View) look() (leave func(), err error) {
 	v.s.mu.RLock()
 	gen, err := genIn(v.r)
-	if err == nil && gen != v.s.gen {
+	switch {
+	case err != nil && v.s.epoch.Epoch > 0: // of before the reset
+		err = ErrStale
+	case err == nil && gen != v.s.gen:
 		err = ErrStale
 	}
 	if err != nil {
@@ -111,7 +132,7 @@ func (v View) Balance(a btc.Address, minConfirmations uint32) (btc.Satoshi, erro
 		return 0, err
 	}
 	script := a.Script()
-	sum := btc.Satoshi(readBalance(v.r, addressKey('b', script)).sum) - immature(v.r, v.s.tree.Anchor().Height, n.Height, script)
+	sum := btc.Satoshi(readBalance(v.r, script).sum) - immature(v.r, v.s.tree.Anchor().Height, n.Height, script)
 	ch := v.changes(n, script)
 	for _, c := range ch.created {
 		if c.mature(n.Height) {
@@ -122,6 +143,20 @@ func (v View) Balance(a btc.Address, minConfirmations uint32) (btc.Satoshi, erro
 		sum -= c.Value
 	}
 	return sum, nil
+}
+
+// Made tells whether a block made the output: it is unspent in the stable set, or a block above the anchor made it, in any branch.
+func (v View) Made(o btc.Outpoint) (bool, error) {
+	leave, err := v.enter()
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if v.s.created[o] != nil {
+		return true, nil
+	}
+	_, ok := v.r.Get(coinKey(o))
+	return ok, nil
 }
 
 // Page is one answer about an address's coins, newest first.
@@ -283,15 +318,61 @@ type ChainInfo struct {
 	BestHeader uint32 // height of the heaviest branch of headers
 	Synced     bool
 	Coins      uint64 // in the stable set
+	Halted     *Halt  // nil while all is well
+	Anchor     uint32 // height of the highest final block
+	Blocks     int    // above the anchor
+	Bytes      uint64 // of those
+	Outgoing   int    // transactions to announce
+	Epoch      uint32 // counts the resets
 }
 
 // Info describes the tip.
 func (v View) Info() (ChainInfo, error) {
-	leave, err := v.enter()
+	leave, err := v.look()
 	if err != nil {
 		return ChainInfo{}, err
 	}
 	defer leave()
 	t := v.s.tip
-	return ChainInfo{t.Height, t.Hash, t.Header.Time, t.Header.Bits, v.s.tree.Best().Height, v.s.Synced(), v.s.coins}, nil
+	return ChainInfo{t.Height, t.Hash, t.Header.Time, t.Header.Bits, v.s.tree.Best().Height, v.s.Synced(), v.s.coins, v.s.halt,
+		v.s.tree.Anchor().Height, len(v.s.bodies), v.s.bytes, len(v.s.outgoing), v.s.epoch.Epoch}, nil
+}
+
+// Bounds on how far the tip may fall behind the time before its coins are doubted: what an attacker who cuts replicas off from the
+// network can show them is a branch with too few blocks.
+const (
+	maxTipLag  = 2 * time.Hour
+	rateWindow = 36                                // blocks, six hours
+	maxRate    = 2 * rateWindow * 10 * time.Minute // what they may take: twice the expected
+)
+
+// Doubt says why the tip's branch may not be the one that the world mines on, or nothing: at the given time its newest block is older than two
+// hours, or the last 36 blocks took more than twice the time that they should. Development networks are never doubted; where the difficulty can
+// collapse (testnet4) only the age counts.
+func (v View) Doubt(nowNs uint64) (string, error) {
+	leave, err := v.look()
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	p := v.s.Params()
+	if p.Network.Development() {
+		return "", nil
+	}
+	tip := v.s.tip
+	now := int64(nowNs / 1e9)
+	if lag := time.Duration(now-int64(tip.Header.Time)) * time.Second; lag > maxTipLag {
+		return fmt.Sprintf("the newest block, at height %d, is %v old", tip.Height, lag), nil
+	}
+	if p.MinDifficulty || tip.Height < rateWindow {
+		return "", nil
+	}
+	first, ok := chain.FinalIn(kv.PrefixReader(v.r, "H"), tip.Height-rateWindow)
+	if n := tip.Ancestor(tip.Height - rateWindow); n != nil {
+		first, ok = n.Header, true
+	}
+	if took := time.Duration(now-int64(first.Time)) * time.Second; ok && took > maxRate {
+		return fmt.Sprintf("the last %d blocks up to height %d took %v, twice what they should", rateWindow, tip.Height, took), nil
+	}
+	return "", nil
 }

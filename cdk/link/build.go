@@ -47,7 +47,7 @@ func (b *Builder) Build(ctx context.Context, pkg string) (*Canister, error) {
 		return nil, fmt.Errorf("%w: %w", ErrToolchain, err)
 	}
 	b.step("look at the sources")
-	info, err := b.inspect(ctx, pkg)
+	info, curves, err := b.inspect(ctx, pkg)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,15 @@ func (b *Builder) Build(ctx context.Context, pkg string) (*Canister, error) {
 	}
 	defer os.RemoveAll(tmp)
 	file := filepath.Join(tmp, "program.wasm")
-	if _, err := b.run(ctx, wasip1, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, pkg); err != nil {
+	args := []string{"build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file}
+	if !curves {
+		overlay, err := b.overlay(ctx, tmp)
+		if err != nil {
+			return nil, fmt.Errorf("compile %s: %w", pkg, err)
+		}
+		args = append(args, overlay)
+	}
+	if _, err := b.run(ctx, wasip1, append(args, pkg)...); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", pkg, err)
 	}
 	program, err := os.ReadFile(file)
@@ -130,13 +138,13 @@ type moduleInfo struct {
 	Sum     string `json:"sum,omitempty"`
 }
 
-// inspect checks that pkg is a program that can become a canister and says what it is made of.
-func (b *Builder) inspect(ctx context.Context, pkg string) (string, error) {
+// inspect checks that pkg is a program that can become a canister and says what it is made of. curves says that it needs the standard curves.
+func (b *Builder) inspect(ctx context.Context, pkg string) (info string, curves bool, err error) {
 	out, err := b.run(ctx, wasip1, "list", "-deps", "-json=ImportPath,Name,Standard,Imports,Module,DepOnly", pkg)
 	if err != nil {
-		return "", fmt.Errorf("%w: %s: %w", ErrPackage, pkg, err)
+		return "", false, fmt.Errorf("%w: %s: %w", ErrPackage, pkg, err)
 	}
-	var info buildInfo
+	var build buildInfo
 	usesKit, roots, name := false, 0, ""
 	var bad error
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -152,8 +160,9 @@ func (b *Builder) inspect(ctx context.Context, pkg string) (string, error) {
 		if err := dec.Decode(&p); err == io.EOF {
 			break
 		} else if err != nil {
-			return "", fmt.Errorf("go list %s: %w", pkg, err)
+			return "", false, fmt.Errorf("go list %s: %w", pkg, err)
 		}
+		curves = curves || needsCurves(p.ImportPath, p.Imports)
 		if p.Standard {
 			continue
 		}
@@ -165,7 +174,7 @@ func (b *Builder) inspect(ctx context.Context, pkg string) (string, error) {
 		}
 		if !p.DepOnly {
 			roots++
-			info.Package, name = p.ImportPath, p.Name
+			build.Package, name = p.ImportPath, p.Name
 		}
 		if m := p.Module; m != nil {
 			mod := moduleInfo{m.Path, m.Version, m.Sum}
@@ -175,31 +184,31 @@ func (b *Builder) inspect(ctx context.Context, pkg string) (string, error) {
 					mod = moduleInfo{r.Path, r.Version, r.Sum}
 				}
 			}
-			if !slices.Contains(info.Modules, mod) {
-				info.Modules = append(info.Modules, mod)
+			if !slices.Contains(build.Modules, mod) {
+				build.Modules = append(build.Modules, mod)
 			}
 		}
 	}
 	switch {
 	case roots == 0:
-		return "", fmt.Errorf("%w: %s is part of the standard library", ErrPackage, pkg)
+		return "", false, fmt.Errorf("%w: %s is part of the standard library", ErrPackage, pkg)
 	case roots > 1:
-		return "", fmt.Errorf("%w: %s is more than one package", ErrPackage, pkg)
+		return "", false, fmt.Errorf("%w: %s is more than one package", ErrPackage, pkg)
 	case name != "main":
-		return "", fmt.Errorf("%w: %s is package %s; a canister is a package main whose init function calls cdk.Main", ErrPackage, pkg, name)
+		return "", false, fmt.Errorf("%w: %s is package %s; a canister is a package main whose init function calls cdk.Main", ErrPackage, pkg, name)
 	case bad != nil:
-		return "", bad
+		return "", false, bad
 	case !usesKit:
-		return "", fmt.Errorf("%w: %s does not import fusion/cdk", ErrPackage, pkg)
+		return "", false, fmt.Errorf("%w: %s does not import fusion/cdk", ErrPackage, pkg)
 	}
-	slices.SortFunc(info.Modules, func(a, b moduleInfo) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(build.Modules, func(a, b moduleInfo) int { return strings.Compare(a.Path, b.Path) })
 	version, err := b.run(ctx, wasip1, "env", "GOVERSION")
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrToolchain, err)
+		return "", false, fmt.Errorf("%w: %w", ErrToolchain, err)
 	}
-	info.Go = strings.TrimSpace(string(version))
-	text, err := json.Marshal(info)
-	return string(text), err
+	build.Go = strings.TrimSpace(string(version))
+	text, err := json.Marshal(build)
+	return string(text), curves, err
 }
 
 // Gzip compresses a module reproducibly: no name, no time.

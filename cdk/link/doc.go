@@ -11,5 +11,7 @@
 //     entry after every install and upgrade, and unlike a start function they may ask for the time;
 //   - drops the name section and other custom sections and adds candid:service, candid:args and, from Build, fusion:build as public metadata.
 //
+// Build compiles a program first, without the elliptic curves of the standard library if nothing in it can use them.
+//
 // The output depends on the input alone.
 package link

@@ -10,6 +10,8 @@
 //	w.Advance(5 * time.Second) // runs the timers that become due
 //	w.Upgrade(ledger, icrc.Canister)
 //
+// Management is such a handler for canisters that make other canisters.
+//
 // # What is as on a subnet
 //
 // One message at a time; a callback is a message of its own; a trap undoes stable memory, certified data, the timer, accepted

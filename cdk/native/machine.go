@@ -19,6 +19,7 @@ type machine struct {
 	rebuild     bool
 	controllers []principal.Principal
 	version     uint64 // installs and upgrades
+	stopped     bool
 
 	memory    journal
 	certified []byte
@@ -219,6 +220,12 @@ func (m *machine) compositeQuery(caller principal.Principal, index uint32, arg [
 		waiting = waiting[1:]
 		var a Answer
 		switch to := m.w.canisters[call.to]; {
+		case m.w.handlers[call.to] != nil:
+			asked := &callContext{caller: m.id}
+			m.w.handlers[call.to](&Incoming{w: m.w, ctx: asked, To: call.to, Caller: m.id, Method: call.method, Arg: call.arg})
+			if a.Err = noMethod(call.to, call.method); asked.answer != nil {
+				a = *asked.answer
+			}
 		case to == nil:
 			a.Err = &cdk.RejectError{Code: cdk.DestinationInvalid, Message: fmt.Sprintf("canister %v not found", call.to)}
 		case slices.Contains(path, to):

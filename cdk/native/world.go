@@ -261,7 +261,7 @@ func (w *World) Step() bool {
 
 func (w *World) due() (ms []*machine) {
 	for _, m := range w.canisters {
-		if m.timer != 0 && m.timer <= w.now {
+		if m.timer != 0 && m.timer <= w.now && !m.stopped {
 			ms = append(ms, m)
 		}
 	}
@@ -290,6 +290,10 @@ func (w *World) deliver(from principal.Principal, msg *message) {
 		w.answer(msg.to, msg.call, Answer{Err: &cdk.RejectError{Code: cdk.DestinationInvalid, Message: fmt.Sprintf("canister %v not found", msg.to)}})
 		return
 	}
+	if m.stopped {
+		w.answer(msg.to, msg.call, Answer{Err: &cdk.RejectError{Code: cdk.CanisterError, Message: fmt.Sprintf("canister %v is stopped", msg.to)}})
+		return
+	}
 	m.method(msg.call, msg.method, msg.arg)
 }
 
@@ -312,7 +316,7 @@ func (w *World) Advance(d time.Duration) error {
 		}
 		next := end
 		for _, m := range w.canisters {
-			if m.timer != 0 && m.timer < next {
+			if m.timer != 0 && m.timer < next && !m.stopped {
 				next = m.timer
 			}
 		}

@@ -10,6 +10,8 @@
 // Opening creates the structure in an empty memory and finds it again in a used one, so that install and upgrade run the same
 // code. Opening with other bounds than it was created with is an error.
 //
+// A Log over two Windows can forget its oldest records, whose pages are then used for new ones.
+//
 // # Crashes
 //
 // There is no journal: a message is atomic, and a trap undoes stable memory and heap together. Whoever uses these structures
@@ -30,4 +32,5 @@ var (
 	ErrFull     = errors.New("stable memory cannot grow")
 	ErrCorrupt  = errors.New("stable memory does not hold this structure")
 	ErrTooLarge = errors.New("key or value longer than the structure allows")
+	ErrNoWindow = errors.New("the log lies over memories that cannot forget")
 )

@@ -68,6 +68,24 @@ func (l *Log) Append(record []byte) (uint64, error) {
 	return i, nil
 }
 
+// Trim forgets the records below n, as far as that frees pages; the memories must be windows. Len and the numbers of the other records stay, and the
+// caller remembers n: to Get a record below it panics or returns it.
+func (l *Log) Trim(n uint64) error {
+	index, ok1 := l.index.(*Window)
+	data, ok2 := l.data.(*Window)
+	if !ok1 || !ok2 {
+		return ErrNoWindow
+	}
+	if n = min(n, l.n); n == 0 {
+		return nil
+	}
+	_, end := l.span(n - 1)
+	if err := data.Trim(end); err != nil {
+		return err
+	}
+	return index.Trim(logHeader + 8*(n-1)) // where record n-1 ends is where n begins
+}
+
 // Get appends record i to dst. It panics when i is not below Len.
 func (l *Log) Get(i uint64, dst []byte) []byte {
 	if i >= l.n {

@@ -56,10 +56,10 @@ func tempt(t *testing.T, phase string, filterOf func() *filter) (change alter, t
 	}, func() int { return len(said) }
 }
 
-// TestAttacksInASignature mounts the attacks on signing in one real signature, which is made in spite of them.
-func TestAttacksInASignature(t *testing.T) {
-	all := signers(t, golden(t), []int{0, 1, 2}, [32]byte{77}, sha256.Sum256([]byte("attacked")))
-	change, told := tempt(t, "sign", func() *filter { return all[0].filters[1] })
+// mount runs a ceremony in which every lie of a kind is told, and which comes to its end in spite of them.
+func mount[P chainkey.Protocol](t *testing.T, kind string, all []P, judge func() *filter) {
+	t.Helper()
+	change, told := tempt(t, kind, judge)
 	for seat, err := range run(all, change) {
 		if err != nil {
 			t.Fatalf("seat %d: %v", seat, err)
@@ -67,13 +67,19 @@ func TestAttacksInASignature(t *testing.T) {
 	}
 	want := 0
 	for _, l := range lies() {
-		if strings.HasPrefix(l.kind, "sign ") {
+		if strings.HasPrefix(l.kind, kind+" ") {
 			want++
 		}
 	}
 	if told() != want {
 		t.Errorf("%d lies were told, %d exist", told(), want)
 	}
+}
+
+// TestAttacksInASignature mounts the attacks on signing in one real signature, which is made in spite of them.
+func TestAttacksInASignature(t *testing.T) {
+	all := signers(t, golden(t), []int{0, 1, 2}, [32]byte{77}, sha256.Sum256([]byte("attacked")))
+	mount(t, "sign", all, func() *filter { return all[0].filters[1] })
 	if _, err := all[0].Signature(); err != nil {
 		t.Error(err)
 	}
@@ -90,21 +96,7 @@ func e2e(t *testing.T) {
 func TestAttacksInAKeyGeneration(t *testing.T) {
 	e2e(t)
 	all := generators(t, [32]byte{78})
-	change, told := tempt(t, "keygen", func() *filter { return all[0].filters[1] })
-	for seat, err := range run(all, change) {
-		if err != nil {
-			t.Fatalf("seat %d: %v", seat, err)
-		}
-	}
-	want := 0
-	for _, l := range lies() {
-		if strings.HasPrefix(l.kind, "keygen ") {
-			want++
-		}
-	}
-	if told() != want {
-		t.Errorf("%d lies were told, %d exist", told(), want)
-	}
+	mount(t, "keygen", all, func() *filter { return all[0].filters[1] })
 }
 
 // TestForgedParameters: messages that have the right form, so that only the proofs can give them away. Member 1 forges, and is named.

@@ -8,6 +8,7 @@ import (
 	"fusion/cdk"
 	"fusion/cdk/stable"
 	"fusion/ckledger/ckbtc/core"
+	"fusion/ckledger/minting/ledger"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
@@ -17,9 +18,6 @@ const (
 	memoryLogIndex = 0
 	memoryLogData  = 1
 )
-
-// maxConcurrent is how many update_balance calls run at a time, as in ckBTC's minter.
-const maxConcurrent = 100
 
 // maxTasks is how many calls to others one run of the reconciler makes.
 const maxTasks = 20
@@ -43,12 +41,17 @@ func register(c *cdk.Canister) *minter {
 	cdk.Query(c, "retrieve_btc_status", m.retrieveBtcStatus)
 	cdk.Query(c, "retrieve_btc_status_v2", func(_ *cdk.Msg, a BlockIndex) RetrieveBtcStatusV2 { return m.statusV2(a.BlockIndex) })
 	cdk.Query(c, "retrieve_btc_status_v2_by_account", m.statusByAccount)
+	cdk.Query(c, "get_withdrawal_status", m.getWithdrawalStatus)
+	cdk.CompositeQuery(c, "get_deposit_status", m.getDepositStatus)
+	cdk.Query(c, "http_request", m.httpRequest)
 	cdk.Query(c, "get_minter_info", m.getMinterInfo)
+	cdk.Query(c, "get_custody", m.getCustody)
 	cdk.UpdateAsync(c, "get_canister_status", m.getCanisterStatus)
+	cdk.UpdateAsync(c, "resume", m.resume)
 	cdk.Query(c, "get_events", m.getEvents)
 	cdk.Query(c, "decode_ledger_memo", decodeLedgerMemo)
 	cdk.Query(c, "icrc10_supported_standards", supportedStandards)
-	cdk.Update(c, "icrc21_canister_call_consent_message", consentMessage)
+	cdk.Update(c, "icrc21_canister_call_consent_message", m.consentMessage)
 	return m
 }
 
@@ -64,17 +67,32 @@ type minter struct {
 	feeRate uint64      // millisatoshi per vbyte, 0 while unknown
 	feeAt   uint64
 
+	percentiles []uint64 // of fees, as last reported
+	tip         uint32   // height of the chain, as last seen
+	logs        []logLine
+
+	schnorrAt uint64 // when to ask for the key of taproot addresses again
+
+	taproot   map[core.Account]bool        // accounts that asked for their taproot address
+	listings  map[listing]listed           // what update_balance saw lately
+	reorgs    uint64                       // how often a reorganisation was noticed: what was listed before need not be there
+	checks    map[btc.Outpoint]*checkWait  // deposits that the checker had no answer for
 	updating  map[core.Account]bool        // accounts with an update_balance under way
 	retrieval map[principal.Principal]bool // users with a withdrawal being accepted
-	running   map[core.Task]bool           // tasks under way
-	notBefore map[core.Task]uint64         // when a task may run again
-	tries     map[core.Task]uint           // failures in a row
+	tasks     *ledger.Schedule[core.Task]  // tasks under way, and when those that failed may run again
 	asking    bool                         // key or fees are being asked for
 	polling   bool
 	pollAt    uint64
 	seen      map[uint64]bool // payments seen in some block by the last poll
 	polled    bool
+	aside     map[uint64]string // withdrawals that were set aside when payments were prepared last, and why
 	audit     audit
+
+	listedOutputs int    // in listings
+	findings      uint64 // blocks of the ledger that the log does not explain
+
+	rechecking recheck
+	outage     string // why the Bitcoin canister's last answer was none
 
 	observe func() // tests: runs after every event
 }
@@ -113,8 +131,12 @@ func (m *minter) postUpgrade(arg *MinterArg) {
 		m.c.Trap("expected upgrade arguments, got init arguments")
 	}
 	if arg != nil && arg.Upgrade != nil && *arg.Upgrade != nil {
+		before := m.state.Config.Mode.Kind
 		cfg := (*arg.Upgrade).apply(m.state.Config)
 		m.emit(core.Event{Upgrade: &cfg})
+		if before == core.ReadOnly && cfg.Mode.Kind != core.ReadOnly { // it has not looked at the chain meanwhile
+			m.doubt()
+		}
 	}
 	m.start()
 }
@@ -128,8 +150,9 @@ func (m *minter) open() {
 		m.c.Trap("open the event log: %v", err)
 	}
 	m.state = core.NewState(core.Account{Owner: m.c.Self()})
+	m.taproot, m.listings, m.checks = map[core.Account]bool{}, map[listing]listed{}, map[btc.Outpoint]*checkWait{}
 	m.updating, m.retrieval = map[core.Account]bool{}, map[principal.Principal]bool{}
-	m.running, m.notBefore, m.tries = map[core.Task]bool{}, map[core.Task]uint64{}, map[core.Task]uint{}
+	m.tasks = ledger.NewSchedule[core.Task](0)
 }
 
 // emit writes an event to the log and applies it. It traps, which undoes the message, if the event does not fit.
@@ -164,7 +187,7 @@ func (m *minter) pace(regtest, public time.Duration) time.Duration {
 
 func (m *minter) start() {
 	m.c.After(0, m.tick)
-	m.c.Every(m.pace(time.Second, 5*time.Second), m.tick)
+	m.c.Every(time.Duration(m.state.Config.Tick), m.tick)
 }
 
 // withKey gives fn the minter's public key, asking for it first if this instance does not know it yet. cleanup runs if fn traps after that.
@@ -187,14 +210,52 @@ func (m *minter) withKey(cleanup func(), fn func(*core.PublicKey, error)) {
 	})
 }
 
+// withTaproot is withKey for who also needs the key of taproot addresses.
+func (m *minter) withTaproot(cleanup func(), fn func(*core.PublicKey, error)) {
+	m.withKey(cleanup, func(k *core.PublicKey, err error) {
+		name := m.state.Config.SchnorrKey
+		switch {
+		case err == nil && name == "":
+			err = core.ErrNoTaproot
+			fallthrough
+		case err != nil || k.Schnorr != nil:
+			fn(k, err)
+			return
+		}
+		args := cdk.SchnorrPublicKeyArgs{DerivationPath: [][]byte{}, KeyID: cdk.Bip340Key(name)}
+		cdk.Then(m.c.Call(principal.Management, "schnorr_public_key", args).OnCleanup(cleanup), func(r cdk.SchnorrPublicKey, err error) {
+			if err == nil && m.key.Schnorr == nil {
+				s := new(core.PublicKey)
+				if copy(s.Key[:], r.PublicKey) != 33 || len(r.PublicKey) != 33 || copy(s.ChainCode[:], r.ChainCode) != 32 || len(r.ChainCode) != 32 {
+					err = fmt.Errorf("schnorr_public_key: key of %d and chain code of %d bytes", len(r.PublicKey), len(r.ChainCode))
+				} else {
+					m.key.Schnorr = s
+				}
+			}
+			fn(m.key, err)
+		})
+	})
+}
+
+// maxTaproot bounds how many accounts are remembered to have asked for a taproot address; the others name the type when they update their balance.
+const maxTaproot = 100_000
+
 func (m *minter) getBtcAddress(msg *cdk.Msg, a AddressArgs, out *cdk.Reply[string]) {
 	acct, err := a.account(msg.Caller())
 	if err != nil {
 		m.c.Trap("%v", err)
 	}
-	m.withKey(nil, func(k *core.PublicKey, err error) {
+	with := m.withKey
+	if a.taproot() {
+		with = m.withTaproot
+	}
+	with(nil, func(k *core.PublicKey, err error) {
 		var addr btc.Address
-		if err == nil {
+		if err == nil && a.taproot() {
+			if addr, err = k.TaprootAddress(m.state.Config.Network, acct); len(m.taproot) < maxTaproot {
+				m.taproot[acct] = true
+			}
+		} else if err == nil {
 			addr, err = k.Address(m.state.Config.Network, acct)
 		}
 		if err != nil {
@@ -243,15 +304,12 @@ func (m *minter) estimateWithdrawalFee(_ *cdk.Msg, a FeeArgs) WithdrawalFee {
 func (m *minter) getMinterInfo(*cdk.Msg, cdk.None) MinterInfo {
 	c := m.state.Config
 	least := c.MinDeposit(m.knownFeeRate())
-	return MinterInfo{MinConfirmations: c.Confirmations, RetrieveBtcMinAmount: m.state.RetrieveMin(m.knownFeeRate()), KytFee: c.CheckFee, DepositBtcMinAmount: &least}
-}
-
-type canisterID struct {
-	CanisterID principal.Principal `candid:"canister_id"`
+	return MinterInfo{MinConfirmations: c.Confirmations, RetrieveBtcMinAmount: m.state.RetrieveMin(m.knownFeeRate()), KytFee: c.CheckFee, DepositBtcMinAmount: &least,
+		Health: m.health()}
 }
 
 func (m *minter) getCanisterStatus(_ *cdk.Msg, _ cdk.None, out *cdk.Reply[CanisterStatus]) {
-	cdk.Then(m.c.Call(principal.Management, "canister_status", canisterID{m.c.Self()}), func(s CanisterStatus, err error) {
+	m.c.CanisterStatus(m.c.Self(), func(s CanisterStatus, err error) {
 		if err != nil {
 			out.Reject("canister_status: %v", err)
 			return
@@ -292,7 +350,7 @@ func (m *minter) statusV2(block uint64) RetrieveBtcStatusV2 {
 		return RetrieveBtcStatusV2{Pending: candid.Unit}
 	case core.RequestConfirmed:
 		return RetrieveBtcStatusV2{Confirmed: txidOf(r.Txid)}
-	case core.RequestWillRefund, core.RequestRefundUnknown:
+	case core.RequestCancelled, core.RequestWillRefund, core.RequestRefundUnknown:
 		return RetrieveBtcStatusV2{WillReimburse: &ReimbursementRequest{accountOf(r.Account), r.Refund.Amount, reason}}
 	case core.RequestRefunded:
 		return RetrieveBtcStatusV2{Reimbursed: &ReimbursedDeposit{accountOf(r.Account), r.RefundIn, r.Refund.Amount, reason}}
@@ -301,6 +359,7 @@ func (m *minter) statusV2(block uint64) RetrieveBtcStatusV2 {
 	versions := m.state.Payment(r.Payment).Versions
 	for i := len(versions) - 1; i >= 0; i-- {
 		switch v := versions[i]; {
+		case v.Kind == core.Cancels: // until it is final, what it replaces may be mined
 		case v.Sent:
 			return RetrieveBtcStatusV2{Submitted: txidOf(v.Txid)}
 		case v.Complete:

@@ -3,8 +3,10 @@ package ckbtc
 import (
 	"fmt"
 
+	"fusion/btc"
 	"fusion/cdk"
 	"fusion/ckledger/ckbtc/core"
+	"fusion/ckledger/consent"
 	"fusion/ic/candid"
 )
 
@@ -21,146 +23,97 @@ func supportedStandards(*cdk.Msg, cdk.None) []Standard {
 	}
 }
 
-// ConsentMetadata is the language and time zone of a consent message.
-type ConsentMetadata struct {
-	Language         string `candid:"language"`
-	UtcOffsetMinutes *int16 `candid:"utc_offset_minutes"`
-}
-
-// DeviceSpec says what can be displayed.
-type DeviceSpec struct {
-	candid.Variant
-	GenericDisplay *candid.Null `candid:"GenericDisplay"`
-	FieldsDisplay  *candid.Null `candid:"FieldsDisplay"`
-}
-
-// ConsentSpec are the user's preferences.
-type ConsentSpec struct {
-	Metadata   ConsentMetadata `candid:"metadata"`
-	DeviceSpec *DeviceSpec     `candid:"device_spec"`
-}
-
-// ConsentRequest asks for the message of a call.
-type ConsentRequest struct {
-	Method          string      `candid:"method"`
-	Arg             []byte      `candid:"arg"`
-	UserPreferences ConsentSpec `candid:"user_preferences"`
-}
-
-// ConsentValue is a value of a field.
-type ConsentValue struct {
-	candid.Variant
-	TokenAmount *TokenAmount `candid:"TokenAmount"`
-	Text        *ConsentText `candid:"Text"`
-}
-
-// TokenAmount is an amount in the token's smallest unit.
-type TokenAmount struct {
-	Decimals uint8  `candid:"decimals"`
-	Amount   uint64 `candid:"amount"`
-	Symbol   string `candid:"symbol"`
-}
-
-// ConsentText is a text.
-type ConsentText struct {
-	Content string `candid:"content"`
-}
-
-// ConsentField is a labelled value.
-type ConsentField struct {
-	Label string       `candid:"0"`
-	Value ConsentValue `candid:"1"`
-}
-
-// FieldsDisplay is a message for small displays.
-type FieldsDisplay struct {
-	Intent string         `candid:"intent"`
-	Fields []ConsentField `candid:"fields"`
-}
-
-// ConsentMessage is what the user is asked to agree to.
-type ConsentMessage struct {
-	candid.Variant
-	GenericDisplayMessage *string        `candid:"GenericDisplayMessage"`
-	FieldsDisplayMessage  *FieldsDisplay `candid:"FieldsDisplayMessage"`
-}
-
-// ConsentInfo is the message with its metadata.
-type ConsentInfo struct {
-	ConsentMessage ConsentMessage  `candid:"consent_message"`
-	Metadata       ConsentMetadata `candid:"metadata"`
-}
-
-// ConsentErrorInfo describes an error.
-type ConsentErrorInfo struct {
-	Description string `candid:"description"`
-}
-
-// ConsentGenericError is an error without a name.
-type ConsentGenericError struct {
-	ErrorCode   candid.Nat `candid:"error_code"`
-	Description string     `candid:"description"`
-}
-
-// ConsentError says why there is no message.
-type ConsentError struct {
-	candid.Variant
-	UnsupportedCanisterCall   *ConsentErrorInfo    `candid:"UnsupportedCanisterCall"`
-	ConsentMessageUnavailable *ConsentErrorInfo    `candid:"ConsentMessageUnavailable"`
-	InsufficientPayment       *ConsentErrorInfo    `candid:"InsufficientPayment"`
-	GenericError              *ConsentGenericError `candid:"GenericError"`
-}
-
-// ConsentResult is the result of icrc21_canister_call_consent_message.
-type ConsentResult struct {
-	candid.Variant
-	Ok  *ConsentInfo  `candid:"Ok"`
-	Err *ConsentError `candid:"Err"`
-}
-
-// consentMessage describes the withdrawals in words. Only the calls that cost the user something have a message.
-func consentMessage(_ *cdk.Msg, r ConsentRequest) ConsentResult {
-	var address string
-	var amount uint64
-	var source string
-	unsupported := func(why string) ConsentResult {
-		return ConsentResult{Err: &ConsentError{UnsupportedCanisterCall: &ConsentErrorInfo{why}}}
+// symbol is the token's, as the ledgers of ckBTC have it.
+func (m *minter) symbol() string {
+	if m.state.Config.Network == btc.Testnet4 {
+		return "ckTESTBTC"
 	}
+	return "ckBTC"
+}
+
+// amount adds a number of satoshi.
+func amount(t *consent.Message, title string, satoshi uint64, symbol string) {
+	t.Field(title, consent.Value{TokenAmount: &consent.Amount{Decimals: 8, Amount: satoshi, Symbol: symbol}}, coins(satoshi)+" "+symbol)
+}
+
+// consentMessage describes the calls that cost the user something. Everything in a message was parsed before: a text that a dapp chose is not shown to the user as it is.
+func (m *minter) consentMessage(msg *cdk.Msg, r consent.Request) consent.Response {
+	var t consent.Message
+	var err error
 	switch r.Method {
 	case "retrieve_btc":
 		var a RetrieveBtcArgs
-		if err := candid.Unmarshal(r.Arg, &a); err != nil {
-			return unsupported("cannot read the argument: " + err.Error())
+		if err = r.Parse(&a); err == nil {
+			from := "your withdrawal account" // anybody may ask what a call would do
+			if !msg.Caller().IsAnonymous() {
+				from = textOf(core.WithdrawalAccount(m.c.Self(), msg.Caller()))
+			}
+			err = m.consentTo(&t, from, a.Amount, a.Address)
 		}
-		address, amount, source = a.Address, a.Amount, "your withdrawal account"
 	case "retrieve_btc_with_approval":
 		var a RetrieveBtcWithApprovalArgs
-		if err := candid.Unmarshal(r.Arg, &a); err != nil {
-			return unsupported("cannot read the argument: " + err.Error())
+		var from core.Account
+		if err = r.Parse(&a); err == nil {
+			from, err = core.NewAccount(msg.Caller(), a.FromSubaccount)
 		}
-		address, amount, source = a.Address, a.Amount, "your account"
-		if a.FromSubaccount != nil {
-			source = fmt.Sprintf("your subaccount %x", *a.FromSubaccount)
+		if err == nil {
+			err = m.consentTo(&t, textOf(from), a.Amount, a.Address)
 		}
+	case "update_balance":
+		var a AddressArgs
+		var to core.Account
+		if err = r.Parse(&a); err == nil && a.Owner == nil {
+			to, err = core.NewAccount(msg.Caller(), a.Subaccount)
+		} else if err == nil {
+			to, err = a.account(msg.Caller())
+		}
+		t.Intent = "Convert BTC to " + m.symbol()
+		t.Text("To", textOf(to))
+		amount(&t, "Fee for each deposit", m.state.Config.CheckFee, "BTC")
+	case "get_btc_address", "get_withdrawal_account", "get_canister_status", "resume":
+		return consent.Unavailable("%s moves nothing of the caller's", r.Method)
 	default:
-		return unsupported("there is no message for " + fmt.Sprintf("%.60q", r.Method))
+		return consent.Unsupported("there is no consent message for the method %.60q", r.Method)
 	}
-	info := ConsentInfo{Metadata: ConsentMetadata{Language: "en"}}
-	if d := r.UserPreferences.DeviceSpec; d != nil && d.FieldsDisplay != nil {
-		info.ConsentMessage.FieldsDisplayMessage = &FieldsDisplay{Intent: "Convert ckBTC to BTC", Fields: []ConsentField{
-			{"Amount", ConsentValue{TokenAmount: &TokenAmount{8, amount, "ckBTC"}}},
-			{"From", ConsentValue{Text: &ConsentText{source}}},
-			{"To bitcoin address", ConsentValue{Text: &ConsentText{address}}},
-		}}
-	} else {
-		text := fmt.Sprintf("# Convert ckBTC to BTC\n\n**Amount:** %s ckBTC\n\n**From:** %s\n\n**To bitcoin address:** `%s`\n\nBitcoin and minter fees are taken from the amount.",
-			coins(amount), source, address)
-		info.ConsentMessage.GenericDisplayMessage = &text
+	if err != nil {
+		return consent.Unsupported("%s: %v", r.Method, err)
 	}
-	return ConsentResult{Ok: &info}
+	return t.For(&r)
 }
 
-func coins(satoshi uint64) string { return fmt.Sprintf("%d.%08d", satoshi/1e8, satoshi%1e8) }
+// consentTo describes a withdrawal, or says why it would be refused.
+func (m *minter) consentTo(t *consent.Message, from string, satoshi uint64, address string) error {
+	to, err := btc.ParseAddress(m.state.Config.Network, address)
+	if err != nil {
+		return err
+	}
+	rate := m.knownFeeRate()
+	if least := m.state.RetrieveMin(rate); satoshi < least {
+		return fmt.Errorf("amount %d is below the minimum of %d", satoshi, least)
+	}
+	if satoshi > uint64(btc.MaxMoney) {
+		return fmt.Errorf("amount %d exceeds all bitcoin", satoshi)
+	}
+	network, own := m.state.Estimate(satoshi, rate)
+	t.Intent = "Convert " + m.symbol() + " to BTC"
+	t.Text("From", from)
+	amount(t, "Amount", satoshi, m.symbol())
+	t.Text("To", to.String())
+	amount(t, "Estimated fees, taken from the amount", network+own, "BTC")
+	return nil
+}
+
+// textOf names an account as the ledger's messages do: the owner, and the subaccount in hex if it is not the default.
+func textOf(a core.Account) string {
+	owner := a.Owner.String()
+	if a.Owner.IsAnonymous() { // anybody may ask what a call would do
+		owner = "your account"
+	}
+	if s := a.Sub(); s != nil {
+		return fmt.Sprintf("%s.%x", owner, *s)
+	}
+	return owner
+}
 
 func decodeLedgerMemo(_ *cdk.Msg, a DecodeLedgerMemoArgs) DecodeLedgerMemoResult {
 	invalid := func(err error) DecodeLedgerMemoResult {

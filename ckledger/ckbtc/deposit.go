@@ -1,11 +1,13 @@
 package ckbtc
 
 import (
-	"errors"
+	"fmt"
+	"slices"
 
 	"fusion/btc"
 	"fusion/cdk"
 	"fusion/ckledger/ckbtc/core"
+	"fusion/ckledger/minting/ledger"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
@@ -25,57 +27,168 @@ func (m *minter) updateBalance(msg *cdk.Msg, a AddressArgs, out *cdk.Reply[Updat
 		unavailable(why)
 		return
 	}
+	if why := m.state.Paused(); why != "" {
+		unavailable(why)
+		return
+	}
 	if m.updating[acct] {
 		refuse(UpdateBalanceError{AlreadyProcessing: candid.Unit})
 		return
 	}
-	if len(m.updating) >= maxConcurrent {
+	if uint64(len(m.updating)) >= m.state.Config.MaxUpdates {
 		unavailable("too many concurrent update_balance requests")
 		return
 	}
 	m.updating[acct] = true
 	release := func() { delete(m.updating, acct) }
-	u := &update{m: m, acct: acct, release: release,
+	u := &update{m: m, acct: acct, release: release, refuse: refuse,
 		fail:   func(text string) { release(); unavailable(text) },
 		nothin: func(n NoNewUtxos) { release(); refuse(UpdateBalanceError{NoNewUtxos: &n}) },
 		finish: func(s []UtxoStatus) { release(); out.Send(UpdateBalanceResult{Ok: &s}) }}
-	m.withKey(release, func(k *core.PublicKey, err error) {
-		var addr btc.Address
-		if err == nil {
-			addr, err = k.Address(m.state.Config.Network, acct)
-		}
+	with, both := m.withKey, a.AddressType == nil && m.hasTaproot(acct)
+	if both || a.taproot() {
+		with = m.withTaproot
+	}
+	with(release, func(k *core.PublicKey, err error) {
 		if err != nil {
 			u.fail("the minter's key is not available: " + err.Error())
 			return
 		}
-		u.address = addr.String()
+		for _, taproot := range []bool{false, true} {
+			if !both && taproot != a.taproot() {
+				continue
+			}
+			address := k.Address
+			if taproot {
+				address = k.TaprootAddress
+			}
+			addr, err := address(m.state.Config.Network, acct)
+			if err != nil {
+				u.fail("derive the address: " + err.Error())
+				return
+			}
+			u.places = append(u.places, place{addr.String(), taproot})
+		}
 		u.list()
 	})
+}
+
+// hasTaproot reports whether an account may use its taproot address: once the key is known, anybody's may have been derived.
+func (m *minter) hasTaproot(a core.Account) bool {
+	return m.key != nil && m.key.Schnorr != nil || m.taproot[a] || slices.ContainsFunc(m.state.Deposits(a), m.state.Taproot)
+}
+
+// place is an address of the account.
+type place struct {
+	address string
+	taproot bool
+}
+
+// found is a deposit at an address.
+type found struct {
+	core.Utxo
+	taproot bool
+}
+
+// listing names what is listed, listed what was seen there.
+type (
+	listing struct {
+		address       string
+		confirmations uint32
+	}
+	listed struct {
+		utxos []core.Utxo
+		tip   uint32
+		at    uint64
+	}
+)
+
+// Bounds of the listings that are remembered, and of all outputs in them.
+const (
+	maxListings = 1000
+	maxListed   = 200_000
+)
+
+// remember keeps a listing for a while.
+func (m *minter) remember(what listing, l listed) {
+	if len(m.listings) >= maxListings || m.listedOutputs+len(l.utxos) > maxListed {
+		m.forgetListings()
+	}
+	m.listedOutputs += len(l.utxos) - len(m.listings[what].utxos)
+	m.listings[what] = l
+}
+
+func (m *minter) forgetListings() {
+	clear(m.listings)
+	m.listedOutputs = 0
+}
+
+// eachPlace lists the deposits at all addresses, or fails. A listing is used again for a while: whoever asks too often costs nothing.
+func (u *update) eachPlace(confirmations uint32, fn func(us []found, tip uint32)) {
+	m, keep := u.m, u.m.state.Config.UtxoCache
+	var all []found
+	left := u.places
+	var tip uint32
+	var next func()
+	add := func(us []core.Utxo, height uint32) {
+		for _, x := range us {
+			all = append(all, found{x, left[0].taproot})
+		}
+		tip, left = height, left[1:]
+		next()
+	}
+	next = func() {
+		if len(left) == 0 {
+			fn(all, tip)
+			return
+		}
+		what := listing{left[0].address, confirmations}
+		if l, ok := m.listings[what]; ok && m.outage == "" && m.c.Time() < l.at+keep {
+			add(l.utxos, l.tip)
+			return
+		}
+		m.getUtxos(what.address, confirmations, u.release, func(us []core.Utxo, tip uint32, err error) {
+			if err != nil {
+				u.fail("failed to list deposits: " + err.Error())
+				return
+			}
+			if keep > 0 {
+				m.remember(what, listed{us, tip, m.c.Time()})
+			}
+			add(us, tip)
+		})
+	}
+	next()
 }
 
 // update is one run of update_balance.
 type update struct {
 	m       *minter
 	acct    core.Account
-	address string
+	places  []place
 	release func()
+	refuse  func(UpdateBalanceError)
 	fail    func(string)
 	nothin  func(NoNewUtxos)
 	finish  func([]UtxoStatus)
 
-	todo   []core.Utxo
-	status []UtxoStatus
+	tip     uint32
+	reorgs  uint64 // of minter, when the deposits were listed
+	todo    []found
+	status  []UtxoStatus
+	trouble string // with a check; what has an answer goes on
+	code    uint64 // of GenericError; 0 for a trouble that passes
+	down    bool   // the checker does not answer at all
 }
 
 func (u *update) list() {
 	m := u.m
-	m.getUtxos(u.address, m.state.Config.Confirmations, u.release, func(us []core.Utxo, _ uint32, err error) {
-		if err != nil {
-			u.fail("failed to list deposits: " + err.Error())
-			return
-		}
+	u.reorgs = m.reorgs
+	u.eachPlace(m.state.Config.Confirmations, func(us []found, tip uint32) {
+		// The tip that comes with a listing is the last block that has the confirmations asked for.
+		u.tip = tip + max(m.state.Config.Confirmations, 1) - 1
 		for _, x := range us {
-			if u.isNew(x) {
+			if u.isNew(x.Utxo) {
 				u.todo = append(u.todo, x)
 			}
 		}
@@ -94,17 +207,13 @@ func (u *update) isNew(x core.Utxo) bool {
 		return d.State == core.DepositChecked || d.State == core.DepositAsked
 	}
 	s := u.m.state.SuspendedUtxo(op)
-	return s == nil || u.m.c.Time() >= s.Since+core.RetryAfter
+	return s == nil || u.m.c.Time() >= s.Since+u.m.state.Config.Suspend
 }
 
 // explain answers that there is nothing new, with what is on the way.
 func (u *update) explain() {
 	m := u.m
-	m.getUtxos(u.address, 0, u.release, func(us []core.Utxo, tip uint32, err error) {
-		if err != nil {
-			u.fail("failed to list deposits: " + err.Error())
-			return
-		}
+	u.eachPlace(0, func(us []found, tip uint32) {
 		n := NoNewUtxos{RequiredConfirmations: m.state.Config.Confirmations}
 		pending, suspended := []PendingUtxo{}, []SuspendedUtxo{}
 		for _, x := range us {
@@ -113,9 +222,10 @@ func (u *update) explain() {
 				c = tip - x.Height + 1
 			}
 			if s := m.state.SuspendedUtxo(x.Outpoint()); s != nil {
-				suspended = append(suspended, SuspendedUtxo{utxoOf(x), reasonOf(s.Reason), s.Since + core.RetryAfter})
-			} else if c < n.RequiredConfirmations && m.state.Deposit(x.Outpoint()) == nil {
-				pending = append(pending, PendingUtxo{utxoOf(x).Outpoint, x.Value, c})
+				suspended = append(suspended, SuspendedUtxo{utxoOf(x.Utxo), reasonOf(s.Reason), s.Since + m.state.Config.Suspend})
+			} else if need := m.state.Required(x.Value, tip); c < need && m.state.Deposit(x.Outpoint()) == nil {
+				n.RequiredConfirmations = max(n.RequiredConfirmations, need)
+				pending = append(pending, PendingUtxo{utxoOf(x.Utxo).Outpoint, x.Value, c})
 				if n.CurrentConfirmations == nil || *n.CurrentConfirmations < c {
 					n.CurrentConfirmations = &c
 				}
@@ -130,6 +240,19 @@ func (u *update) explain() {
 func (u *update) next() {
 	m := u.m
 	if len(u.todo) == 0 {
+		if len(u.status) == 0 && u.code != 0 {
+			u.release()
+			u.refuse(UpdateBalanceError{GenericError: &GenericError{u.trouble, u.code}})
+			return
+		}
+		if len(u.status) == 0 && u.trouble != "" {
+			u.fail(u.trouble)
+			return
+		}
+		if len(u.status) == 0 { // what there is needs more confirmations
+			u.explain()
+			return
+		}
 		u.finish(u.status)
 		return
 	}
@@ -139,35 +262,100 @@ func (u *update) next() {
 		u.status = append(u.status, s)
 		u.next()
 	}
-	public := utxoOf(x)
+	public := utxoOf(x.Utxo)
 	if m.state.Deposit(x.Outpoint()) != nil {
-		u.mint(x, report)
+		u.mint(x.Utxo, report)
+		return
+	}
+	if !u.deep(x) {
+		u.next()
 		return
 	}
 	if x.Value < m.state.Config.MinDeposit(m.knownFeeRate()) {
-		m.emit(core.Event{SuspendedUtxo: &core.Suspension{Utxo: x, Account: u.acct, Reason: core.ValueTooSmall}})
+		m.emit(core.Event{SuspendedUtxo: &core.Suspension{Utxo: x.Utxo, Account: u.acct, Reason: core.ValueTooSmall}})
 		report(UtxoStatus{ValueTooSmall: &public})
 		return
 	}
-	accept := func() {
-		m.emit(core.Event{CheckedUtxo: &core.UtxoOf{Utxo: x, Account: u.acct}})
-		u.mint(x, report)
+	later := func(trouble string, code uint64) { // the deposit stays as it is; the others have their turn
+		if u.trouble == "" {
+			u.trouble, u.code = trouble, code
+		}
+		u.next()
+	}
+	accept := func() { // the check took time: what was true before it need not be true now
+		if u.reorgs != m.reorgs {
+			later("a reorganisation of Bitcoin took blocks back meanwhile: call again", 0)
+			return
+		}
+		if !u.deep(x) { // others were minted meanwhile
+			u.next()
+			return
+		}
+		m.emit(core.Event{CheckedUtxo: &core.UtxoOf{Utxo: x.Utxo, Account: u.acct, Taproot: x.taproot}})
+		u.mint(x.Utxo, report)
 	}
 	if m.state.Config.Checker == nil { // regtest only: Config.Check
 		accept()
 		return
 	}
-	m.checkTransaction(x.Txid, u.release, func(clean bool, err error) {
-		switch {
-		case err != nil:
-			u.fail("the bitcoin checker is not available: " + err.Error())
+	if w := m.checks[x.Outpoint()]; u.down {
+		later(u.trouble, 0)
+		return
+	} else if w != nil && m.c.Time() < w.notBefore {
+		later(fmt.Sprintf("the bitcoin checker had no answer (%s); it is asked again in %d s", w.why, (w.notBefore-m.c.Time())/1e9+1), 0)
+		return
+	}
+	m.checkTransaction(x.Txid, u.release, func(v verdict, why string) {
+		if v == clean || v == tainted {
+			delete(m.checks, x.Outpoint())
+		} else {
+			m.waitForCheck(x.Outpoint(), why)
+		}
+		if m.state.Deposit(x.Outpoint()) != nil { // another call was faster
+			u.mint(x.Utxo, report)
+			return
+		}
+		switch v {
 		case clean:
 			accept()
-		default:
-			m.emit(core.Event{SuspendedUtxo: &core.Suspension{Utxo: x, Account: u.acct, Reason: core.Quarantined}})
+		case tainted:
+			m.emit(core.Event{SuspendedUtxo: &core.Suspension{Utxo: x.Utxo, Account: u.acct, Reason: core.Quarantined}})
 			report(UtxoStatus{Tainted: &public})
+		case hopeless:
+			later("the bitcoin checker cannot check "+x.Outpoint().String()+": "+why, codeCheckerFailed)
+		default:
+			u.down = v == silent
+			later("the bitcoin checker is not available: "+why, 0)
 		}
 	})
+}
+
+// deep reports whether a deposit has the confirmations that its value needs now.
+func (u *update) deep(x found) bool {
+	return x.Height > 0 && x.Height <= u.tip && u.tip-x.Height+1 >= u.m.state.Required(x.Value, u.tip)
+}
+
+// checkWait is when the checker may be asked again about a deposit: each question costs cycles, and anybody can make the minter ask.
+type checkWait struct {
+	notBefore uint64
+	tries     uint
+	why       string
+}
+
+// maxChecks bounds the deposits whose waits are remembered.
+const maxChecks = 10_000
+
+func (m *minter) waitForCheck(op btc.Outpoint, why string) {
+	w := m.checks[op]
+	if w == nil {
+		if len(m.checks) >= maxChecks {
+			clear(m.checks)
+		}
+		w = new(checkWait)
+		m.checks[op] = w
+	}
+	w.notBefore, w.why = m.c.Time()+m.state.Config.CheckRetry<<min(w.tries, 9), why
+	w.tries++
 }
 
 func (u *update) mint(x core.Utxo, report func(UtxoStatus)) {
@@ -188,66 +376,56 @@ func (u *update) mint(x core.Utxo, report func(UtxoStatus)) {
 func (m *minter) mint(op btc.Outpoint, cleanup, then func()) {
 	task := core.Task{Kind: core.TaskMint, Outpoint: op}
 	d := m.state.Deposit(op)
-	if m.running[task] || d.State != core.DepositChecked && d.State != core.DepositAsked {
+	if m.tasks.Running(task) || d.State != core.DepositChecked && d.State != core.DepositAsked {
 		then()
 		return
 	}
 	first := d.State == core.DepositChecked
+	if first && m.state.Paused() != "" {
+		then()
+		return
+	}
 	if first {
 		fee := min(m.state.Config.CheckFee, d.Utxo.Value-1) // the fee may have risen since the check
 		m.emit(core.Event{MintAsked: &core.MintAsked{Outpoint: op, Amount: d.Utxo.Value - fee, CheckFee: fee, CreatedAt: m.state.Stamp(m.c.Time())}})
 	}
 	memo := core.DepositMemo(op, d.Mint.CheckFee)
 	arg := transferArg{To: accountOf(d.Account), Amount: candid.NatFromUint64(d.Mint.Amount), Memo: &memo, CreatedAtTime: &d.Mint.CreatedAt}
-	m.ask(task, m.c.Call(m.ledger(), "icrc1_transfer", arg), cleanup, func(o outcome) {
+	m.ask(task, m.c.Call(m.ledgerID(), "icrc1_transfer", arg), cleanup, func(o outcome) {
 		switch {
-		case o.verdict == done:
-			m.emit(core.Event{Minted: &core.Minted{Outpoint: op, BlockIndex: o.block, Utxo: d.Utxo, Account: d.Account}})
-		case o.verdict == neverMoved || o.verdict == notMoved && first:
+		case o.Verdict == done:
+			m.emit(core.Event{Minted: &core.Minted{Outpoint: op, BlockIndex: o.Block, Utxo: d.Utxo, Account: d.Account}})
+		case o.Verdict == neverMoved || o.Verdict == notMoved && first:
 			m.emit(core.Event{MintRefused: &op})
-			m.c.Print("mint of deposit %v refused: %s", op, o.text)
-		case o.verdict == tooOld:
+			m.logf("mint of deposit %v refused: %s", op, o.Text)
+		case o.Verdict == tooOld:
 			m.emit(core.Event{MintUnknown: &op})
-			m.c.Print("mint of deposit %v has an unknown outcome: compare the ledger with the log", op)
+			m.logf("mint of deposit %v has an unknown outcome: compare the ledger with the log", op)
 		default:
-			m.c.Print("mint of deposit %v is open: %s", op, o.text)
+			m.logf("mint of deposit %v is open: %s", op, o.Text)
 		}
 		then()
 	})
 }
 
-func (m *minter) ledger() principal.Principal { return principal.MustFromBytes(m.state.Config.Ledger) }
+func (m *minter) ledgerID() principal.Principal {
+	return principal.MustFromBytes(m.state.Config.Ledger)
+}
 
 // ask makes a transfer call as a task and gives its outcome to fn, having noted when the task may run again.
 func (m *minter) ask(task core.Task, call *cdk.Call, cleanup func(), fn func(outcome)) {
-	m.running[task] = true
-	stop := func() { delete(m.running, task) }
+	m.tasks.Start(task)
 	cdk.Then(call.OnCleanup(func() {
-		stop()
+		m.tasks.Stop(task)
 		if cleanup != nil {
 			cleanup()
 		}
 	}), func(r transferResult, err error) {
-		stop()
-		var reject *cdk.RejectError
-		if err == nil && r.Ok == nil && r.Err == nil || errors.As(err, &reject) && reject.Code == cdk.SysUnknown {
-			err = errors.New("no outcome")
-		}
-		o := outcomeOf(r, err)
-		m.settle(task, o.verdict == done || o.verdict == tooOld)
+		o := ledger.OutcomeOf(r, err)
+		m.settle(task, o.Verdict == done || o.Verdict == tooOld)
 		fn(o)
 	})
 }
 
 // settle notes the end of a task: a failed one waits, longer each time, before it runs again.
-func (m *minter) settle(task core.Task, ok bool) {
-	if ok {
-		delete(m.notBefore, task)
-		delete(m.tries, task)
-		return
-	}
-	const first, most = uint64(2e9), uint64(3600e9)
-	wait := min(first<<min(m.tries[task], 12), most)
-	m.tries[task]++
-	m.notBefore[task] = m.c.Time() + wait
-}
+func (m *minter) settle(task core.Task, ok bool) { m.tasks.Settle(task, ok, m.c.Time()) }

@@ -21,6 +21,7 @@ type EventType struct {
 	Upgrade                         *UpgradeArgs                     `candid:"upgrade"`
 	ReceivedUtxos                   *ReceivedUtxos                   `candid:"received_utxos"`
 	AcceptedRetrieveBtcRequest      *AcceptedRetrieveBtcRequest      `candid:"accepted_retrieve_btc_request"`
+	CreatedConsolidateUtxosRequest  *CreatedConsolidateUtxosRequest  `candid:"created_consolidate_utxos_request"`
 	SentTransaction                 *SentTransaction                 `candid:"sent_transaction"`
 	ReplacedTransaction             *ReplacedTransaction             `candid:"replaced_transaction"`
 	ConfirmedTransaction            *Txid                            `candid:"confirmed_transaction"`
@@ -76,6 +77,14 @@ type AcceptedRetrieveBtcRequest struct {
 	ReimbursementAccount *Account             `candid:"reimbursement_account"`
 }
 
+// CreatedConsolidateUtxosRequest is the burn of a consolidation's fee.
+type CreatedConsolidateUtxosRequest struct {
+	Amount     uint64         `candid:"amount"`
+	Address    BitcoinAddress `candid:"address"`
+	BlockIndex uint64         `candid:"block_index"`
+	ReceivedAt uint64         `candid:"received_at"`
+}
+
 // ChangeOutput is what comes back to the minter.
 type ChangeOutput struct {
 	Vout  uint32 `candid:"vout"`
@@ -110,6 +119,7 @@ type ReplacedTransaction struct {
 	WithdrawalFee *WithdrawalFee  `candid:"withdrawal_fee"`
 	Reason        *ReplacedReason `candid:"reason"`
 	NewUtxos      *[]Utxo         `candid:"new_utxos"`
+	SignedTx      *[]byte         `candid:"signed_tx"` // ours: an operator may have to send it again
 }
 
 // UtxoAccount is a deposit of an account.
@@ -173,7 +183,7 @@ type QuarantinedWithdrawal struct {
 // hasPublicForm reports whether an event appears in get_events.
 func hasPublicForm(e *core.Event) bool {
 	return e.Init != nil || e.Upgrade != nil || e.CheckedUtxo != nil || e.SuspendedUtxo != nil || e.MintUnknown != nil || e.Minted != nil ||
-		e.Accepted != nil || e.Complete != nil || e.Confirmed != nil || e.Refund != nil || e.RefundUnknown != nil || e.Refunded != nil
+		e.Accepted != nil || e.FeeBurned != nil || e.Complete != nil || e.Confirmed != nil || e.Refund != nil || e.RefundUnknown != nil || e.Refunded != nil
 }
 
 // public gives an event its published form.
@@ -205,14 +215,23 @@ func payload(s *core.State, e *core.Event) EventType {
 		addr, _ := btc.ParseAddress(s.Config.Network, x.Address) // Apply has parsed it
 		return EventType{AcceptedRetrieveBtcRequest: &AcceptedRetrieveBtcRequest{Amount: x.Amount, Address: addressOf(addr), BlockIndex: x.BlockIndex,
 			ReceivedAt: e.Time, ReimbursementAccount: &a}}
+	case e.FeeBurned != nil:
+		x := e.FeeBurned
+		addr, _ := btc.ParseAddress(s.Config.Network, x.Address) // the minter derived it
+		return EventType{CreatedConsolidateUtxosRequest: &CreatedConsolidateUtxosRequest{Amount: x.Amount, Address: addressOf(addr), BlockIndex: x.BlockIndex,
+			ReceivedAt: e.Time}}
 	case e.Complete != nil:
 		x := e.Complete
 		change := ChangeOutput{x.ChangeVout, x.ChangeValue}
 		fee := &WithdrawalFee{MinterFee: x.MinterFee, BitcoinFee: x.BtcFee}
 		if x.Version > 0 {
 			inputs := utxosOf(x.Inputs)
+			reason := &ReplacedReason{ToRetry: candid.Unit}
+			if x.Kind == core.Cancels {
+				reason = nil // the published reasons do not have it
+			}
 			return EventType{ReplacedTransaction: &ReplacedTransaction{NewTxid: x.Txid[:], OldTxid: x.Old[:], ChangeOutput: change, SubmittedAt: e.Time,
-				Fee: x.FeeRate, WithdrawalFee: fee, Reason: &ReplacedReason{ToRetry: candid.Unit}, NewUtxos: &inputs}}
+				Fee: x.FeeRate, WithdrawalFee: fee, Reason: reason, NewUtxos: &inputs, SignedTx: &x.Raw}}
 		}
 		return EventType{SentTransaction: &SentTransaction{Requests: x.Requests, Txid: x.Txid[:], Utxos: utxosOf(x.Inputs), ChangeOutput: &change,
 			SubmittedAt: e.Time, Fee: &x.FeeRate, WithdrawalFee: fee, SignedTx: &x.Raw}}
@@ -229,7 +248,7 @@ func payload(s *core.State, e *core.Event) EventType {
 		return EventType{QuarantinedWithdrawal: &QuarantinedWithdrawal{*e.RefundUnknown}}
 	}
 	x := &ReimbursedEvent{e.Refunded.BlockIndex, e.Refunded.MintBlock}
-	if r := s.Request(x.BurnBlockIndex); r != nil && r.Refund.Reason == core.RefundAmountTooLow {
+	if r := s.Request(x.BurnBlockIndex); r != nil && r.Refund.Reason != core.RefundTooManyInputs {
 		return EventType{ReimbursedFailedDeposit: x}
 	}
 	return EventType{ReimbursedWithdrawal: x}
@@ -245,15 +264,23 @@ func checkerOf(c core.Config) *principal.Principal {
 	return &p
 }
 
+func schnorrOf(c core.Config) *string {
+	if c.SchnorrKey == "" {
+		return nil
+	}
+	return &c.SchnorrKey
+}
+
 func initOf(c core.Config) *InitArgs {
 	return &InitArgs{Network: networkOf(c.Network), LedgerID: principal.MustFromBytes(c.Ledger), ECDSAKeyName: c.KeyName, DepositBtcMinAmount: &c.DepositMin,
 		RetrieveBtcMinAmount: c.RetrieveMin, MaxTimeInQueueNanos: c.MaxTimeInQueue, MinConfirmations: &c.Confirmations, Mode: modeOf(c.Mode),
-		CheckFee: &c.CheckFee, BtcCheckerPrincipal: checkerOf(c), UtxoConsolidation: &c.Consolidate, MaxNumInputsInTransaction: &c.MaxInputs}
+		CheckFee: &c.CheckFee, BtcCheckerPrincipal: checkerOf(c), UtxoConsolidation: &c.Consolidate, MaxNumInputsInTransaction: &c.MaxInputs,
+		SchnorrKeyName: schnorrOf(c), Limits: limitsOf(c.Limits)}
 }
 
 func upgradeOf(c core.Config) *UpgradeArgs {
 	mode := modeOf(c.Mode)
 	return &UpgradeArgs{DepositBtcMinAmount: &c.DepositMin, RetrieveBtcMinAmount: &c.RetrieveMin, MaxTimeInQueueNanos: &c.MaxTimeInQueue,
 		MinConfirmations: &c.Confirmations, Mode: &mode, CheckFee: &c.CheckFee, BtcCheckerPrincipal: checkerOf(c), UtxoConsolidation: &c.Consolidate,
-		MaxNumInputsInTransaction: &c.MaxInputs}
+		MaxNumInputsInTransaction: &c.MaxInputs, SchnorrKeyName: schnorrOf(c), Limits: limitsOf(c.Limits)}
 }

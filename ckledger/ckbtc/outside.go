@@ -3,155 +3,34 @@ package ckbtc
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"fusion/btc"
 	"fusion/cdk"
 	"fusion/ckledger/ckbtc/core"
+	"fusion/ckledger/minting/ledger"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
 
 // What the minter asks of others: the ledger, the Bitcoin canister, the checker. Only the fields it uses are declared; Candid skips the rest.
 
-type transferArg struct {
-	FromSubaccount *[]byte     `candid:"from_subaccount"`
-	To             Account     `candid:"to"`
-	Amount         candid.Nat  `candid:"amount"`
-	Fee            *candid.Nat `candid:"fee"`
-	Memo           *[]byte     `candid:"memo"`
-	CreatedAtTime  *uint64     `candid:"created_at_time"`
-}
-
-type transferFromArgs struct {
-	SpenderSubaccount *[]byte     `candid:"spender_subaccount"`
-	From              Account     `candid:"from"`
-	To                Account     `candid:"to"`
-	Amount            candid.Nat  `candid:"amount"`
-	Fee               *candid.Nat `candid:"fee"`
-	Memo              *[]byte     `candid:"memo"`
-	CreatedAtTime     *uint64     `candid:"created_at_time"`
-}
-
-// transferError is the union of the errors of icrc1_transfer and icrc2_transfer_from.
-type transferError struct {
-	candid.Variant
-	BadFee                 *badFee          `candid:"BadFee"`
-	BadBurn                *badBurn         `candid:"BadBurn"`
-	InsufficientFunds      *ledgerBalance   `candid:"InsufficientFunds"`
-	InsufficientAllowance  *ledgerAllowance `candid:"InsufficientAllowance"`
-	TooOld                 *candid.Null     `candid:"TooOld"`
-	CreatedInFuture        *ledgerTime      `candid:"CreatedInFuture"`
-	TemporarilyUnavailable *candid.Null     `candid:"TemporarilyUnavailable"`
-	Duplicate              *duplicate       `candid:"Duplicate"`
-	GenericError           *ledgerError     `candid:"GenericError"`
-}
-
-type badFee struct {
-	ExpectedFee candid.Nat `candid:"expected_fee"`
-}
-
-type badBurn struct {
-	MinBurnAmount candid.Nat `candid:"min_burn_amount"`
-}
-
-type ledgerBalance struct {
-	Balance candid.Nat `candid:"balance"`
-}
-
-type ledgerAllowance struct {
-	Allowance candid.Nat `candid:"allowance"`
-}
-
-type ledgerTime struct {
-	LedgerTime uint64 `candid:"ledger_time"`
-}
-
-type duplicate struct {
-	DuplicateOf candid.Nat `candid:"duplicate_of"`
-}
-
-type ledgerError struct {
-	ErrorCode candid.Nat `candid:"error_code"`
-	Message   string     `candid:"message"`
-}
-
-type transferResult struct {
-	candid.Variant
-	Ok  *candid.Nat    `candid:"Ok"`
-	Err *transferError `candid:"Err"`
-}
-
-func (e *transferError) Error() string {
-	switch {
-	case e.BadFee != nil:
-		return "bad fee, expected " + e.BadFee.ExpectedFee.String()
-	case e.BadBurn != nil:
-		return "burn below the ledger's minimum of " + e.BadBurn.MinBurnAmount.String()
-	case e.InsufficientFunds != nil:
-		return "insufficient funds: balance " + e.InsufficientFunds.Balance.String()
-	case e.InsufficientAllowance != nil:
-		return "insufficient allowance: " + e.InsufficientAllowance.Allowance.String()
-	case e.TooOld != nil:
-		return "created_at_time is too old"
-	case e.CreatedInFuture != nil:
-		return "created_at_time is in the future"
-	case e.TemporarilyUnavailable != nil:
-		return "temporarily unavailable"
-	case e.Duplicate != nil:
-		return "duplicate of " + e.Duplicate.DuplicateOf.String()
-	case e.GenericError != nil:
-		return e.GenericError.Message
-	}
-	return "unknown ledger error"
-}
-
-// verdict is what one attempt at a transfer tells about it.
-type verdict uint8
-
-const (
-	done       verdict = iota // moved, now or by an earlier attempt; block is valid
-	notMoved                  // this attempt moved nothing and never will; an earlier one may have
-	neverMoved                // neither this attempt nor an earlier one moved anything
-	tooOld                    // this attempt moved nothing; whether an earlier one did can no longer be learnt this way
-	noAnswer                  // the attempt may have moved it
+type (
+	transferArg      = ledger.TransferArg
+	transferFromArgs = ledger.TransferFromArgs
+	transferResult   = ledger.TransferResult
+	transferError    = ledger.TransferError
+	outcome          = ledger.Outcome
 )
 
-type outcome struct {
-	verdict verdict
-	block   uint64
-	err     *transferError // notMoved by the ledger's word
-	text    string
-}
-
-func outcomeOf(r transferResult, err error) outcome {
-	if err != nil {
-		var reject *cdk.RejectError
-		if errors.As(err, &reject) && (reject.Code == cdk.SysTransient || reject.Code == cdk.DestinationInvalid) {
-			return outcome{verdict: notMoved, text: err.Error()} // never delivered
-		}
-		return outcome{verdict: noAnswer, text: err.Error()}
-	}
-	index := r.Ok
-	if r.Err != nil {
-		switch {
-		case r.Err.Duplicate != nil:
-			index = &r.Err.Duplicate.DuplicateOf
-		case r.Err.TooOld != nil:
-			return outcome{verdict: tooOld, err: r.Err, text: r.Err.Error()}
-		case r.Err.InsufficientFunds != nil, r.Err.InsufficientAllowance != nil:
-			// ICRC ledgers look for a duplicate before they look at balances, and calls between two canisters keep their order: no
-			// attempt before this one can have moved anything.
-			return outcome{verdict: neverMoved, err: r.Err, text: r.Err.Error()}
-		default:
-			return outcome{verdict: notMoved, err: r.Err, text: r.Err.Error()}
-		}
-	}
-	block, ok := index.Uint64()
-	if !ok {
-		return outcome{verdict: noAnswer, text: "block index exceeds 64 bits"}
-	}
-	return outcome{verdict: done, block: block}
-}
+// What one attempt at a transfer tells about it.
+const (
+	done       = ledger.Done
+	notMoved   = ledger.NotMoved
+	neverMoved = ledger.NeverMoved
+	tooOld     = ledger.TooOld
+	noAnswer   = ledger.NoAnswer
+)
 
 // bitcoinCanister is the well-known id of the Bitcoin canister of a network.
 func bitcoinCanister(n btc.Network) principal.Principal {
@@ -192,9 +71,11 @@ type getUtxosRequest struct {
 }
 
 type getUtxosResponse struct {
-	Utxos     []Utxo  `candid:"utxos"`
-	TipHeight uint32  `candid:"tip_height"`
-	NextPage  *[]byte `candid:"next_page"`
+	Utxos        []Utxo  `candid:"utxos"`
+	TipBlockHash []byte  `candid:"tip_block_hash"`
+	TipHeight    uint32  `candid:"tip_height"`
+	NextPage     *[]byte `candid:"next_page"`
+	Epoch        *uint32 `candid:"epoch"` // not every Bitcoin canister tells
 }
 
 type feesRequest struct {
@@ -225,35 +106,76 @@ func signCycles(key string) uint64 {
 	return signCyclesSmall
 }
 
-// maxPages bounds a listing: 1,000 outputs each.
-const maxPages = 100
+// Bounds of a listing, in pages of 1,000 outputs: of a depositor's address, and of those that the minter must be able to read whoever else pays to them. Of
+// these only the outputs that concern it are kept.
+const (
+	maxPages      = 100
+	maxOwnedPages = 10_000
+)
+
+// errPages: an address has more outputs than can be listed.
+var errPages = errors.New("too many outputs")
+
+// reading is how an address is listed.
+type reading struct {
+	address       string
+	confirmations uint32
+	pages         int
+	keep          func(core.Utxo) bool // nil: everything
+	cleanup       func()               // runs if a callback traps
+}
 
 // getUtxos lists the outputs of an address with at least the given confirmations. cleanup runs if a callback traps.
 func (m *minter) getUtxos(address string, confirmations uint32, cleanup func(), done func(us []core.Utxo, tip uint32, err error)) {
+	m.listUtxos(reading{address: address, confirmations: confirmations, pages: maxPages, cleanup: cleanup}, func(us []core.Utxo, tip uint32, _ []byte, err error) { done(us, tip, err) })
+}
+
+// ownUtxos lists the outputs of an address that concern the log, with the hash of the tip. also may name more; nil for none.
+func (m *minter) ownUtxos(address string, also func(core.Utxo) bool, cleanup func(), done func(us []core.Utxo, tip uint32, hash []byte, err error)) {
+	keep := func(u core.Utxo) bool { return m.state.Concerns(u) || also != nil && also(u) }
+	m.listUtxos(reading{address: address, pages: maxOwnedPages, keep: keep, cleanup: cleanup}, done)
+}
+
+// listUtxos lists the outputs of an address, with the hash of the tip. It notes whether the Bitcoin canister answers at all.
+func (m *minter) listUtxos(what reading, done func(us []core.Utxo, tip uint32, hash []byte, err error)) {
 	n := m.state.Config.Network
-	req := getUtxosRequest{Network: bitcoinNetworkOf(n), Address: address}
-	if confirmations > 0 {
-		req.Filter = &utxosFilter{MinConfirmations: &confirmations}
+	req := getUtxosRequest{Network: bitcoinNetworkOf(n), Address: what.address}
+	if what.confirmations > 0 {
+		req.Filter = &utxosFilter{MinConfirmations: &what.confirmations}
 	}
 	var all []core.Utxo
 	pages := 0
 	var page func()
 	page = func() {
-		call := m.c.Call(bitcoinCanister(n), "bitcoin_get_utxos", req).WithCycles(cdk.CyclesOf(utxosCycles[n])).OnCleanup(cleanup)
+		call := m.c.Call(bitcoinCanister(n), "bitcoin_get_utxos", req).WithCycles(cdk.CyclesOf(utxosCycles[n])).OnCleanup(what.cleanup)
 		cdk.Then(call, func(r getUtxosResponse, err error) {
 			for i := 0; err == nil && i < len(r.Utxos); i++ {
 				var u core.Utxo
-				u, err = r.Utxos[i].core()
-				all = append(all, u)
+				if u, err = r.Utxos[i].core(); what.keep == nil || what.keep(u) {
+					all = append(all, u)
+				}
+			}
+			m.outage = ""
+			if err == nil && r.Epoch != nil {
+				if err = m.sawEpoch(uint64(*r.Epoch)); err != nil {
+					done(nil, 0, nil, err)
+					return
+				}
+			}
+			if err != nil {
+				m.outage = err.Error()
+				if strings.Contains(m.outage, "halted") { // a branch from below what was final: nothing of ours is certain
+					m.doubt()
+				}
 			}
 			pages++
 			switch {
 			case err != nil:
-				done(nil, 0, err)
+				done(nil, 0, nil, err)
 			case r.NextPage == nil:
-				done(all, r.TipHeight, nil)
-			case pages == maxPages:
-				done(nil, 0, fmt.Errorf("more than %d pages of outputs", maxPages))
+				done(all, r.TipHeight, r.TipBlockHash, nil)
+			case pages == what.pages:
+				done(nil, 0, nil, fmt.Errorf("%w: %s has more than %d pages of them", errPages, what.address, pages))
 			default:
 				req.Filter = &utxosFilter{Page: r.NextPage}
 				page()
@@ -274,11 +196,42 @@ type checkRetriable struct {
 	TransientInternalError *string      `candid:"TransientInternalError"`
 }
 
+func (r checkRetriable) String() string {
+	switch {
+	case r.Pending != nil:
+		return "it is still fetching the transaction"
+	case r.HighLoad != nil:
+		return "it has too much to do"
+	case r.TransientInternalError != nil:
+		return *r.TransientInternalError
+	}
+	return "try again"
+}
+
+type checkError struct {
+	candid.Variant
+	ResponseTooLarge     *candid.Reserved `candid:"ResponseTooLarge"`
+	InvalidTransactionID *string          `candid:"InvalidTransactionId"`
+	InvalidTransaction   *string          `candid:"InvalidTransaction"`
+}
+
+func (e checkError) String() string {
+	switch {
+	case e.ResponseTooLarge != nil:
+		return "the transaction is too large"
+	case e.InvalidTransactionID != nil:
+		return "invalid transaction id: " + *e.InvalidTransactionID
+	case e.InvalidTransaction != nil:
+		return "invalid transaction: " + *e.InvalidTransaction
+	}
+	return "an error that this minter does not know"
+}
+
 type checkStatus struct {
 	candid.Variant
-	NotEnoughCycles *candid.Null     `candid:"NotEnoughCycles"`
-	Retriable       *checkRetriable  `candid:"Retriable"`
-	Error           *candid.Reserved `candid:"Error"`
+	NotEnoughCycles *candid.Null    `candid:"NotEnoughCycles"`
+	Retriable       *checkRetriable `candid:"Retriable"`
+	Error           *checkError     `candid:"Error"`
 }
 
 type checkTransactionResponse struct {
@@ -298,13 +251,22 @@ type checkAddressResponse struct {
 	Failed *candid.Null `candid:"Failed"`
 }
 
-// maxChecks is how often the checker is asked about one transaction in one call, as by ckBTC's minter.
-const maxChecks = 10
+// verdict is what the checker says of a transaction's inputs.
+type verdict uint8
 
-// checkTransaction asks whether the inputs of a transaction are clean.
-func (m *minter) checkTransaction(txid btc.Hash, cleanup func(), done func(clean bool, err error)) {
+const (
+	clean    verdict = iota + 1
+	tainted          // somebody on the list paid
+	noResult         // it has none yet
+	silent           // it does not answer
+	hopeless         // it never will have one
+)
+
+// checkTransaction asks whether the inputs of a transaction are clean, again while the checker is fetching it. Each question carries the cycles that the checker
+// demands; what it does not use comes back.
+func (m *minter) checkTransaction(txid btc.Hash, cleanup func(), done func(v verdict, why string)) {
 	checker := principal.MustFromBytes(m.state.Config.Checker)
-	left := maxChecks
+	left := m.state.Config.CheckTries
 	var ask func()
 	ask = func() {
 		left--
@@ -312,15 +274,23 @@ func (m *minter) checkTransaction(txid btc.Hash, cleanup func(), done func(clean
 		cdk.Then(call, func(r checkTransactionResponse, err error) {
 			switch {
 			case err != nil:
-				done(false, err)
+				done(silent, err.Error())
+			case r.Passed != nil:
+				done(clean, "")
+			case r.Failed != nil:
+				done(tainted, "")
 			case r.Unknown == nil:
-				done(r.Passed != nil, nil)
+				done(silent, "an answer that this minter does not know")
 			case r.Unknown.Retriable != nil && left > 0:
 				ask()
+			case r.Unknown.Retriable != nil:
+				done(noResult, r.Unknown.Retriable.String())
 			case r.Unknown.NotEnoughCycles != nil:
-				done(false, errors.New("the checker wants more cycles"))
+				done(silent, "it wants more cycles")
+			case r.Unknown.Error != nil:
+				done(hopeless, r.Unknown.Error.String())
 			default:
-				done(false, errors.New("the checker has no answer"))
+				done(silent, "an answer that this minter does not know")
 			}
 		})
 	}

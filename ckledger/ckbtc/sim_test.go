@@ -33,102 +33,33 @@ func destination(n int) btc.Address {
 	return a
 }
 
-// TestSimulation runs deposits and withdrawals of several users while replies are late or lost, signatures fail, blocks are reorganised below the
-// confirmation depth and the minter restarts from its log in the middle of everything. Invariants are checked after each event, supply
-// against custody after each action; in the end every burn was paid once or refunded, and no deposit was minted twice.
-func TestSimulation(t *testing.T) {
-	seeds := 12
-	if testing.Short() {
-		seeds = 3
-	}
-	var deposits, paid int
-	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			d, p := simulate(t, uint64(seed))
-			deposits, paid = deposits+d, paid+p
-		})
-	}
-	t.Logf("%d deposits minted, %d withdrawals paid", deposits, paid)
-	if deposits < 2*seeds || paid < seeds {
-		t.Error("the simulation does too little to mean anything")
-	}
-}
-
-func simulate(t *testing.T, seed uint64) (deposits, paid int) {
-	u := newUniverse(t, seed, nil)
-	const users = 3
-	addresses := make([]string, users)
-	for i := range users {
-		addr, err := native.Update[string](u.w, user(i), minterID, "get_btc_address", AddressArgs{})
-		must(t, err)
-		addresses[i] = addr
-	}
-	u.faults = 0.15
-	wanted := map[string]uint64{} // destination → amount
-	withdrawals := 0
-	for range 250 {
-		who := u.rng.IntN(users)
-		switch u.rng.IntN(10) {
-		case 0:
-			u.chain.fund(addresses[who], []uint64{100, 20_000, 100_000, 5_000_000}[u.rng.IntN(4)]+u.rng.Uint64N(1000))
-		case 1, 2:
-			u.chain.mine()
-		case 3:
-			u.chain.reorg(1 + u.rng.IntN(2)) // the minter wants 3 confirmations
-		case 4, 5:
-			_, err := u.w.Submit(user(who), minterID, "update_balance", AddressArgs{})
-			must(t, err)
-		case 6:
-			acct := core.Account{Owner: user(who)}
-			balance := u.ledger.balances[acct]
-			if balance < 10_000 {
-				continue
-			}
-			amount := min(balance, 10_000+u.rng.Uint64N(200_000))
-			u.ledger.allowances[acct] = amount
-			dst := destination(withdrawals)
-			withdrawals++
-			wanted[dst.String()] = amount
-			_, err := u.w.Submit(user(who), minterID, "retrieve_btc_with_approval", RetrieveBtcWithApprovalArgs{Address: dst.String(), Amount: amount})
-			must(t, err)
-		case 7:
-			u.crash()
-		case 8:
-			u.release()
-		case 9:
-			must(t, u.w.Advance(time.Duration(u.rng.IntN(3000))*time.Millisecond))
-		}
-		for range u.rng.IntN(6) {
-			u.w.Step()
-		}
-		u.check()
-	}
-	u.settle(150)
-	return u.audit(wanted)
-}
-
 // audit checks the end: nothing is open, and ledger, log and chain agree.
-func (u *universe) audit(wanted map[string]uint64) (deposits, paid int) {
+func (u *universe) audit(wanted map[string]uint64) { u.auditBlocks(wanted, u.ledger.blocks) }
+
+// auditBlocks is audit with the blocks of a ledger.
+func (u *universe) auditBlocks(wanted map[string]uint64, blocks []ledgerBlock) (deposits, paid, refunds int) {
+	u.t.Helper()
 	t := u.t
 	if n := u.m.state.Open(); n != 0 {
-		t.Errorf("%d withdrawals are still open: %+v", n, u.m.state.Tasks())
+		u.errorf("%d withdrawals are still open: %+v", n, u.m.state.Tasks())
 	}
 	for _, line := range u.w.Logs() {
 		if strings.Contains(line, "audit: ledger block") {
-			t.Error(line)
+			u.errorf("%s", line)
 		}
 	}
 	mints := map[string]int{}
 	var minted, burned, refunded uint64
-	for i, b := range u.ledger.blocks {
+	for i, b := range blocks {
 		switch {
 		case b.mint:
 			m, err := core.ParseMintMemo(b.memo)
 			must(t, err)
 			if m.Reimburse != nil {
 				refunded += b.amount
+				refunds++
 				if r := u.m.state.Request(*m.Reimburse); r == nil || r.State != core.RequestRefunded || r.RefundIn != uint64(i) {
-					t.Errorf("block %d refunds %d, the log says %+v", i, *m.Reimburse, r)
+					u.errorf("block %d refunds %d, the log says %+v", i, *m.Reimburse, r)
 				}
 				continue
 			}
@@ -136,46 +67,49 @@ func (u *universe) audit(wanted map[string]uint64) (deposits, paid int) {
 			mints[fmt.Sprintf("%x:%d", m.Convert.Txid, *m.Convert.Vout)]++
 		case b.burn:
 			burned += b.amount
+			if m, err := core.ParseBurnMemo(b.memo); err == nil && m.Consolidate != nil {
+				continue
+			}
 			r := u.m.state.Request(uint64(i))
 			if r == nil {
-				t.Errorf("burn in block %d has no withdrawal", i)
+				u.errorf("burn in block %d has no withdrawal", i)
 				continue
 			}
 			m, err := core.ParseBurnMemo(b.memo)
 			must(t, err)
 			if *m.Convert.Address != r.Address.String() {
-				t.Errorf("burn in block %d is for %s, the withdrawal for %v", i, *m.Convert.Address, r.Address)
+				u.errorf("burn in block %d is for %s, the withdrawal for %v", i, *m.Convert.Address, r.Address)
 			}
 			sum, times := u.chain.paid(r.Address)
 			switch r.State {
 			case core.RequestConfirmed:
 				paid++
 				if times != 1 || sum > r.Amount || sum+50_000 < r.Amount {
-					t.Errorf("withdrawal %d of %d is paid %d times, %d in all", i, r.Amount, times, sum)
+					u.errorf("withdrawal %d of %d is paid %d times, %d in all", i, r.Amount, times, sum)
 				}
 			case core.RequestRefunded:
 				if times != 0 {
-					t.Errorf("withdrawal %d is refunded and paid", i)
+					u.errorf("withdrawal %d is refunded and paid", i)
 				}
 			default:
-				t.Errorf("withdrawal %d ends in state %d", i, r.State)
+				u.errorf("withdrawal %d ends in state %d", i, r.State)
 			}
 			if wanted[r.Address.String()] != r.Amount {
-				t.Errorf("withdrawal %d pays %d, wanted was %d", i, r.Amount, wanted[r.Address.String()])
+				u.errorf("withdrawal %d pays %d, wanted was %d", i, r.Amount, wanted[r.Address.String()])
 			}
 		}
 	}
 	for op, n := range mints {
 		if n != 1 {
-			t.Errorf("deposit %s was minted %d times", op, n)
+			u.errorf("deposit %s was minted %d times", op, n)
 		}
 	}
 	m, b, r := u.m.state.Totals()
 	if m != minted || b != burned || r != refunded {
-		t.Errorf("the log says minted %d burned %d refunded %d; the ledger %d, %d, %d", m, b, r, minted, burned, refunded)
+		u.errorf("the log says minted %d burned %d refunded %d; the ledger %d, %d, %d", m, b, r, minted, burned, refunded)
 	}
 	u.crash() // once more: the log alone gives the same
-	return len(mints), paid
+	return len(mints), paid, refunds
 }
 
 // The simulation must do what it is meant to: with the same driver and no faults, everything is minted and paid.
@@ -262,16 +196,18 @@ func (u *universe) deposit(who principal.Principal, value uint64) {
 	}
 }
 
-// The same with the real ledger in place of the simulated one, both ways of burning.
-func TestWithRealLedger(t *testing.T) {
-	u := newUniverse(t, 9, func(a *InitArgs) { a.LedgerID = principal.FromUint64(18) })
-	realLedger := principal.FromUint64(18)
+var realLedger = principal.FromUint64(18)
+
+// newUniverseWithLedger has the real ledger in place of the simulated one, and alice, who got 1,000,000 satoshi.
+func newUniverseWithLedger(t *testing.T, seed uint64) (u *universe, alice principal.Principal) {
+	t.Helper()
+	u = newUniverse(t, seed, func(a *InitArgs) { a.LedgerID = realLedger })
 	fee := candid.NatFromUint64(10)
 	memo := uint16(80)
 	must(t, u.w.Install(realLedger, icrc.Canister, icrc.LedgerArg{Init: &icrc.InitArgs{MintingAccount: icrc.Account{Owner: minterID}, TransferFee: fee,
 		TokenSymbol: "ckBTC", TokenName: "ckBTC", MaxMemoLength: &memo, FeatureFlags: &icrc.FeatureFlags{ICRC2: true}, ArchiveOptions: icrc.ArchiveOptions{
 			NumBlocksToArchive: 1000, TriggerThreshold: 2000, ControllerID: minterID}}}))
-	alice := user(0)
+	alice = user(0)
 	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
 	must(t, err)
 	u.chain.fund(addr, 1_000_000)
@@ -283,6 +219,35 @@ func TestWithRealLedger(t *testing.T) {
 	if res.Ok == nil || (*res.Ok)[0].Minted == nil {
 		t.Fatalf("%+v", res)
 	}
+	return u, alice
+}
+
+// A withdrawal whose answer was lost is repeated together with its approval: the ledger knows the approval by its created_at_time, and gives no second allowance.
+func TestRepeatedWithApprovalBurnsOnce(t *testing.T) {
+	u, alice := newUniverseWithLedger(t, 10)
+	none, at := candid.NatFromUint64(0), u.w.Now()
+	approval := icrc.ApproveArgs{Spender: icrc.Account{Owner: minterID}, Amount: candid.NatFromUint64(200_000), ExpectedAllowance: &none, CreatedAtTime: &at}
+	for i := range 3 {
+		ok, err := native.Update[icrc.ApproveResult](u.w, alice, realLedger, "icrc2_approve", approval)
+		must(t, err)
+		if i == 0 && ok.Ok == nil || i > 0 && (ok.Err == nil || ok.Err.Duplicate == nil) {
+			t.Fatalf("approval %d: %+v", i, ok.Err)
+		}
+		if e := retrieve(u, alice, destination(1).String(), 200_000); i == 0 && e != nil || i > 0 && (e == nil || e.InsufficientAllowance == nil) {
+			t.Fatalf("withdrawal %d: %+v", i, e)
+		}
+		u.advance(time.Hour)
+	}
+	list, err := native.Query[[]StatusByAccount](u.w, alice, minterID, "retrieve_btc_status_v2_by_account", &Account{Owner: alice})
+	must(t, err)
+	if len(list) != 1 || list[0].StatusV2.Submitted == nil {
+		t.Errorf("%+v", list)
+	}
+}
+
+// The same with the real ledger in place of the simulated one, both ways of burning.
+func TestWithRealLedger(t *testing.T) {
+	u, alice := newUniverseWithLedger(t, 9)
 	balance := func(a icrc.Account) uint64 {
 		b, err := native.Query[candid.Nat](u.w, alice, realLedger, "icrc1_balance_of", a)
 		must(t, err)
@@ -598,8 +563,13 @@ func TestStuckPaymentIsReplacedByFee(t *testing.T) {
 	must(t, err)
 	replaced := 0
 	for _, e := range events {
-		if e.Payload.ReplacedTransaction != nil {
+		if x := e.Payload.ReplacedTransaction; x != nil {
 			replaced++
+			tx, err := btc.ParseTx(*x.SignedTx)
+			must(t, err)
+			if id := tx.Txid(); !bytes.Equal(id[:], x.NewTxid) {
+				t.Errorf("transaction %v is said to be %x", id, x.NewTxid)
+			}
 		}
 	}
 	txid := first.Txid()

@@ -1,16 +1,13 @@
 package ckbtc
 
 import (
-	"time"
+	"maps"
+	"slices"
 
-	"fusion/btc"
 	"fusion/cdk"
 	"fusion/ckledger/ckbtc/core"
 	"fusion/ic/principal"
 )
-
-// refreshFees is how long a fee rate is used, as by ckBTC's minter.
-const refreshFees = uint64(time.Hour)
 
 // tick is the timer: it learns what must be known, then does what the state demands.
 func (m *minter) tick() {
@@ -23,14 +20,21 @@ func (m *minter) tick() {
 			m.withKey(func() { m.asking = false }, func(_ *core.PublicKey, err error) {
 				m.asking = false
 				if err != nil {
-					m.c.Print("ask for the public key: %v", err)
+					m.logf("ask for the public key: %v", err)
 					return
 				}
 				m.work()
 			})
+		case m.state.Config.SchnorrKey != "" && m.key.Schnorr == nil && now >= m.schnorrAt:
+			m.asking, m.schnorrAt = true, now+60e9
+			m.withTaproot(func() { m.asking = false }, func(_ *core.PublicKey, err error) {
+				if m.asking = false; err != nil {
+					m.logf("ask for the key of taproot addresses: %v", err)
+				}
+			})
 		case fixed:
 			m.feeRate = rate
-		case m.feeRate == 0 || now >= m.feeAt+refreshFees:
+		case m.feeRate == 0 || now >= m.feeAt+m.state.Config.FeeRefresh:
 			m.asking = true
 			m.askFees()
 		}
@@ -44,11 +48,11 @@ func (m *minter) askFees() {
 	cdk.Then(call.OnCleanup(func() { m.asking = false }), func(percentiles []uint64, err error) {
 		m.asking = false
 		if err != nil {
-			m.c.Print("ask for fees: %v", err)
+			m.logf("ask for fees: %v", err)
 			return
 		}
 		if rate, ok := core.FeeRate(n, percentiles); ok {
-			m.feeRate, m.feeAt = rate, m.c.Time()
+			m.feeRate, m.feeAt, m.percentiles = rate, m.c.Time(), percentiles
 		}
 	})
 }
@@ -59,12 +63,12 @@ func (m *minter) work() {
 		return
 	}
 	now := m.c.Time()
-	if m.key != nil && m.feeRate != 0 {
+	if m.key != nil && m.feeRate != 0 && m.stopped() == "" {
 		m.prepare(now)
 	}
 	started := 0
 	for _, t := range m.state.Tasks() {
-		if m.running[t] || now < m.notBefore[t] {
+		if !m.tasks.Ready(t, now) || m.outage != "" && (t.Kind == core.TaskSign || t.Kind == core.TaskMint && m.state.Deposit(t.Outpoint).State == core.DepositChecked) {
 			continue
 		}
 		if started++; started > maxTasks {
@@ -89,10 +93,17 @@ func (m *minter) work() {
 
 // prepare fixes transactions that are due.
 func (m *minter) prepare(now uint64) {
+	aside := m.state.Aside(m.feeRate)
+	for _, id := range slices.Sorted(maps.Keys(aside)) {
+		if m.aside[id] != aside[id] {
+			m.logf("withdrawal %d is set aside, neither paid nor refunded: %s", id, aside[id])
+		}
+	}
+	m.aside = aside
 	for {
 		events, err := m.state.Batch(now, m.feeRate, *m.key)
 		if err != nil {
-			m.c.Print("prepare a payment: %v", err)
+			m.logf("prepare a payment: %v", err)
 			return
 		}
 		for _, e := range events {
@@ -100,6 +111,20 @@ func (m *minter) prepare(now uint64) {
 		}
 		if len(events) == 0 {
 			break
+		}
+	}
+	for _, e := range m.state.Cancelled(now) {
+		m.emit(e)
+	}
+	if e, err := m.state.Consolidate(now, m.feeRate, *m.key); err != nil {
+		m.logf("prepare a consolidation: %v", err)
+	} else if e != nil {
+		if m.emit(*e); e.BurnAsked != nil {
+			m.burn(e.BurnAsked.Number, true, nil, func(o outcome) {
+				if o.Verdict == neverMoved {
+					m.logf("the fee of a consolidation, %d satoshi, was not burned: %s", e.BurnAsked.Amount, o.Text)
+				}
+			})
 		}
 	}
 	if !m.polled { // whether a transaction is in a block decides over its replacement
@@ -123,23 +148,30 @@ type signatureReply struct {
 func (m *minter) sign(t core.Task) {
 	p := m.state.Payment(t.ID)
 	v := p.Versions[t.Version]
-	args := cdk.SignWithECDSAArgs{MessageHash: v.Digests[t.Input][:], DerivationPath: p.Inputs[t.Input].Account.Path(), KeyID: cdk.Secp256k1Key(m.state.Config.KeyName)}
-	m.running[t] = true
-	call := m.c.Call(principal.Management, "sign_with_ecdsa", args).WithCycles(cdk.CyclesOf(signCycles(m.state.Config.KeyName)))
-	cdk.Then(call.OnCleanup(func() { delete(m.running, t) }), func(r signatureReply, err error) {
+	path := p.Inputs[t.Input].Account.Path()
+	name := m.state.Config.KeyName
+	call := m.c.Call(principal.Management, "sign_with_ecdsa", cdk.SignWithECDSAArgs{MessageHash: v.Digests[t.Input][:], DerivationPath: path, KeyID: cdk.Secp256k1Key(name)})
+	if len(p.Keys[t.Input]) == 32 { // taproot without scripts
+		name = m.state.Config.SchnorrKey
+		call = m.c.Call(principal.Management, "sign_with_schnorr", cdk.SignWithSchnorrArgs{Message: v.Digests[t.Input][:], DerivationPath: path, KeyID: cdk.Bip340Key(name),
+			Aux: &cdk.SchnorrAux{Bip341: &cdk.Bip341{MerkleRootHash: []byte{}}}})
+	}
+	m.tasks.Start(t)
+	call = call.WithCycles(cdk.CyclesOf(signCycles(name)))
+	cdk.Then(call.OnCleanup(func() { m.tasks.Stop(t) }), func(r signatureReply, err error) {
 		sig := r.Signature
-		delete(m.running, t)
+		m.tasks.Stop(t)
 		p := m.state.Payment(t.ID)
 		if p == nil || p.Versions[t.Version].Complete || p.Versions[t.Version].Signatures[t.Input] != nil {
 			m.settle(t, true) // an older version confirmed meanwhile
 			return
 		}
 		if err == nil {
-			_, err = btc.DER(sig)
+			err = p.Verify(p.Versions[t.Version], t.Input, sig)
 		}
 		m.settle(t, err == nil)
 		if err != nil {
-			m.c.Print("signature for input %d of payment %d: %v", t.Input, t.ID, err)
+			m.logf("signature for input %d of payment %d: %v", t.Input, t.ID, err)
 			return
 		}
 		m.emit(core.Event{Signed: &core.InputSigned{Payment: t.ID, Version: t.Version, Input: t.Input, Signature: sig}})
@@ -163,32 +195,33 @@ func (m *minter) send(t core.Task) {
 	n := m.state.Config.Network
 	raw := m.state.Payment(t.ID).Versions[t.Version].Raw
 	pay := sendBaseCycles[n] + sendByteCycles[n]*uint64(len(raw))
-	m.running[t] = true
+	m.tasks.Start(t)
 	call := m.c.Call(bitcoinCanister(n), "bitcoin_send_transaction", sendRequest{bitcoinNetworkOf(n), raw}).WithCycles(cdk.CyclesOf(pay))
-	cdk.Then(call.OnCleanup(func() { delete(m.running, t) }), func(_ cdk.None, err error) {
-		delete(m.running, t)
+	cdk.Then(call.OnCleanup(func() { m.tasks.Stop(t) }), func(_ cdk.None, err error) {
+		m.tasks.Stop(t)
 		m.settle(t, err == nil)
 		p := m.state.Payment(t.ID)
 		if err != nil {
-			m.c.Print("send payment %d: %v", t.ID, err)
+			m.logf("send payment %d: %v", t.ID, err)
 			return
 		}
 		if p == nil {
 			return
 		}
-		m.notBefore[t] = m.c.Time() + uint64(m.pace(10*time.Second, 10*time.Minute))
+		m.tasks.Defer(t, m.c.Time()+m.state.Config.Resend)
 		if !p.Versions[t.Version].Sent {
 			m.emit(core.Event{Sent: &core.SentTo{Payment: t.ID, Version: t.Version}})
 		}
 	})
 }
 
-// poll looks for the change of sent payments at the minter's main address.
+// poll looks for the change of sent payments at the minter's main address, and for what a reorganisation took back.
 func (m *minter) poll(now uint64) {
-	if m.polling || m.key == nil || now < m.pollAt {
+	if m.polling || m.rechecking.running || m.key == nil || now < m.pollAt {
 		return
 	}
-	waiting := false
+	// With nothing to wait for it looks less often, but it looks: a halt of the Bitcoin canister after which deposits are gone must not pass unnoticed.
+	waiting := m.state.Queued() > 0 || m.outage != "" || now >= m.pollAt+4*m.state.Config.Poll
 	for _, p := range m.state.Payments() {
 		waiting = waiting || p.Versions[0].Complete
 	}
@@ -196,24 +229,21 @@ func (m *minter) poll(now uint64) {
 		return
 	}
 	m.polling = true
-	m.pollAt = now + uint64(m.pace(2*time.Second, time.Minute))
-	m.getUtxos(m.main.String(), 0, func() { m.polling = false }, func(us []core.Utxo, tip uint32, err error) {
+	m.pollAt = now + m.state.Config.Poll
+	m.ownUtxos(m.main.String(), nil, func() { m.polling = false }, func(us []core.Utxo, tip uint32, hash []byte, err error) {
 		m.polling = false
 		if err != nil {
-			m.c.Print("look for confirmations: %v", err)
+			m.logf("look for confirmations: %v", err)
 			return
 		}
+		m.tip = tip
 		events, seen := m.state.Final(m.c.Time(), tip, us)
 		m.seen, m.polled = seen, true
 		for _, e := range events {
 			m.emit(e)
-			for t := range m.notBefore {
-				if t.Kind >= core.TaskSign && t.ID == e.Confirmed.Payment {
-					delete(m.notBefore, t)
-					delete(m.tries, t)
-				}
-			}
+			m.tasks.ForgetAll(func(t core.Task) bool { return t.Kind >= core.TaskSign && t.ID == e.Confirmed.Payment })
 		}
+		m.recheck(us, tip, hash, nil)
 		if len(events) > 0 {
 			m.work()
 		}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 
 	"fusion/btc"
+	"fusion/cdk"
 	"fusion/ckledger/ckbtc/core"
+	"fusion/ckledger/minting/ledger"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
@@ -103,6 +105,8 @@ type InitArgs struct {
 	GetUtxosCacheSeconds      *uint64              `candid:"get_utxos_cache_expiration_seconds"`
 	UtxoConsolidation         *uint64              `candid:"utxo_consolidation_threshold"`
 	MaxNumInputsInTransaction *uint64              `candid:"max_num_inputs_in_transaction"`
+	SchnorrKeyName            *string              `candid:"schnorr_key_name"` // absent: no taproot addresses
+	Limits                    *Limits              `candid:"limits"`
 }
 
 // UpgradeArgs change what they name and leave the rest.
@@ -119,6 +123,66 @@ type UpgradeArgs struct {
 	GetUtxosCacheSeconds      *uint64              `candid:"get_utxos_cache_expiration_seconds"`
 	UtxoConsolidation         *uint64              `candid:"utxo_consolidation_threshold"`
 	MaxNumInputsInTransaction *uint64              `candid:"max_num_inputs_in_transaction"`
+	SchnorrKeyName            *string              `candid:"schnorr_key_name"` // absent: no taproot addresses
+	Limits                    *Limits              `candid:"limits"`
+}
+
+// Limits are the minter's times and bounds. Those that are absent have the values of the Internet Computer's minter, or keep theirs in an upgrade. core.Limits
+// says what each means; fees are in millisatoshi per vbyte.
+type Limits struct {
+	ResubmissionDelayNanos     *uint64 `candid:"resubmission_delay_nanos"`
+	FeeBump                    *uint64 `candid:"fee_bump"`
+	MaxFeeRate                 *uint64 `candid:"max_fee_rate"`
+	MaxFeePermille             *uint64 `candid:"max_fee_permille"`
+	CancelAfterNanos           *uint64 `candid:"cancel_after_nanos"`
+	ConsolidationIntervalNanos *uint64 `candid:"consolidation_interval_nanos"`
+	ConsolidationInputs        *uint64 `candid:"consolidation_inputs"`
+	ManyUtxos                  *uint64 `candid:"many_utxos"`
+	SuspensionNanos            *uint64 `candid:"suspension_nanos"`
+	MinBatch                   *uint64 `candid:"min_batch"`
+	MaxBatch                   *uint64 `candid:"max_batch"`
+	MaxOpenRequests            *uint64 `candid:"max_open_requests"`
+	MaxConcurrentUpdates       *uint64 `candid:"max_concurrent_updates"`
+	CheckerRetries             *uint64 `candid:"checker_retries"`
+	CheckerRetryNanos          *uint64 `candid:"checker_retry_nanos"`
+	FeeRefreshNanos            *uint64 `candid:"fee_refresh_nanos"`
+	TickNanos                  *uint64 `candid:"tick_nanos"`
+	PollNanos                  *uint64 `candid:"poll_nanos"`
+	ResendNanos                *uint64 `candid:"resend_nanos"`
+	UtxoCacheNanos             *uint64 `candid:"utxo_cache_nanos"`
+	SettledAfter               *uint64 `candid:"settled_after"`
+	RewardMultiple             *uint64 `candid:"reward_multiple"`
+}
+
+// fields lists the values in the order of core.Limits.Fields.
+func (l *Limits) fields() []**uint64 {
+	return []**uint64{&l.ResubmissionDelayNanos, &l.FeeBump, &l.MaxFeeRate, &l.MaxFeePermille, &l.CancelAfterNanos, &l.ConsolidationIntervalNanos, &l.ConsolidationInputs,
+		&l.ManyUtxos, &l.SuspensionNanos, &l.MinBatch, &l.MaxBatch, &l.MaxOpenRequests, &l.MaxConcurrentUpdates, &l.CheckerRetries, &l.CheckerRetryNanos,
+		&l.FeeRefreshNanos, &l.TickNanos, &l.PollNanos, &l.ResendNanos, &l.UtxoCacheNanos, &l.SettledAfter, &l.RewardMultiple}
+}
+
+// set changes what l names; cacheSeconds is the published name of the cache's time.
+func (l *Limits) set(c *core.Limits, cacheSeconds *uint64) {
+	if cacheSeconds != nil {
+		c.UtxoCache = min(*cacheSeconds, 1<<32) * 1e9
+	}
+	if l == nil {
+		return
+	}
+	from := l.fields()
+	for i, dst := range c.Fields() {
+		set(dst, *from[i])
+	}
+}
+
+func limitsOf(c core.Limits) *Limits {
+	l := new(Limits)
+	to := l.fields()
+	for i, v := range c.Fields() {
+		n := *v
+		*to[i] = &n
+	}
+	return l
 }
 
 // MinterArg is the argument of installs and upgrades.
@@ -149,13 +213,15 @@ func setPrincipal(dst *[]byte, from ...*principal.Principal) {
 func (a InitArgs) config() core.Config {
 	c := core.Config{Network: a.Network.network(), Ledger: a.LedgerID.Bytes(), KeyName: a.ECDSAKeyName, RetrieveMin: a.RetrieveBtcMinAmount,
 		MaxTimeInQueue: a.MaxTimeInQueueNanos, Confirmations: core.DefaultConfirmations, Mode: a.Mode.mode(), MaxInputs: core.DefaultMaxInputs,
-		Consolidate: core.DefaultConsolidate}
+		Consolidate: core.DefaultConsolidate, Limits: core.DefaultLimits(a.Network.network())}
 	set(&c.DepositMin, a.DepositBtcMinAmount)
 	set(&c.Confirmations, a.MinConfirmations)
 	set(&c.CheckFee, a.CheckFee, a.KytFee)
 	setPrincipal(&c.Checker, a.BtcCheckerPrincipal, a.KytPrincipal)
 	set(&c.MaxInputs, a.MaxNumInputsInTransaction)
 	set(&c.Consolidate, a.UtxoConsolidation)
+	set(&c.SchnorrKey, a.SchnorrKeyName)
+	a.Limits.set(&c.Limits, a.GetUtxosCacheSeconds)
 	return c
 }
 
@@ -171,22 +237,42 @@ func (a UpgradeArgs) apply(c core.Config) core.Config {
 	setPrincipal(&c.Checker, a.BtcCheckerPrincipal, a.KytPrincipal)
 	set(&c.MaxInputs, a.MaxNumInputsInTransaction)
 	set(&c.Consolidate, a.UtxoConsolidation)
+	set(&c.SchnorrKey, a.SchnorrKeyName)
+	a.Limits.set(&c.Limits, a.GetUtxosCacheSeconds)
 	return c
 }
 
 // Account is an account of the ledger.
-type Account struct {
-	Owner      principal.Principal `candid:"owner"`
-	Subaccount *[]byte             `candid:"subaccount"`
+type Account = ledger.Account
+
+func accountOf(a core.Account) Account { return ledger.AccountOf(a) }
+
+// AddressType says which of an account's addresses is meant.
+type AddressType struct {
+	candid.Variant
+	P2WPKH *candid.Null `candid:"p2wpkh"`
+	P2TR   *candid.Null `candid:"p2tr"`
 }
 
-func accountOf(a core.Account) Account { return Account{a.Owner, a.Sub()} }
+// P2TR is the taproot address of an account.
+var P2TR = AddressType{P2TR: candid.Unit}
 
-// AddressArgs name an account; the owner defaults to the caller.
+func addressTypeOf(taproot bool) AddressType {
+	if taproot {
+		return P2TR
+	}
+	return AddressType{P2WPKH: candid.Unit}
+}
+
+// AddressArgs name an account; the owner defaults to the caller. The address is the P2WPKH one by default; update_balance by default looks at both once
+// the account has asked for its taproot address.
 type AddressArgs struct {
-	Owner      *principal.Principal `candid:"owner"`
-	Subaccount *[]byte              `candid:"subaccount"`
+	Owner       *principal.Principal `candid:"owner"`
+	Subaccount  *[]byte              `candid:"subaccount"`
+	AddressType *AddressType         `candid:"address_type"`
 }
+
+func (a AddressArgs) taproot() bool { return a.AddressType != nil && a.AddressType.P2TR != nil }
 
 func (a AddressArgs) account(caller principal.Principal) (core.Account, error) {
 	owner := caller
@@ -449,6 +535,16 @@ type MinterInfo struct {
 	RetrieveBtcMinAmount uint64  `candid:"retrieve_btc_min_amount"`
 	KytFee               uint64  `candid:"kyt_fee"`
 	DepositBtcMinAmount  *uint64 `candid:"deposit_btc_min_amount"`
+	Health               *Health `candid:"health"`
+}
+
+// Health says what reorganisations of Bitcoin did to the minter, in satoshi.
+type Health struct {
+	Stopped    *string `candid:"stopped"`     // why nothing is minted or paid now
+	Deficit    uint64  `candid:"deficit"`     // minted deposits that are missing
+	Unsettled  uint64  `candid:"unsettled"`   // outputs that are watched until they are deep enough
+	WrittenOff uint64  `candid:"written_off"` // missing deposits that were given up
+	Restored   uint64  `candid:"restored"`    // taken into custody without a mint
 }
 
 // FeeArgs ask for an estimate.
@@ -468,75 +564,8 @@ type EventsArgs struct {
 	Length uint64 `candid:"length"`
 }
 
-// EnvironmentVariable is part of a canister's settings.
-type EnvironmentVariable struct {
-	Name  string `candid:"name"`
-	Value string `candid:"value"`
-}
-
-// LogVisibility says who may read a canister's log.
-type LogVisibility struct {
-	candid.Variant
-	Controllers    *candid.Null           `candid:"controllers"`
-	Public         *candid.Null           `candid:"public"`
-	AllowedViewers *[]principal.Principal `candid:"allowed_viewers"`
-}
-
-// CanisterSettings are a canister's settings as the management canister reports them.
-type CanisterSettings struct {
-	FreezingThreshold    candid.Nat            `candid:"freezing_threshold"`
-	Controllers          []principal.Principal `candid:"controllers"`
-	MemoryAllocation     candid.Nat            `candid:"memory_allocation"`
-	ComputeAllocation    candid.Nat            `candid:"compute_allocation"`
-	ReservedCyclesLimit  candid.Nat            `candid:"reserved_cycles_limit"`
-	LogVisibility        LogVisibility         `candid:"log_visibility"`
-	WasmMemoryLimit      candid.Nat            `candid:"wasm_memory_limit"`
-	WasmMemoryThreshold  candid.Nat            `candid:"wasm_memory_threshold"`
-	EnvironmentVariables []EnvironmentVariable `candid:"environment_variables"`
-}
-
-// QueryStats count queries.
-type QueryStats struct {
-	ResponsePayloadBytesTotal candid.Nat `candid:"response_payload_bytes_total"`
-	NumInstructionsTotal      candid.Nat `candid:"num_instructions_total"`
-	NumCallsTotal             candid.Nat `candid:"num_calls_total"`
-	RequestPayloadBytesTotal  candid.Nat `candid:"request_payload_bytes_total"`
-}
-
-// MemoryMetrics are sizes in bytes.
-type MemoryMetrics struct {
-	WasmMemorySize      candid.Nat `candid:"wasm_memory_size"`
-	StableMemorySize    candid.Nat `candid:"stable_memory_size"`
-	GlobalMemorySize    candid.Nat `candid:"global_memory_size"`
-	WasmBinarySize      candid.Nat `candid:"wasm_binary_size"`
-	CustomSectionsSize  candid.Nat `candid:"custom_sections_size"`
-	CanisterHistorySize candid.Nat `candid:"canister_history_size"`
-	WasmChunkStoreSize  candid.Nat `candid:"wasm_chunk_store_size"`
-	SnapshotsSize       candid.Nat `candid:"snapshots_size"`
-}
-
-// CanisterStatusType says whether a canister runs.
-type CanisterStatusType struct {
-	candid.Variant
-	Stopped  *candid.Null `candid:"stopped"`
-	Stopping *candid.Null `candid:"stopping"`
-	Running  *candid.Null `candid:"running"`
-}
-
-// CanisterStatus is the answer of the management canister's canister_status.
-type CanisterStatus struct {
-	Status                 CanisterStatusType `candid:"status"`
-	ReadyForMigration      bool               `candid:"ready_for_migration"`
-	Version                uint64             `candid:"version"`
-	MemorySize             candid.Nat         `candid:"memory_size"`
-	Cycles                 candid.Nat         `candid:"cycles"`
-	Settings               CanisterSettings   `candid:"settings"`
-	IdleCyclesBurnedPerDay candid.Nat         `candid:"idle_cycles_burned_per_day"`
-	ModuleHash             *[]byte            `candid:"module_hash"`
-	QueryStats             QueryStats         `candid:"query_stats"`
-	ReservedCycles         candid.Nat         `candid:"reserved_cycles"`
-	MemoryMetrics          MemoryMetrics      `candid:"memory_metrics"`
-}
+// CanisterStatus is the answer of get_canister_status.
+type CanisterStatus = cdk.CanisterStatus
 
 // MemoType says from which kind of ledger block a memo is.
 type MemoType struct {

@@ -67,7 +67,7 @@ func TestWasm(t *testing.T) {
 		t.Fatalf("address %s, want %s", address, want)
 	}
 	u := Utxo{Outpoint{bytes.Repeat([]byte{7}, 32), 1}, 90_000, 5}
-	utxos := getUtxosResponse{Utxos: []Utxo{u}, TipHeight: 5}
+	utxos := getUtxosResponse{Utxos: []Utxo{u}, TipHeight: 5, TipBlockHash: make([]byte, 32)}
 	block := candid.NatFromUint64(3)
 	var res UpdateBalanceResult
 	call("update_balance", AddressArgs{}, &res, utxos, transferResult{Ok: &block})

@@ -17,7 +17,7 @@ const (
 )
 
 func (m *minter) retrieveBtc(msg *cdk.Msg, a RetrieveBtcArgs, out *cdk.Reply[RetrieveBtcResult]) {
-	m.retrieve(msg, a.Address, a.Amount, core.WithdrawalAccount(m.c.Self(), msg.Caller()), false, func(block uint64, e *RetrieveBtcWithApprovalError) {
+	m.retrieve(msg, a.Address, a.Amount, core.WithdrawalAccount(m.c.Self(), msg.Caller()), core.Account{Owner: msg.Caller()}, false, func(block uint64, e *RetrieveBtcWithApprovalError) {
 		if e == nil {
 			out.Send(RetrieveBtcResult{Ok: &RetrieveBtcOk{block}})
 			return
@@ -32,7 +32,7 @@ func (m *minter) retrieveBtcWithApproval(msg *cdk.Msg, a RetrieveBtcWithApproval
 	if err != nil {
 		m.c.Trap("%v", err)
 	}
-	m.retrieve(msg, a.Address, a.Amount, from, true, func(block uint64, e *RetrieveBtcWithApprovalError) {
+	m.retrieve(msg, a.Address, a.Amount, from, from, true, func(block uint64, e *RetrieveBtcWithApprovalError) {
 		if e == nil {
 			out.Send(RetrieveBtcWithApprovalResult{Ok: &RetrieveBtcOk{block}})
 			return
@@ -41,8 +41,8 @@ func (m *minter) retrieveBtcWithApproval(msg *cdk.Msg, a RetrieveBtcWithApproval
 	})
 }
 
-// retrieve burns amount from an account and accepts the withdrawal.
-func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from core.Account, approval bool, answer func(uint64, *RetrieveBtcWithApprovalError)) {
+// retrieve burns amount from an account and accepts the withdrawal. What cannot be paid is refunded to the other account.
+func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from, refund core.Account, approval bool, answer func(uint64, *RetrieveBtcWithApprovalError)) {
 	user := msg.Caller()
 	if user.IsAnonymous() {
 		m.c.Trap("the caller must be non-anonymous")
@@ -53,6 +53,10 @@ func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from core
 		fail(RetrieveBtcWithApprovalError{GenericError: &GenericError{text, code}})
 	}
 	if why := m.state.Config.Mode.Withdrawals(user); why != "" {
+		unavailable(why)
+		return
+	}
+	if why := m.stopped(); why != "" {
 		unavailable(why)
 		return
 	}
@@ -74,7 +78,7 @@ func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from core
 		fail(RetrieveBtcWithApprovalError{AlreadyProcessing: candid.Unit})
 		return
 	}
-	if m.state.Open()+len(m.retrieval) >= core.MaxOpen() {
+	if uint64(m.state.Open()+len(m.retrieval)) >= m.state.Config.MaxOpen {
 		unavailable("too many pending retrieve_btc requests")
 		return
 	}
@@ -84,23 +88,27 @@ func (m *minter) retrieve(msg *cdk.Msg, address string, amount uint64, from core
 		return func(block uint64, e *RetrieveBtcWithApprovalError) { release(); send(block, e) }
 	}(answer)
 	burn := func() {
+		if why := m.stopped(); why != "" { // since the call began
+			unavailable(why)
+			return
+		}
 		n := m.state.NextBurn()
-		m.emit(core.Event{BurnAsked: &core.BurnAsked{Number: n, From: from, Approval: approval, Amount: amount, Address: addr.String(),
+		m.emit(core.Event{BurnAsked: &core.BurnAsked{Number: n, From: from, Refund: refund, Approval: approval, Amount: amount, Address: addr.String(),
 			CreatedAt: m.state.Stamp(m.c.Time())}})
 		m.burn(n, true, release, func(o outcome) {
 			switch {
-			case o.verdict == done:
-				answer(o.block, nil)
-			case o.verdict == neverMoved && o.err.InsufficientFunds != nil:
-				balance, _ := o.err.InsufficientFunds.Balance.Uint64()
+			case o.Verdict == done:
+				answer(o.Block, nil)
+			case o.Verdict == neverMoved && o.Err.InsufficientFunds != nil:
+				balance, _ := o.Err.InsufficientFunds.Balance.Uint64()
 				fail(RetrieveBtcWithApprovalError{InsufficientFunds: &InsufficientFunds{balance}})
-			case o.verdict == neverMoved && o.err.InsufficientAllowance != nil:
-				allowance, _ := o.err.InsufficientAllowance.Allowance.Uint64()
+			case o.Verdict == neverMoved && o.Err.InsufficientAllowance != nil:
+				allowance, _ := o.Err.InsufficientAllowance.Allowance.Uint64()
 				fail(RetrieveBtcWithApprovalError{InsufficientAllowance: &InsufficientAllowance{allowance}})
-			case o.verdict == noAnswer:
+			case o.Verdict == noAnswer:
 				unavailable("the ledger did not answer; if it burned the amount, the withdrawal will be completed: see retrieve_btc_status_v2_by_account")
 			default:
-				unavailable("the ledger did not burn the amount: " + o.text)
+				unavailable("the ledger did not burn the amount: " + o.Text)
 			}
 		})
 	}
@@ -139,29 +147,34 @@ func (m *minter) burn(number uint64, first bool, cleanup func(), then func(outco
 	b := m.state.Burn(number)
 	task := core.Task{Kind: core.TaskBurn, ID: number}
 	memo := core.WithdrawalMemo(b.Address)
+	if b.Inputs > 0 {
+		memo = core.ConsolidationMemo(b.Value, b.Inputs)
+	}
 	amount := candid.NatFromUint64(b.Amount)
 	to := accountOf(m.state.Minter)
-	call := m.c.Call(m.ledger(), "icrc1_transfer", transferArg{FromSubaccount: b.From.Sub(), To: to, Amount: amount, Memo: &memo, CreatedAtTime: &b.CreatedAt})
+	call := m.c.Call(m.ledgerID(), "icrc1_transfer", transferArg{FromSubaccount: b.From.Sub(), To: to, Amount: amount, Memo: &memo, CreatedAtTime: &b.CreatedAt})
 	if b.Approval {
-		call = m.c.Call(m.ledger(), "icrc2_transfer_from", transferFromArgs{From: accountOf(b.From), To: to, Amount: amount, Memo: &memo, CreatedAtTime: &b.CreatedAt})
+		call = m.c.Call(m.ledgerID(), "icrc2_transfer_from", transferFromArgs{From: accountOf(b.From), To: to, Amount: amount, Memo: &memo, CreatedAtTime: &b.CreatedAt})
 	}
 	m.ask(task, call, cleanup, func(o outcome) {
 		switch {
-		case o.verdict == done && m.state.Request(o.block) != nil:
+		case o.Verdict == done && m.state.BurnedIn(o.Block):
 			// The stamp is this burn's own, so the ledger must have been wrong: do not pay twice.
 			m.emit(core.Event{BurnUnknown: &number})
-			m.c.Print("burn %d is said to be block %d, which is another withdrawal", number, o.block)
-			o = outcome{verdict: noAnswer, text: "the ledger named another withdrawal's block"}
-		case o.verdict == done:
-			m.emit(core.Event{Accepted: &core.Accepted{Number: number, BlockIndex: o.block, Amount: b.Amount, Address: b.Address, Refund: b.From}})
-		case o.verdict == neverMoved || o.verdict == notMoved && first:
+			m.logf("burn %d is said to be block %d, which is another burn", number, o.Block)
+			o = outcome{Verdict: noAnswer, Text: "the ledger named another burn's block"}
+		case o.Verdict == done && b.Inputs > 0:
+			m.emit(core.Event{FeeBurned: &core.FeeBurned{Number: number, BlockIndex: o.Block, Amount: b.Amount, Address: b.Address}})
+		case o.Verdict == done:
+			m.emit(core.Event{Accepted: &core.Accepted{Number: number, BlockIndex: o.Block, Amount: b.Amount, Address: b.Address, Refund: b.Refund}})
+		case o.Verdict == neverMoved || o.Verdict == notMoved && first:
 			m.emit(core.Event{BurnRefused: &number})
 			m.settle(task, true)
-		case o.verdict == tooOld:
+		case o.Verdict == tooOld:
 			m.emit(core.Event{BurnUnknown: &number})
-			m.c.Print("burn %d has an unknown outcome: compare the ledger with the log", number)
+			m.logf("burn %d has an unknown outcome: compare the ledger with the log", number)
 		default:
-			m.c.Print("burn %d is open: %s", number, o.text)
+			m.logf("burn %d is open: %s", number, o.Text)
 		}
 		if then != nil {
 			then(o)
@@ -180,17 +193,17 @@ func (m *minter) refund(block uint64) {
 	memo := core.RefundMemo(block)
 	at := r.RefundAt
 	arg := transferArg{To: accountOf(r.Refund.Account), Amount: candid.NatFromUint64(r.Refund.Amount), Memo: &memo, CreatedAtTime: &at}
-	m.ask(task, m.c.Call(m.ledger(), "icrc1_transfer", arg), nil, func(o outcome) {
+	m.ask(task, m.c.Call(m.ledgerID(), "icrc1_transfer", arg), nil, func(o outcome) {
 		switch {
-		case o.verdict == done:
-			m.emit(core.Event{Refunded: &core.Refunded{BlockIndex: block, MintBlock: o.block}})
-		case o.verdict == neverMoved || o.verdict == notMoved && first:
+		case o.Verdict == done:
+			m.emit(core.Event{Refunded: &core.Refunded{BlockIndex: block, MintBlock: o.Block}})
+		case o.Verdict == neverMoved || o.Verdict == notMoved && first:
 			m.emit(core.Event{RefundRefused: &block})
-		case o.verdict == tooOld:
+		case o.Verdict == tooOld:
 			m.emit(core.Event{RefundUnknown: &block})
-			m.c.Print("refund of withdrawal %d has an unknown outcome: compare the ledger with the log", block)
+			m.logf("refund of withdrawal %d has an unknown outcome: compare the ledger with the log", block)
 		default:
-			m.c.Print("refund of withdrawal %d is open: %s", block, o.text)
+			m.logf("refund of withdrawal %d is open: %s", block, o.Text)
 		}
 	})
 }

@@ -1,8 +1,12 @@
 package icrc
 
 import (
+	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"strings"
 
 	"fusion/ic/principal"
 )
@@ -86,10 +90,24 @@ func readKey(key []byte) (a account, rest []byte, err error) {
 	return a, rest[32:], nil
 }
 
-// String is the textual form of ICRC-1 without a checksum: the owner, and the subaccount in hex if it is not the default.
+// String is the textual form of ICRC-1, which wallets show and users compare: the owner, and with a subaccount other than the default one a checksum
+// and its digits.
 func (a account) String() string {
 	if a.isDefault() {
 		return a.owner.String()
 	}
-	return fmt.Sprintf("%v.%x", a.owner, a.sub)
+	sum := crc32.NewIEEE()
+	sum.Write(a.owner.Bytes())
+	sum.Write(a.sub[:])
+	return fmt.Sprintf("%v-%s.%s", a.owner, strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum.Sum(nil))),
+		strings.TrimLeft(hex.EncodeToString(a.sub[:]), "0"))
+}
+
+// String is the textual form of ICRC-1; an account with a subaccount of another length than 32 bytes has none.
+func (a Account) String() string {
+	acc, err := parseAccount(a)
+	if err != nil {
+		return fmt.Sprintf("%v with a subaccount of %d bytes", a.Owner, len(*a.Subaccount))
+	}
+	return acc.String()
 }

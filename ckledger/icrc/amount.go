@@ -18,8 +18,8 @@ var MaxAmount = Amount{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
 // AmountOf makes an amount that fits in 64 bits.
 func AmountOf(n uint64) Amount { return Amount{n} }
 
-// amountOfNat converts a Candid number; ok is false when it needs more than 256 bits.
-func amountOfNat(n candid.Nat) (a Amount, ok bool) {
+// AmountOfNat converts a Candid number; ok is false when it needs more than 256 bits.
+func AmountOfNat(n candid.Nat) (a Amount, ok bool) {
 	if v, small := n.Uint64(); small {
 		return Amount{v}, true
 	}
@@ -102,19 +102,20 @@ func (a Amount) appendLEB(dst []byte) []byte {
 	return binary.AppendUvarint(dst, a[0])
 }
 
-// appendBytes appends the amount without leading zeros, least significant byte first: what balances hold.
-func (a Amount) appendBytes(dst []byte) []byte {
+// AppendBytes appends the amount without leading zeros, least significant byte first: what balances hold.
+func (a Amount) AppendBytes(dst []byte) []byte {
+	start := len(dst)
 	for _, w := range a {
 		dst = binary.LittleEndian.AppendUint64(dst, w)
 	}
-	for len(dst) > 0 && dst[len(dst)-1] == 0 {
+	for len(dst) > start && dst[len(dst)-1] == 0 {
 		dst = dst[:len(dst)-1]
 	}
 	return dst
 }
 
-// amountOfBytes is the inverse of appendBytes with an empty dst.
-func amountOfBytes(b []byte) (a Amount) {
+// AmountOfBytes is the inverse of AppendBytes.
+func AmountOfBytes(b []byte) (a Amount) {
 	var buf [32]byte
 	copy(buf[:], b)
 	for i := range a {

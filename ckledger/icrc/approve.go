@@ -3,6 +3,7 @@ package icrc
 import (
 	"encoding/binary"
 
+	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
 
@@ -36,7 +37,7 @@ func (l *Ledger) storedAllowance(from, spender account) allowance {
 }
 
 func readAllowance(b []byte) allowance {
-	return allowance{expires: binary.LittleEndian.Uint64(b), amount: amountOfBytes(b[8:])}
+	return allowance{expires: binary.LittleEndian.Uint64(b), amount: AmountOfBytes(b[8:])}
 }
 
 func (a allowance) expired(now uint64) bool { return a.expires != 0 && a.expires <= now }
@@ -54,7 +55,7 @@ func (l *Ledger) setAllowance(from, spender account, a allowance) {
 	if a.expires != 0 && old.expires != a.expires {
 		must(l.expiries.Set(l.expiryKey(a.expires, from, spender), nil))
 	}
-	l.val = a.amount.appendBytes(binary.LittleEndian.AppendUint64(l.val[:0], a.expires))
+	l.val = a.amount.AppendBytes(binary.LittleEndian.AppendUint64(l.val[:0], a.expires))
 	// appendBytes drops zeros at the end, which must not reach into the time: a non-zero amount stops it.
 	must(l.allowances.Set(l.allowanceKey(from, spender), l.val))
 }
@@ -155,19 +156,25 @@ func (l *Ledger) Allowance(now uint64, args AllowanceArgs) (Allowance, error) {
 }
 
 // GetAllowances answers icrc103_get_allowances.
-func (l *Ledger) GetAllowances(now uint64, caller principal.Principal, args GetAllowancesArgs) ([]AllowanceEntry, error) {
+func (l *Ledger) GetAllowances(now uint64, caller principal.Principal, args GetAllowancesArgs) GetAllowancesResult {
+	refuse := func(err error) GetAllowancesResult {
+		return GetAllowancesResult{Err: &GetAllowancesError{GenericError: &GenericError{ErrorCode: candid.NatFromUint64(1), Message: err.Error()}}}
+	}
 	from := account{owner: caller}
 	var err error
 	if args.FromAccount != nil {
 		if from, err = parseAccount(*args.FromAccount); err != nil {
-			return nil, err
+			return refuse(err)
 		}
+	}
+	if l.private && from.owner != caller {
+		return GetAllowancesResult{Err: &GetAllowancesError{AccessDenied: &AccessDenied{"allowances are shown to who gave them"}}}
 	}
 	var prev *account
 	if args.PrevSpender != nil {
 		p, err := parseAccount(*args.PrevSpender)
 		if err != nil {
-			return nil, err
+			return refuse(err)
 		}
 		prev = &p
 	}
@@ -177,5 +184,6 @@ func (l *Ledger) GetAllowances(now uint64, caller principal.Principal, args GetA
 			take = n
 		}
 	}
-	return l.Allowances(now, from, prev, int(take)), nil
+	list := l.Allowances(now, from, prev, int(take))
+	return GetAllowancesResult{Ok: &list}
 }

@@ -3,6 +3,7 @@ package icrc
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"fusion/ic/candid"
 	"fusion/ic/hashtree"
@@ -13,23 +14,10 @@ import (
 const (
 	maxTransactions = 2000 // get_transactions and get_blocks
 	maxICRC3Blocks  = 100  // icrc3_get_blocks, over all ranges
+	maxICRC3Ranges  = 100  // that it names in archives
 )
 
-// span cuts a requested range to the log and a limit.
-func (l *Ledger) span(args GetBlocksArgs, limit uint64) (start, end uint64) {
-	n := l.log.Len()
-	start, ok := args.Start.Uint64()
-	if !ok || start > n {
-		start = n
-	}
-	length, ok := args.Length.Uint64()
-	if !ok || length > limit {
-		length = limit
-	}
-	return start, min(start+length, n)
-}
-
-// Block is block i; it panics for an index that is not below Blocks.
+// Block is block i; it panics for an index that is below Archived or not below Blocks.
 func (l *Ledger) Block(i uint64) ICRC3Value {
 	v, err := DecodeValue(l.log.Get(i, nil))
 	if err != nil {
@@ -43,10 +31,14 @@ func (l *Ledger) BlockHash(i uint64) ([32]byte, error) { return l.hasher.sum(l.l
 
 // GetBlocks answers get_blocks but for the certificate.
 func (l *Ledger) GetBlocks(args GetBlocksArgs) GetBlocksResponse {
-	start, end := l.span(args, maxTransactions)
+	start, end, there := l.split(args, maxTransactions)
 	out := GetBlocksResponse{FirstIndex: candid.NatFromUint64(start), ChainLength: l.log.Len(), Blocks: []Value{}, ArchivedBlocks: []ArchivedBlocks{}}
+	for _, a := range there {
+		r := a.args()
+		out.ArchivedBlocks = append(out.ArchivedBlocks, ArchivedBlocks{r.Start, r.Length, QueryBlockArchiveFn{candid.Func{Principal: a.id, Method: "get_blocks"}}})
+	}
 	for i := start; i < end; i++ {
-		out.Blocks = append(out.Blocks, l.Block(i).legacy())
+		out.Blocks = append(out.Blocks, l.Block(i).Legacy())
 	}
 	return out
 }
@@ -55,11 +47,21 @@ func (l *Ledger) GetBlocks(args GetBlocksArgs) GetBlocksResponse {
 func (l *Ledger) GetICRC3Blocks(ranges []GetBlocksArgs) GetBlocksResult {
 	out := GetBlocksResult{LogLength: candid.NatFromUint64(l.log.Len()), Blocks: []ICRC3Block{}, ArchivedBlocks: []ICRC3ArchivedBlocks{}}
 	limit := uint64(maxICRC3Blocks)
+	listed := 0
 	for _, r := range ranges {
-		if limit == 0 {
+		if limit == 0 || listed >= maxICRC3Ranges {
 			break
 		}
-		start, end := l.span(r, limit)
+		start, end, there := l.split(r, limit)
+		for _, a := range there {
+			i := slices.IndexFunc(out.ArchivedBlocks, func(x ICRC3ArchivedBlocks) bool { return x.Callback.Principal == a.id })
+			if i < 0 {
+				i = len(out.ArchivedBlocks)
+				out.ArchivedBlocks = append(out.ArchivedBlocks, ICRC3ArchivedBlocks{Callback: ICRC3ArchiveFn{candid.Func{Principal: a.id, Method: "icrc3_get_blocks"}}})
+			}
+			out.ArchivedBlocks[i].Args = append(out.ArchivedBlocks[i].Args, a.args())
+			listed++
+		}
 		for i := start; i < end; i++ {
 			out.Blocks = append(out.Blocks, ICRC3Block{candid.NatFromUint64(i), l.Block(i)})
 		}
@@ -70,9 +72,14 @@ func (l *Ledger) GetICRC3Blocks(ranges []GetBlocksArgs) GetBlocksResult {
 
 // GetTransactions answers get_transactions.
 func (l *Ledger) GetTransactions(args GetBlocksArgs) GetTransactionsResponse {
-	start, end := l.span(args, maxTransactions)
+	start, end, there := l.split(args, maxTransactions)
 	out := GetTransactionsResponse{LogLength: candid.NatFromUint64(l.log.Len()), FirstIndex: candid.NatFromUint64(start),
 		Transactions: []Transaction{}, ArchivedTransactions: []ArchivedTransactions{}}
+	for _, a := range there {
+		r := a.args()
+		out.ArchivedTransactions = append(out.ArchivedTransactions,
+			ArchivedTransactions{r.Start, r.Length, QueryArchiveFn{candid.Func{Principal: a.id, Method: "get_transactions"}}})
+	}
 	for i := start; i < end; i++ {
 		b := l.Block(i)
 		t, err := TransactionOf(b)

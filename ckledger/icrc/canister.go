@@ -2,13 +2,18 @@ package icrc
 
 import (
 	"fusion/cdk"
+	"fusion/ckledger/consent"
 	"fusion/ic/candid"
 	"fusion/ic/hashtree"
+	"fusion/internal/metrics"
 )
 
 // Canister is the ledger as a canister: the setup function for cdk.Main and cdk/native.
-func Canister(c *cdk.Canister) {
+func Canister(c *cdk.Canister) { register(c, nil) }
+
+func register(c *cdk.Canister, observe func(string)) {
 	var l *Ledger
+	var arch *archiver
 	check := func(err error) {
 		if err != nil {
 			c.Trap("%v", err)
@@ -17,6 +22,7 @@ func Canister(c *cdk.Canister) {
 	certify := func() {
 		root := l.Certified()
 		c.SetCertifiedData(root[:])
+		arch.look()
 	}
 	cdk.Init(c, func(arg LedgerArg) {
 		if arg.Init == nil {
@@ -25,6 +31,7 @@ func Canister(c *cdk.Canister) {
 		var err error
 		l, err = Create(c.Stable(), arg.Init, c.Time())
 		check(err)
+		arch = &archiver{c: c, l: l, observe: observe}
 		certify()
 	})
 	cdk.PostUpgrade(c, func(arg *LedgerArg) {
@@ -37,6 +44,7 @@ func Canister(c *cdk.Canister) {
 			}
 			check(l.Upgrade(*arg.Upgrade))
 		}
+		arch = &archiver{c: c, l: l, observe: observe}
 		certify()
 	})
 
@@ -81,7 +89,7 @@ func Canister(c *cdk.Canister) {
 		}
 		return r
 	})
-	cdk.Update(c, "icrc21_canister_call_consent_message", func(m *cdk.Msg, a ConsentRequest) ConsentResponse {
+	cdk.Update(c, "icrc21_canister_call_consent_message", func(m *cdk.Msg, a consent.Request) consent.Response {
 		return l.Consent(m.Caller(), a)
 	})
 
@@ -108,11 +116,7 @@ func Canister(c *cdk.Canister) {
 		return r
 	})
 	cdk.Query(c, "icrc103_get_allowances", func(m *cdk.Msg, a GetAllowancesArgs) GetAllowancesResult {
-		list, err := l.GetAllowances(c.Time(), m.Caller(), a)
-		if err != nil {
-			return GetAllowancesResult{Err: &GetAllowancesError{GenericError: &GenericError{ErrorCode: candid.NatFromUint64(1), Message: err.Error()}}}
-		}
-		return GetAllowancesResult{Ok: &list}
+		return l.GetAllowances(c.Time(), m.Caller(), a)
 	})
 	cdk.Query(c, "icrc106_get_index_principal", func(*cdk.Msg, none) IndexPrincipalResult { return l.IndexPrincipal() })
 
@@ -140,9 +144,9 @@ func Canister(c *cdk.Canister) {
 	})
 	cdk.Query(c, "icrc3_get_blocks", func(_ *cdk.Msg, a []GetBlocksArgs) GetBlocksResult { return l.GetICRC3Blocks(a) })
 	cdk.Query(c, "icrc3_supported_block_types", func(*cdk.Msg, none) []BlockType { return l.BlockTypes() })
-	// All blocks are in the ledger itself.
-	cdk.Query(c, "archives", func(*cdk.Msg, none) []ArchiveInfo { return []ArchiveInfo{} })
-	cdk.Query(c, "icrc3_get_archives", func(*cdk.Msg, GetArchivesArgs) []ICRC3Archive { return []ICRC3Archive{} })
+	cdk.Query(c, "archives", func(*cdk.Msg, none) []ArchiveInfo { return l.Archives() })
+	cdk.Query(c, "icrc3_get_archives", func(_ *cdk.Msg, a GetArchivesArgs) []ICRC3Archive { return l.ICRC3Archives(a) })
+	cdk.Query(c, "http_request", func(_ *cdk.Msg, q metrics.Request) metrics.Response { return ServeMetrics(q, arch.metrics) })
 	cdk.Query(c, "is_ledger_ready", func(*cdk.Msg, none) bool { return true })
 }
 

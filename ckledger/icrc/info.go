@@ -2,10 +2,15 @@ package icrc
 
 import (
 	"fmt"
+	"strconv"
 
+	"fusion/ckledger/consent"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
 )
+
+// keyPublicAllowances is the one entry of the standards that the configuration sets; without it allowances are public, as on the Internet Computer.
+const keyPublicAllowances = "icrc103:public_allowances"
 
 // Metadata answers icrc1_metadata: the entries of the standards, then those of the configuration with other keys.
 func (l *Ledger) Metadata() []MetadataEntry {
@@ -17,7 +22,7 @@ func (l *Ledger) Metadata() []MetadataEntry {
 		{"icrc1:symbol", text(l.cfg.Symbol)},
 		{"icrc1:fee", nat(l.cfg.Fee)},
 		{"icrc1:max_memo_length", nat(candid.NatFromUint64(uint64(l.cfg.MaxMemo)))},
-		{"icrc103:public_allowances", text("true")},
+		{keyPublicAllowances, text(strconv.FormatBool(!l.private))},
 		{"icrc103:max_take_value", nat(candid.NatFromUint64(maxTake))},
 	}
 	own := map[string]bool{}
@@ -54,7 +59,7 @@ func standard(n int) StandardRecord {
 func (l *Ledger) Standards() []StandardRecord {
 	var out []StandardRecord
 	for _, n := range []int{1, 2, 3, 10, 21, 103, 106} {
-		if n == 2 && !l.cfg.Features.ICRC2 {
+		if (n == 2 || n == 103) && !l.cfg.Features.ICRC2 { // 103 extends 2
 			continue
 		}
 		out = append(out, standard(n))
@@ -67,13 +72,20 @@ func (l *Ledger) Standards() []StandardRecord {
 
 // BlockTypes answers icrc3_supported_block_types.
 func (l *Ledger) BlockTypes() []BlockType {
+	return blockTypes(l.cfg.Features)
+}
+
+// AllBlockTypes are the types that a ledger may have had with any of its features.
+func AllBlockTypes() []BlockType { return blockTypes(FeatureFlags{true, true}) }
+
+func blockTypes(f FeatureFlags) []BlockType {
 	out := []BlockType{}
 	for _, t := range []struct {
 		name string
 		n    int
 		on   bool
-	}{{"1burn", 1, true}, {"1mint", 1, true}, {"1xfer", 1, true}, {"2approve", 2, l.cfg.Features.ICRC2}, {"2xfer", 2, l.cfg.Features.ICRC2},
-		{"122burn", 122, l.cfg.Features.ICRC152}, {"122mint", 122, l.cfg.Features.ICRC152}} {
+	}{{"1burn", 1, true}, {"1mint", 1, true}, {"1xfer", 1, true}, {"2approve", 2, f.ICRC2}, {"2xfer", 2, f.ICRC2},
+		{"122burn", 122, f.ICRC152}, {"122mint", 122, f.ICRC152}} {
 		if t.on {
 			out = append(out, BlockType{t.name, standard(t.n).URL})
 		}
@@ -100,7 +112,7 @@ func (l *Ledger) CheckInvariants() error {
 	var sum Amount
 	var err error
 	l.balances.Ascend(nil, func(key, value []byte) bool {
-		b := amountOfBytes(value)
+		b := AmountOfBytes(value)
 		acc, rest, e := readKey(key)
 		switch {
 		case e != nil || len(rest) > 0:
@@ -144,9 +156,9 @@ func (l *Ledger) CheckInvariants() error {
 	return err
 }
 
-// CheckChain verifies the hash chain of the blocks from first on.
+// CheckChain verifies the hash chain of the blocks from first on, as far as they are here.
 func (l *Ledger) CheckChain(first uint64) error {
-	for i := first; i < l.log.Len(); i++ {
+	for i := max(first, l.Archived()); i < l.log.Len(); i++ {
 		h, err := l.BlockHash(i)
 		if err != nil {
 			return fmt.Errorf("block %d: %w", i, err)
@@ -167,111 +179,15 @@ func (l *Ledger) CheckChain(first uint64) error {
 	return nil
 }
 
-// Consent messages (ICRC-21).
-type (
-	// ConsentMetadata is the language of a message.
-	ConsentMetadata struct {
-		Language         string `candid:"language"`
-		UTCOffsetMinutes *int16 `candid:"utc_offset_minutes"`
-	}
-	// ConsentDevice is the kind of display.
-	ConsentDevice struct {
-		candid.Variant
-		GenericDisplay *candid.Null
-		FieldsDisplay  *candid.Null
-	}
-	// ConsentSpec says how the message is shown.
-	ConsentSpec struct {
-		Metadata   ConsentMetadata `candid:"metadata"`
-		DeviceSpec *ConsentDevice  `candid:"device_spec"`
-	}
-	// ConsentRequest asks what a call would do.
-	ConsentRequest struct {
-		Method          string      `candid:"method"`
-		Arg             []byte      `candid:"arg"`
-		UserPreferences ConsentSpec `candid:"user_preferences"`
-	}
-	// ConsentAmount is a number of tokens.
-	ConsentAmount struct {
-		Decimals uint8  `candid:"decimals"`
-		Amount   uint64 `candid:"amount"`
-		Symbol   string `candid:"symbol"`
-	}
-	// ConsentSeconds is a time or a duration.
-	ConsentSeconds struct {
-		Amount uint64 `candid:"amount"`
-	}
-	// ConsentText is a text.
-	ConsentText struct {
-		Content string `candid:"content"`
-	}
-	// ConsentValue is a value of a field.
-	ConsentValue struct {
-		candid.Variant
-		TokenAmount      *ConsentAmount
-		TimestampSeconds *ConsentSeconds
-		DurationSeconds  *ConsentSeconds
-		Text             *ConsentText
-	}
-	// ConsentField is a field with its title.
-	ConsentField struct {
-		Title string       `candid:"0"`
-		Value ConsentValue `candid:"1"`
-	}
-	// ConsentFields is a message for small displays.
-	ConsentFields struct {
-		Intent string         `candid:"intent"`
-		Fields []ConsentField `candid:"fields"`
-	}
-	// ConsentMessage is a message.
-	ConsentMessage struct {
-		candid.Variant
-		GenericDisplayMessage *string
-		FieldsDisplayMessage  *ConsentFields
-	}
-	// ConsentInfo is a message with its language.
-	ConsentInfo struct {
-		ConsentMessage ConsentMessage  `candid:"consent_message"`
-		Metadata       ConsentMetadata `candid:"metadata"`
-	}
-	// ConsentErrorInfo is for developers.
-	ConsentErrorInfo struct {
-		Description string `candid:"description"`
-	}
-	// ConsentError says why there is no message.
-	ConsentError struct {
-		candid.Variant
-		UnsupportedCanisterCall   *ConsentErrorInfo
-		ConsentMessageUnavailable *ConsentErrorInfo
-		InsufficientPayment       *ConsentErrorInfo
-		GenericError              *DescribedError
-	}
-	// ConsentResponse is the result of icrc21_canister_call_consent_message.
-	ConsentResponse struct {
-		candid.Variant
-		Ok  *ConsentInfo
-		Err *ConsentError
-	}
-)
-
-// maxConsentArg bounds the argument that a consent message is made for.
-const maxConsentArg = 500
-
 // Consent answers icrc21_canister_call_consent_message, in English whatever language is asked for.
-func (l *Ledger) Consent(caller principal.Principal, req ConsentRequest) ConsentResponse {
-	unsupported := func(format string, args ...any) ConsentResponse {
-		return ConsentResponse{Err: &ConsentError{UnsupportedCanisterCall: &ConsentErrorInfo{fmt.Sprintf(format, args...)}}}
-	}
-	if len(req.Arg) > maxConsentArg {
-		return unsupported("the argument has %d bytes, at most %d are supported", len(req.Arg), maxConsentArg)
-	}
+func (l *Ledger) Consent(caller principal.Principal, req consent.Request) consent.Response {
 	m := message{l: l}
 	var err error
 	switch req.Method {
 	case "icrc1_transfer":
 		var a TransferArg
-		if err = candid.Unmarshal(req.Arg, &a); err == nil {
-			m.intent = "Send " + l.cfg.Name
+		if err = req.Parse(&a); err == nil {
+			m.Intent = "Send " + l.cfg.Name
 			m.account("From", Account{caller, a.FromSubaccount})
 			m.amount("Amount", a.Amount)
 			m.account("To", a.To)
@@ -280,8 +196,8 @@ func (l *Ledger) Consent(caller principal.Principal, req ConsentRequest) Consent
 		}
 	case "icrc2_transfer_from":
 		var a TransferFromArgs
-		if err = candid.Unmarshal(req.Arg, &a); err == nil {
-			m.intent = "Spend " + l.cfg.Name
+		if err = req.Parse(&a); err == nil {
+			m.Intent = "Spend " + l.cfg.Name
 			m.account("From", a.From)
 			m.amount("Amount", a.Amount)
 			m.account("Spender", Account{caller, a.SpenderSubaccount})
@@ -291,8 +207,8 @@ func (l *Ledger) Consent(caller principal.Principal, req ConsentRequest) Consent
 		}
 	case "icrc2_approve":
 		var a ApproveArgs
-		if err = candid.Unmarshal(req.Arg, &a); err == nil {
-			m.intent = "Approve spending of " + l.cfg.Name
+		if err = req.Parse(&a); err == nil {
+			m.Intent = "Approve spending of " + l.cfg.Name
 			m.account("From", Account{caller, a.FromSubaccount})
 			m.account("Approve to spender", a.Spender)
 			m.amount("Requested allowance", a.Amount)
@@ -300,30 +216,23 @@ func (l *Ledger) Consent(caller principal.Principal, req ConsentRequest) Consent
 				m.amount("Existing allowance", *a.ExpectedAllowance)
 			}
 			if a.ExpiresAt != nil {
-				m.field("Approval expiration", ConsentValue{TimestampSeconds: &ConsentSeconds{*a.ExpiresAt / 1e9}}, utc(*a.ExpiresAt/1e9))
+				m.Field("Approval expiration", consent.Value{TimestampSeconds: &consent.Seconds{Amount: *a.ExpiresAt / 1e9}}, utc(*a.ExpiresAt/1e9))
 			} else {
-				m.text("Approval expiration", "This approval does not expire.")
+				m.Text("Approval expiration", "This approval does not expire.")
 			}
 			m.amount("Approval fee", l.cfg.Fee)
 			m.memo(a.Memo)
 		}
 	default:
-		return unsupported("there is no consent message for the method %q", req.Method)
+		return consent.Unsupported("there is no consent message for the method %q", req.Method)
 	}
 	if err == nil {
 		err = m.err
 	}
 	if err != nil {
-		return unsupported("argument of %s: %v", req.Method, err)
+		return consent.Unsupported("argument of %s: %v", req.Method, err)
 	}
-	info := &ConsentInfo{Metadata: ConsentMetadata{Language: "en"}}
-	if d := req.UserPreferences.DeviceSpec; d != nil && d.FieldsDisplay != nil {
-		info.ConsentMessage.FieldsDisplayMessage = &ConsentFields{m.intent, m.fields}
-	} else {
-		text := "# " + m.intent + m.markdown
-		info.ConsentMessage.GenericDisplayMessage = &text
-	}
-	return ConsentResponse{Ok: info}
+	return m.For(&req)
 }
 
 // From is the account that a transfer by caller debits.
@@ -331,22 +240,11 @@ func (a *TransferArg) From(caller principal.Principal) Account {
 	return Account{caller, a.FromSubaccount}
 }
 
-// message collects the fields of a consent message in both forms.
+// message is a consent message about a ledger's tokens.
 type message struct {
-	l        *Ledger
-	intent   string
-	fields   []ConsentField
-	markdown string
-	err      error
-}
-
-func (m *message) field(title string, v ConsentValue, text string) {
-	m.fields = append(m.fields, ConsentField{title, v})
-	m.markdown += "\n\n**" + title + ":**\n`" + text + "`"
-}
-
-func (m *message) text(title, s string) {
-	m.field(title, ConsentValue{Text: &ConsentText{s}}, s)
+	consent.Message
+	l   *Ledger
+	err error
 }
 
 func (m *message) account(title string, a Account) {
@@ -355,16 +253,16 @@ func (m *message) account(title string, a Account) {
 		m.err = err
 		return
 	}
-	m.text(title, acc.String())
+	m.Text(title, acc.String())
 }
 
 func (m *message) amount(title string, n candid.Nat) {
 	text := decimal(n, int(m.l.cfg.Decimals)) + " " + m.l.cfg.Symbol
 	if v, ok := n.Uint64(); ok {
-		m.field(title, ConsentValue{TokenAmount: &ConsentAmount{m.l.cfg.Decimals, v, m.l.cfg.Symbol}}, text)
+		m.Field(title, consent.Value{TokenAmount: &consent.Amount{Decimals: m.l.cfg.Decimals, Amount: v, Symbol: m.l.cfg.Symbol}}, text)
 		return
 	}
-	m.text(title, text)
+	m.Text(title, text)
 }
 
 // fee shows what the transfer costs, nothing if it mints or burns.
@@ -388,6 +286,6 @@ func (m *message) fee(from, to Account) {
 
 func (m *message) memo(b *[]byte) {
 	if b != nil {
-		m.text("Memo", fmt.Sprintf("0x%x", *b))
+		m.Text("Memo", fmt.Sprintf("0x%x", *b))
 	}
 }

@@ -20,7 +20,8 @@ const (
 	Drift = 60 * time.Second
 	// DefaultMemo is the longest memo if the init arguments do not say (ICRC-1 asks for at least 32 bytes).
 	DefaultMemo = 32
-	// MaxWindow is the most transactions remembered; above it those with a creation time are refused as TemporarilyUnavailable.
+	// MaxWindow is the most transactions remembered; above it those with a creation time are refused as TemporarilyUnavailable. The first half is
+	// for bursts; the second half is given out evenly over the window, so that nobody who waits a second is shut out for a day.
 	MaxWindow = 3_000_000
 	// maxMemo bounds what the init arguments may say.
 	maxMemo = 1024
@@ -28,6 +29,8 @@ const (
 	maxReason = 256
 	// purge is how many forgotten transactions and expired allowances one call removes: more than it adds.
 	purge = 4
+	// maxPurge is how many transactions one call forgets while new ones are throttled.
+	maxPurge = 100_000
 )
 
 // Errors of the ledger that are mistakes of the caller beyond what the interface has variants for; the canister traps with them.
@@ -48,6 +51,9 @@ const (
 	memAllowances
 	memExpiries
 	memRecent
+	memArchives
+	memLogIndexPages // of the windows that the block log lies in
+	memLogDataPages
 )
 
 // config is what init and upgrades set. It is stored as Candid.
@@ -63,6 +69,20 @@ type config struct {
 	Features       FeatureFlags         `candid:"features"`
 	Archive        ArchiveOptions       `candid:"archive"`
 	Index          *principal.Principal `candid:"index"`
+	AmountBits     *uint16              `candid:"amount_bits"`
+}
+
+// publicAllowances is what the metadata say about who may list allowances.
+func (c *config) publicAllowances() (text string, ok bool) {
+	for _, e := range c.Metadata {
+		if e.Key == keyPublicAllowances {
+			if e.Value.Text != nil {
+				text = *e.Value.Text
+			}
+			return text, true
+		}
+	}
+	return "", false
 }
 
 // Ledger is a token ledger. All its state is in stable memory; it reads no clock and calls nobody.
@@ -73,11 +93,17 @@ type Ledger struct {
 	minting   account
 	collector *account
 	fee       Amount
+	most      Amount // the largest amount of this token
 	memoMax   int
+	private   bool // allowances are shown to their owners only
 
 	hotMem     stable.Memory
 	hot        hot
 	log        *stable.Log
+	logIndex   *stable.Window
+	logData    *stable.Window
+	archCell   *stable.Cell
+	arch       archives
 	balances   *stable.Map
 	allowances *stable.Map
 	expiries   *stable.Map // expires_at (8, big-endian) ‖ allowance key
@@ -98,9 +124,12 @@ type hot struct {
 	tip    [32]byte // hash of the last block
 	// collectorBlock is 1 + the index of the block that names the present fee collector, or 0.
 	collectorBlock uint64
+	// second is the last one, since 1970, with transactions that are remembered, and inSecond how many it has had.
+	second   uint64
+	inSecond uint32
 }
 
-const hotSize = 4 + 32 + 32 + 8
+const hotSize = 4 + 32 + 32 + 8 + 8 + 4
 
 const hotMagic = "FIL\x01"
 
@@ -113,8 +142,20 @@ func (l *Ledger) openMemories(mem stable.Memory) error {
 	if l.cfgCell, err = stable.OpenCell(g.Memory(memConfig)); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	if l.log, err = stable.OpenLog(g.Memory(memLogIndex), g.Memory(memLogData)); err != nil {
+	index, err := stable.OpenWindow(g.Memory(memLogIndex), g.Memory(memLogIndexPages))
+	if err != nil {
+		return fmt.Errorf("index of the block log: %w", err)
+	}
+	data, err := stable.OpenWindow(g.Memory(memLogData), g.Memory(memLogDataPages))
+	if err != nil {
+		return fmt.Errorf("data of the block log: %w", err)
+	}
+	l.logIndex, l.logData = index, data
+	if l.log, err = stable.OpenLog(index, data); err != nil {
 		return fmt.Errorf("block log: %w", err)
+	}
+	if l.archCell, err = stable.OpenCell(g.Memory(memArchives)); err != nil {
+		return fmt.Errorf("archives: %w", err)
 	}
 	for _, m := range []struct {
 		name     string
@@ -152,7 +193,7 @@ func Create(mem stable.Memory, args *InitArgs, now uint64) (*Ledger, error) {
 	l.cfg = config{
 		MintingAccount: args.MintingAccount, FeeCollector: args.FeeCollectorAccount, Fee: args.TransferFee, Decimals: 8,
 		MaxMemo: DefaultMemo, Symbol: args.TokenSymbol, Name: args.TokenName, Metadata: args.Metadata,
-		Features: FeatureFlags{ICRC2: true}, Archive: args.ArchiveOptions, Index: args.IndexPrincipal,
+		Features: FeatureFlags{ICRC2: true}, Archive: args.ArchiveOptions, Index: args.IndexPrincipal, AmountBits: args.AmountBits,
 	}
 	if args.Decimals != nil {
 		l.cfg.Decimals = *args.Decimals
@@ -172,7 +213,7 @@ func Create(mem stable.Memory, args *InitArgs, now uint64) (*Ledger, error) {
 		if err != nil {
 			return nil, fmt.Errorf("initial balance %d: %w", i, err)
 		}
-		amount, ok := amountOfNat(b.Amount)
+		amount, ok := l.amountOf(b.Amount)
 		if !ok || to == l.minting {
 			return nil, fmt.Errorf("%w: initial balance %d", ErrArgument, i)
 		}
@@ -198,6 +239,9 @@ func Open(mem stable.Memory) (*Ledger, error) {
 	if err := l.parseConfig(); err != nil {
 		return nil, err
 	}
+	if err := l.openArchives(); err != nil {
+		return nil, err
+	}
 	if l.hotMem.Size() == 0 {
 		return nil, fmt.Errorf("%w: no ledger here", stable.ErrCorrupt)
 	}
@@ -206,7 +250,8 @@ func Open(mem stable.Memory) (*Ledger, error) {
 	if string(b[:4]) != hotMagic {
 		return nil, fmt.Errorf("%w: ledger header %x", stable.ErrCorrupt, b[:4])
 	}
-	l.hot = hot{supply: amountOfBytes(b[4:36]), tip: [32]byte(b[36:68]), collectorBlock: binary.LittleEndian.Uint64(b[68:])}
+	l.hot = hot{supply: AmountOfBytes(b[4:36]), tip: [32]byte(b[36:68]), collectorBlock: binary.LittleEndian.Uint64(b[68:]),
+		second: binary.LittleEndian.Uint64(b[76:]), inSecond: binary.LittleEndian.Uint32(b[84:])}
 	return l, nil
 }
 
@@ -239,6 +284,7 @@ func (l *Ledger) Upgrade(args *UpgradeArgs) error {
 		keep(&o.CyclesForArchiveCreation, a.CyclesForArchiveCreation)
 		keep(&o.NodeMaxMemorySizeBytes, a.NodeMaxMemorySizeBytes)
 		keep(&o.MoreControllerIDs, a.MoreControllerIDs)
+		keep(&o.Module, a.Module)
 	}
 	return l.configure()
 }
@@ -259,6 +305,12 @@ func keep[T any](dst **T, v *T) {
 func (l *Ledger) configure() error {
 	if err := l.parseConfig(); err != nil {
 		return err
+	}
+	if err := l.cfg.Archive.check(); err != nil {
+		return err
+	}
+	if shown, ok := l.cfg.publicAllowances(); ok && shown != "true" && shown != "false" {
+		return fmt.Errorf("%w: %s is %q, want true or false", ErrArgument, keyPublicAllowances, shown)
 	}
 	b, err := candid.Marshal(l.cfg)
 	if err != nil {
@@ -282,15 +334,33 @@ func (l *Ledger) parseConfig() (err error) {
 		}
 		l.collector = &c
 	}
+	l.most = MaxAmount
+	if b := l.cfg.AmountBits; b != nil {
+		switch *b {
+		case 64:
+			l.most = AmountOf(^uint64(0))
+		case 256:
+		default:
+			return fmt.Errorf("%w: amount_bits %d, want 64 or 256", ErrArgument, *b)
+		}
+	}
 	var ok bool
-	if l.fee, ok = amountOfNat(l.cfg.Fee); !ok {
-		return fmt.Errorf("%w: transfer fee of more than 256 bits", ErrArgument)
+	if l.fee, ok = l.amountOf(l.cfg.Fee); !ok {
+		return fmt.Errorf("%w: a transfer fee of more than %s", ErrArgument, l.most)
 	}
 	if l.cfg.MaxMemo < DefaultMemo || l.cfg.MaxMemo > maxMemo {
 		return fmt.Errorf("%w: memos of %d bytes, want %d to %d", ErrArgument, l.cfg.MaxMemo, DefaultMemo, maxMemo)
 	}
 	l.memoMax = int(l.cfg.MaxMemo)
+	shown, ok := l.cfg.publicAllowances()
+	l.private = ok && shown == "false"
 	return nil
+}
+
+// amountOf reads an amount of this token; ok is false if it is more than there can be.
+func (l *Ledger) amountOf(n candid.Nat) (a Amount, ok bool) {
+	a, ok = AmountOfNat(n)
+	return a, ok && a.Cmp(l.most) <= 0
 }
 
 func (l *Ledger) writeHot() {
@@ -301,6 +371,8 @@ func (l *Ledger) writeHot() {
 	}
 	b = append(b, l.hot.tip[:]...)
 	b = binary.LittleEndian.AppendUint64(b, l.hot.collectorBlock)
+	b = binary.LittleEndian.AppendUint64(b, l.hot.second)
+	b = binary.LittleEndian.AppendUint32(b, l.hot.inSecond)
 	l.hotMem.Write(0, b)
 	l.val = b
 }
@@ -330,7 +402,7 @@ func (l *Ledger) balance(a *account) Amount {
 		return Amount{}
 	}
 	l.val = b
-	return amountOfBytes(b)
+	return AmountOfBytes(b)
 }
 
 // setBalance stores a balance. Stable memory that cannot grow traps the message: nothing of it may stay.
@@ -340,7 +412,7 @@ func (l *Ledger) setBalance(a *account, v Amount) {
 		l.balances.Delete(l.key)
 		return
 	}
-	l.val = v.appendBytes(l.val[:0])
+	l.val = v.AppendBytes(l.val[:0])
 	must(l.balances.Set(l.key, l.val))
 }
 
@@ -444,6 +516,12 @@ func (l *Ledger) apply(now uint64, t *transaction, fee *Amount) (index uint64, f
 	if f := l.move(now, t, fee); f != nil {
 		return 0, f
 	}
+	if t.createdAt != nil {
+		if s := now / uint64(time.Second); s != l.hot.second {
+			l.hot.second, l.hot.inSecond = s, 0
+		}
+		l.hot.inSecond++
+	}
 	index = l.append(now, t, fee, txHash)
 	if t.createdAt != nil {
 		must(l.recent.Set(l.recentKey(*t.createdAt, txHash), binary.BigEndian.AppendUint64(nil, index)))
@@ -476,7 +554,11 @@ func (l *Ledger) checkRecent(now, createdAt uint64, txHash [32]byte) *failure {
 	case createdAt > add(now, uint64(Drift)):
 		return &failure{future: true}
 	}
-	for range purge {
+	most := purge
+	if l.recent.Len() >= l.window/2 {
+		most = maxPurge
+	}
+	for range most {
 		key, ok := l.recent.First(l.key[:0])
 		if !ok || !tooOld(now, binary.BigEndian.Uint64(key)) {
 			break
@@ -488,10 +570,20 @@ func (l *Ledger) checkRecent(now, createdAt uint64, txHash [32]byte) *failure {
 		index := binary.BigEndian.Uint64(b)
 		return &failure{duplicate: &index}
 	}
-	if l.recent.Len() >= l.window {
+	if l.throttled(now) {
 		return &failure{busy: true}
 	}
 	return nil
+}
+
+// throttled says that no more transactions can be remembered now: the window is full, or it is half full and this second has had its share of the rest.
+func (l *Ledger) throttled(now uint64) bool {
+	n, half := l.recent.Len(), l.window/2
+	if n < half {
+		return false
+	}
+	const seconds = uint64(Window / time.Second)
+	return n >= l.window || l.hot.second == now/uint64(time.Second) && uint64(l.hot.inSecond) >= (half+seconds-1)/seconds
 }
 
 // move changes balances, allowances and supply, or nothing.
@@ -503,7 +595,7 @@ func (l *Ledger) move(now uint64, t *transaction, fee *Amount) *failure {
 	switch t.op {
 	case opMint, opAuthorizedMint:
 		supply, ok := l.hot.supply.Add(t.amount)
-		if !ok {
+		if !ok || supply.Cmp(l.most) > 0 {
 			return &failure{generic: "the supply would exceed the largest amount"}
 		}
 		balance, _ := l.balance(&t.to).Add(t.amount) // at most the supply

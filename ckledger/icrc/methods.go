@@ -46,7 +46,7 @@ func (l *Ledger) transfer(now uint64, from, to account, spender *account, amount
 		t.op, due, charged = opMint, Amount{}, nil
 	}
 	if fee != nil {
-		given, ok := amountOfNat(*fee)
+		given, ok := l.amountOf(*fee)
 		if !ok || given != due {
 			return 0, &failure{badFee: &due}, nil
 		}
@@ -55,7 +55,7 @@ func (l *Ledger) transfer(now uint64, from, to account, spender *account, amount
 		}
 	}
 	var ok bool
-	if t.amount, ok = amountOfNat(amount); !ok {
+	if t.amount, ok = l.amountOf(amount); !ok {
 		// More than any balance can hold.
 		if t.op == opMint {
 			return 0, &failure{generic: "the supply would exceed the largest amount"}, nil
@@ -186,18 +186,18 @@ func (l *Ledger) Approve(now uint64, caller principal.Principal, args *ApproveAr
 	fail := func(e ApproveError) (ApproveResult, error) { return ApproveResult{Err: &e}, nil }
 	t := &transaction{op: opApprove, from: from, spender: &spender, memo: args.Memo, createdAt: args.CreatedAtTime, expires: args.ExpiresAt}
 	if args.Fee != nil {
-		given, ok := amountOfNat(*args.Fee)
+		given, ok := l.amountOf(*args.Fee)
 		if !ok || given != l.fee {
 			return fail(ApproveError{BadFee: &BadFee{l.fee.Nat()}})
 		}
 		t.fee = &given
 	}
 	var ok bool
-	if t.amount, ok = amountOfNat(args.Amount); !ok {
-		t.amount = MaxAmount // more than there can be: everything
+	if t.amount, ok = l.amountOf(args.Amount); !ok {
+		t.amount = l.most // more than there can be: everything
 	}
 	if args.ExpectedAllowance != nil {
-		expected, ok := amountOfNat(*args.ExpectedAllowance)
+		expected, ok := l.amountOf(*args.ExpectedAllowance)
 		if !ok {
 			return fail(ApproveError{AllowanceChanged: &AllowanceChanged{l.allowance(now, from, spender).amount.Nat()}})
 		}
@@ -249,8 +249,8 @@ func (l *Ledger) authorized(now uint64, caller principal.Principal, controller b
 		return 0, "", "", &failure{code: 1, generic: fmt.Sprintf("the reason is longer than %d bytes", maxReason)}
 	}
 	var ok bool
-	if t.amount, ok = amountOfNat(amount); !ok || t.amount.IsZero() {
-		return 0, "", "", &failure{code: 2, generic: "the amount must be positive and fit 256 bits"}
+	if t.amount, ok = l.amountOf(amount); !ok || t.amount.IsZero() {
+		return 0, "", "", &failure{code: 2, generic: "the amount must be positive and one that the token has"}
 	}
 	t.from, t.to, t.caller, t.createdAt, t.reason = acc, acc, caller, &createdAt, reason
 	index, f = l.apply(now, t, nil)

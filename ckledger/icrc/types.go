@@ -195,7 +195,13 @@ type (
 		ICRC2   bool `candid:"icrc2"`
 		ICRC152 bool `candid:"icrc152"`
 	}
-	// ArchiveOptions are accepted and kept; this ledger keeps all blocks itself.
+	// ArchiveModule says what archives are made of: the SHA-256 of a module and, in order, those of its chunks, which the ledger's own
+	// chunk store must hold.
+	ArchiveModule struct {
+		Hash   []byte   `candid:"wasm_hash"`
+		Chunks [][]byte `candid:"chunk_hashes"`
+	}
+	// ArchiveOptions say when blocks go to archives and how these are made. Module is ours: without it the ledger keeps all blocks.
 	ArchiveOptions struct {
 		NumBlocksToArchive         uint64                 `candid:"num_blocks_to_archive"`
 		MaxTransactionsPerResponse *uint64                `candid:"max_transactions_per_response"`
@@ -205,8 +211,10 @@ type (
 		NodeMaxMemorySizeBytes     *uint64                `candid:"node_max_memory_size_bytes"`
 		ControllerID               principal.Principal    `candid:"controller_id"`
 		MoreControllerIDs          *[]principal.Principal `candid:"more_controller_ids"`
+		Module                     *ArchiveModule         `candid:"module"`
 	}
-	// InitArgs are the parameters of a new ledger.
+	// InitArgs are the parameters of a new ledger. AmountBits is ours: 64 for a token whose supply fits into 64 bits, 256 (the default) for any
+	// ERC-20.
 	InitArgs struct {
 		MintingAccount      Account              `candid:"minting_account"`
 		FeeCollectorAccount *Account             `candid:"fee_collector_account"`
@@ -220,6 +228,7 @@ type (
 		FeatureFlags        *FeatureFlags        `candid:"feature_flags"`
 		ArchiveOptions      ArchiveOptions       `candid:"archive_options"`
 		IndexPrincipal      *principal.Principal `candid:"index_principal"`
+		AmountBits          *uint16              `candid:"amount_bits"`
 	}
 	// ChangeFeeCollector is an order to change the fee collector.
 	ChangeFeeCollector struct {
@@ -237,6 +246,7 @@ type (
 		NodeMaxMemorySizeBytes     *uint64                `candid:"node_max_memory_size_bytes"`
 		ControllerID               *principal.Principal   `candid:"controller_id"`
 		MoreControllerIDs          *[]principal.Principal `candid:"more_controller_ids"`
+		Module                     *ArchiveModule         `candid:"module"`
 	}
 	// UpgradeArgs change parameters at an upgrade; what is absent stays.
 	UpgradeArgs struct {

@@ -270,8 +270,8 @@ func (r *reader) value(depth int) (v ICRC3Value) {
 	return v
 }
 
-// legacy converts to the form of get_blocks.
-func (v ICRC3Value) legacy() (out Value) {
+// Legacy converts to the form of get_blocks.
+func (v ICRC3Value) Legacy() (out Value) {
 	out.Blob, out.Text = v.Blob, v.Text
 	switch {
 	case v.Nat != nil:
@@ -283,13 +283,13 @@ func (v ICRC3Value) legacy() (out Value) {
 	case v.Array != nil:
 		items := make([]Value, len(*v.Array))
 		for i, x := range *v.Array {
-			items[i] = x.legacy()
+			items[i] = x.Legacy()
 		}
 		out.Array = &items
 	case v.Map != nil:
 		entries := make([]ValueEntry, len(*v.Map))
 		for i, e := range *v.Map {
-			entries[i] = ValueEntry{e.Key, e.Value.legacy()}
+			entries[i] = ValueEntry{e.Key, e.Value.Legacy()}
 		}
 		out.Map = &entries
 	}

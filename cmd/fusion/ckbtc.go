@@ -23,19 +23,7 @@ import (
 func ckbtcCmd(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "ckbtc", Short: "deposit bitcoin, hold and send ckBTC, redeem it"}
 	cmd.AddCommand(
-		&cobra.Command{Use: "address [PRINCIPAL]", Short: "show where to send bitcoin that becomes ckBTC of a user, you by default", Args: cobra.MaximumNArgs(1),
-			RunE: o.with(func(ctx context.Context, c *client, w io.Writer, args []string) error {
-				owner, err := c.owner(args)
-				if err != nil {
-					return err
-				}
-				var address string
-				if err := c.Update(ctx, c.minter, "get_btc_address", []any{ckbtc.AddressArgs{Owner: &owner}}, []any{&address}); err != nil {
-					return err
-				}
-				fmt.Fprintln(w, address)
-				return nil
-			})},
+		addressCmd(o),
 		&cobra.Command{Use: "update-balance [PRINCIPAL]", Short: "mint ckBTC for the deposits that have enough confirmations", Args: cobra.MaximumNArgs(1),
 			RunE: o.with(updateBalance)},
 		&cobra.Command{Use: "balance [PRINCIPAL]", Short: "show how much ckBTC a user has, you by default", Args: cobra.MaximumNArgs(1),
@@ -53,10 +41,33 @@ func ckbtcCmd(o *options) *cobra.Command {
 			})},
 		&cobra.Command{Use: "transfer AMOUNT PRINCIPAL", Short: "send ckBTC to another user", Args: cobra.ExactArgs(2), RunE: o.with(transfer)},
 		redeemCmd(o),
-		&cobra.Command{Use: "status [BLOCK]", Short: "show the withdrawal that burned its ckBTC in a ledger block, or all of yours", Args: cobra.MaximumNArgs(1),
+		&cobra.Command{Use: "status [BLOCK]", Short: "show the withdrawal that burned its ckBTC in a ledger block, or all your deposits and withdrawals", Args: cobra.MaximumNArgs(1),
 			RunE: o.with(withdrawals)},
 	)
 	return o.remote(cmd)
+}
+
+func addressCmd(o *options) *cobra.Command {
+	var taproot bool
+	cmd := &cobra.Command{Use: "address [PRINCIPAL]", Short: "show where to send bitcoin that becomes ckBTC of a user, you by default", Args: cobra.MaximumNArgs(1),
+		RunE: o.with(func(ctx context.Context, c *client, w io.Writer, args []string) error {
+			owner, err := c.owner(args)
+			if err != nil {
+				return err
+			}
+			arg := ckbtc.AddressArgs{Owner: &owner}
+			if taproot {
+				arg.AddressType = &ckbtc.P2TR
+			}
+			var address string
+			if err := c.Update(ctx, c.minter, "get_btc_address", []any{arg}, []any{&address}); err != nil {
+				return err
+			}
+			fmt.Fprintln(w, address)
+			return nil
+		})}
+	cmd.Flags().BoolVar(&taproot, "taproot", false, "the account's taproot address (P2TR), whose outputs a threshold Schnorr signature spends")
+	return cmd
 }
 
 // with makes a command of a function that needs a client.
@@ -352,7 +363,17 @@ func withdrawals(ctx context.Context, c *client, w io.Writer, args []string) err
 			return fmt.Errorf("ledger block %d is no withdrawal", block)
 		}
 		fmt.Fprintln(w, withdrawalState(s))
+		var more *ckbtc.WithdrawalStatus
+		if err := c.Ask(ctx, c.minter, "get_withdrawal_status", []any{ckbtc.BlockIndex{BlockIndex: block}}, []any{&more}); err == nil && more != nil {
+			withdrawalDetails(w, more) // minters elsewhere do not have this method
+		}
 		return nil
+	}
+	var deposits []ckbtc.DepositStatus
+	if err := c.Ask(ctx, c.minter, "get_deposit_status", []any{ckbtc.AddressArgs{}}, []any{&deposits}); err == nil { // nor this one
+		for _, d := range deposits {
+			fmt.Fprintf(w, "deposit %s of %s: %s\n", outpoint(d.Outpoint), sats(d.Value), depositState(d.Status))
+		}
 	}
 	var all []ckbtc.StatusByAccount
 	owner := &ckbtc.Account{Owner: c.Sender()}
@@ -368,6 +389,53 @@ func withdrawals(ctx context.Context, c *client, w io.Writer, args []string) err
 		fmt.Fprintln(w, "no withdrawals")
 	}
 	return nil
+}
+
+// withdrawalDetails shows what a withdrawal's transactions pay and when one is expected in a block.
+func withdrawalDetails(w io.Writer, s *ckbtc.WithdrawalStatus) {
+	fmt.Fprintf(w, "%s to %s\n", sats(s.Amount), s.Address)
+	if s.FeeRate != nil {
+		fmt.Fprintf(w, "fee rate %d.%03d sat/vB after %d replacements\n", *s.FeeRate/1000, *s.FeeRate%1000, s.Replacements)
+	}
+	for _, t := range s.Transactions {
+		what := "pays"
+		if t.Cancels {
+			what = "cancels"
+		}
+		fmt.Fprintf(w, "transaction %s %s: %d.%03d sat/vB, %s in fees\n", txid(t.Txid), what, t.FeeRate/1000, t.FeeRate%1000, sats(t.BitcoinFee))
+	}
+	switch {
+	case s.SetAside != nil:
+		fmt.Fprintf(w, "set aside: %s\n", *s.SetAside)
+	case s.ExpectedBlocks == nil:
+	case s.ExpectedHeight != nil:
+		fmt.Fprintf(w, "expected within %d blocks, by block %d\n", *s.ExpectedBlocks, *s.ExpectedHeight)
+	default:
+		fmt.Fprintf(w, "expected within %d blocks\n", *s.ExpectedBlocks)
+	}
+}
+
+// depositState says in words where a deposit is.
+func depositState(s ckbtc.DepositState) string {
+	switch {
+	case s.Mempool != nil:
+		return "announced, in no block yet"
+	case s.Confirming != nil:
+		return fmt.Sprintf("%d of %d confirmations", s.Confirming.Confirmations, s.Confirming.Required)
+	case s.Confirmed != nil:
+		return "confirmed: fusion ckbtc update-balance mints it"
+	case s.Suspended != nil && s.Suspended.Reason.Quarantined != nil:
+		return "refused by the checker; asked again after " + time.Unix(0, int64(s.Suspended.EarliestRetry)).Format(time.DateTime)
+	case s.Suspended != nil:
+		return "below the minimum deposit; looked at again after " + time.Unix(0, int64(s.Suspended.EarliestRetry)).Format(time.DateTime)
+	case s.Checked != nil:
+		return "checked: the ledger is being asked"
+	case s.MintUnknown != nil:
+		return "the ledger did not say whether it minted; its blocks will tell"
+	case s.Minted != nil:
+		return fmt.Sprintf("minted %s in ledger block %d", sats(s.Minted.MintedAmount), s.Minted.BlockIndex)
+	}
+	return "unknown"
 }
 
 // withdrawalState says in words where a withdrawal is.
@@ -417,7 +485,9 @@ func custodyOf(ctx context.Context, a *agent.Agent, minter principal.Principal) 
 				held += value(p.ReceivedUtxos.Utxos)
 			case p.SentTransaction != nil:
 				held -= value(p.SentTransaction.Utxos)
-				if out := p.SentTransaction.ChangeOutput; out != nil {
+				if fee := p.SentTransaction.WithdrawalFee; len(p.SentTransaction.Requests) == 0 && fee != nil { // a consolidation keeps all but its fee
+					held += value(p.SentTransaction.Utxos) - fee.BitcoinFee
+				} else if out := p.SentTransaction.ChangeOutput; out != nil {
 					held += out.Value
 					change[string(p.SentTransaction.Txid)] = out.Value
 				}

@@ -30,13 +30,15 @@ func parseRootKey(text string) ([]byte, error) {
 	return key, nil
 }
 
+var errRootKeyAlone = errors.New("--root-key is for --network; the local network's key is known")
+
 // connect makes a client for the user that --identity names.
 func (o *options) connect(ctx context.Context) (*client, error) {
 	if o.network != "" {
-		return o.connectRemote()
+		return o.remoteClient(o.user)
 	}
 	if o.rootKey != "" {
-		return nil, errors.New("--root-key is for --network; the local network's key is known")
+		return nil, errRootKeyAlone
 	}
 	s, err := networkStatus(ctx, o.dir)
 	if err != nil {
@@ -53,7 +55,8 @@ func (o *options) connect(ctx context.Context) (*client, error) {
 	return &client{a, s.Manifest.Ledger, s.Manifest.Minter, o.dir, true}, nil
 }
 
-func (o *options) connectRemote() (*client, error) {
+// remoteClient makes a client of the network that --network names.
+func (o *options) remoteClient(user func() (identity.Identity, error)) (*client, error) {
 	if u, err := url.Parse(o.network); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("--network is %q, want a URL such as http://10.0.0.5:4943", o.network)
 	}
@@ -65,7 +68,7 @@ func (o *options) connectRemote() (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--root-key: %w", err)
 	}
-	id, err := o.user()
+	id, err := user()
 	if err != nil {
 		return nil, err
 	}

@@ -18,31 +18,49 @@ import (
 	"fusion/testnets/demo"
 )
 
+// tale is a story and the network that it needs.
+type tale struct {
+	nodes    int
+	dir      string
+	test     bool
+	ethereum string
+	about    string // the nodes of other chains beside the replicas
+	tell     func(context.Context, *testnets.Network, demo.Options) error
+}
+
 func demoCmd(_ *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "demo", Short: "tell a story on a network of its own and check each step"}
-	var nodes int
-	var keep string
-	var test bool
-	ckbtc := &cobra.Command{
-		Use: "ckbtc", Short: "bitcoin becomes ckBTC, is paid, and becomes bitcoin again", Args: cobra.NoArgs,
+	add := func(c *cobra.Command, t *tale) *tale {
+		c.Args = cobra.NoArgs
+		c.RunE = func(c *cobra.Command, _ []string) error { return t.run(c.Context(), c.OutOrStdout()) }
+		c.Flags().IntVar(&t.nodes, "nodes", 4, "number of replicas: 1, or 4 to 13")
+		c.Flags().StringVar(&t.dir, "dir", "", "make the network in this directory and keep it (default: a temporary one)")
+		c.Flags().BoolVar(&t.test, "test", false, "also fail on unexpected errors in the log, and end with a test's result line")
+		cmd.AddCommand(c)
+		return t
+	}
+	add(&cobra.Command{
+		Use: "ckbtc", Short: "bitcoin becomes ckBTC, is paid, and becomes bitcoin again",
 		Long: `Starts a fresh network (replicas with real consensus, a distributed key generation, a Bitcoin regtest node spoken to
 over its peer-to-peer protocol) and tells the life of one bitcoin: deposit, confirmations, mint, transfer, and redemption to an
 address of each kind. Every step is checked against the chain, the ledger and the minter; a failure names its step.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return runDemo(c.Context(), c.OutOrStdout(), nodes, keep, test)
-		},
+	}, &tale{about: "a Bitcoin regtest node", tell: demo.CkBTC})
+	cketh := &cobra.Command{
+		Use: "cketh", Short: "ether and a token become ckETH and ckERC20, are paid, and become what they were",
+		Long: `Starts a fresh network (replicas with real consensus, a distributed key generation, an Ethereum development chain) and tells
+the life of ether and of an ERC-20 token: deposit through the helper contract, mint, transfer, withdrawal, and the receipts on the
+chain. Every step is checked against the chain, the ledgers and the minter; a failure names its step.`,
 	}
-	ckbtc.Flags().IntVar(&nodes, "nodes", 4, "number of replicas: 1, or 4 to 13")
-	ckbtc.Flags().StringVar(&keep, "dir", "", "make the network in this directory and keep it (default: a temporary one)")
-	ckbtc.Flags().BoolVar(&test, "test", false, "also fail on unexpected errors in the log, and end with a test's result line")
-	cmd.AddCommand(ckbtc)
+	t := add(cketh, &tale{about: "an Ethereum development chain", tell: demo.CkETH})
+	cketh.Flags().StringVar(&t.ethereum, "ethereum", testnets.EthereumGeth, "development chain: geth in this process, or anvil (the program)")
 	return cmd
 }
 
 // demoTimeout bounds a telling on a slow, busy machine. An idle one with two cores needs less than a minute.
 const demoTimeout = 10 * time.Minute
 
-func runDemo(ctx context.Context, out io.Writer, nodes int, dir string, test bool) (err error) {
+func (t *tale) run(ctx context.Context, out io.Writer) (err error) {
+	dir := t.dir
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	temporary := dir == ""
@@ -52,12 +70,12 @@ func runDemo(ctx context.Context, out io.Writer, nodes int, dir string, test boo
 		}
 	}
 	began := time.Now()
-	fmt.Fprintf(out, "fusion demo: %d replicas and a Bitcoin regtest node in %s\n\n", nodes, dir)
-	err = tell(ctx, out, nodes, dir)
-	if err == nil && test {
+	fmt.Fprintf(out, "fusion demo: %d replicas and %s in %s\n\n", t.nodes, t.about, dir)
+	err = t.onNetwork(ctx, out, dir)
+	if err == nil && t.test {
 		err = scanLog(filepath.Join(dir, testnets.LogFile))
 	}
-	if test {
+	if t.test {
 		passed, failed := 1, 0
 		if err != nil {
 			passed, failed = 0, 1
@@ -74,10 +92,10 @@ func runDemo(ctx context.Context, out io.Writer, nodes int, dir string, test boo
 	return nil
 }
 
-func tell(ctx context.Context, out io.Writer, nodes int, dir string) (err error) {
+func (t *tale) onNetwork(ctx context.Context, out io.Writer, dir string) (err error) {
 	show := newPhases(os.Stdout)
 	defer show.Close()
-	if _, err := testnets.Create(dir, testnets.Settings{Nodes: nodes}); err != nil {
+	if _, err := testnets.Create(dir, testnets.Settings{Nodes: t.nodes, Ethereum: t.ethereum}); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, testnets.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -96,7 +114,7 @@ func tell(ctx context.Context, out io.Writer, nodes int, dir string) (err error)
 	if err := n.WaitKeys(ctx); err != nil {
 		return err
 	}
-	return demo.CkBTC(ctx, n, demo.Options{Out: out, Progress: show})
+	return t.tell(ctx, n, demo.Options{Out: out, Progress: show})
 }
 
 // scanLog fails on lines of level ERROR: none belongs to a network without faults.

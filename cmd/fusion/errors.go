@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"fusion/adapters/ethereum/anvil"
 	"fusion/ic/agent"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
@@ -42,6 +43,9 @@ var hints = []struct {
 	{testnets.ErrVersion, "nothing was changed in the directory"},
 	{testnets.ErrSettings, "leave the flag out to start it as it is, or make another network with --data-dir"},
 	{testnets.ErrNoIdentity, "fusion identity list shows the ones that exist, fusion identity new NAME makes one"},
+	{testnets.ErrNoEthereum, "make another network that does: fusion up --data-dir DIR --ethereum geth"},
+	{testnets.ErrEthereumURL, "start the node first and check its URL; --ethereum geth needs none"},
+	{anvil.ErrNotFound, "or leave --ethereum out: geth runs inside fusion"},
 	{canisters.ErrNotBuilt, "compile with: make build"},
 	{state.ErrNetwork, "the directory holds replicas of two networks; restore it from a backup, or make a new network with --data-dir"},
 	{state.ErrFormat, "run the version of fusion that made it, or make a new network with --data-dir"},

@@ -87,8 +87,8 @@ func root() *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), nodeCmd(o), replicaCmd(), bitcoinNodeCmd(), benchCmd())
-	add("use", ckbtcCmd(o), btcCmd(o), canisterCmd(o), identityCmd(o), keyCmd(o))
+	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), nodeCmd(o), replicaCmd(), bitcoinNodeCmd())
+	add("use", ckbtcCmd(o), exchangeCmd(o), proofCmd(o), btcCmd(o), ckethCmd(o), ckerc20Cmd(o), ethCmd(o), rosettaCmd(o), canisterCmd(o), identityCmd(o), keyCmd(o))
 	add("make", newCmd(), buildCmd(), candidCmd())
 	return cmd
 }

@@ -122,6 +122,71 @@ func FuzzParseAmount(f *testing.F) {
 	})
 }
 
+func TestParseWei(t *testing.T) {
+	for text, want := range map[string]string{
+		"1": "1", "1_000": "1000", "21wei": "21", "1.5gwei": "1500000000", "0.01eth": "10000000000000000", "1 ETH": "1000000000000000000", "2ether": "2000000000000000000",
+		"3ckETH": "3000000000000000000", "0.000000000000000001eth": "1",
+		"115792089237316195423570985008687907853269984665640564039457584007913129639935": "115792089237316195423570985008687907853269984665640564039457584007913129639935",
+	} {
+		if got, err := parseWei(text); err != nil || got.Dec() != want {
+			t.Errorf("%q is %v, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "eth", ".", "0", "0eth", "0.1", "1.5wei", "-1", "+1", "1e3", "0.0000000000000000001eth", "1btc", "0x10", "١",
+		"115792089237316195423570985008687907853269984665640564039457584007913129639936", "115792089237316195423570985008687907853269984665640564039458eth"} {
+		if got, err := parseWei(text); !errors.Is(err, errAmount) {
+			t.Errorf("%q is %v, %v; want errAmount", text, got, err)
+		}
+	}
+	if got, err := parseToken("12.5", 6); err != nil || got.Dec() != "12500000" {
+		t.Errorf("12.5 of a token with six decimals is %v, %v", got, err)
+	}
+	if got, err := parseToken("0.0000001", 6); !errors.Is(err, errAmount) {
+		t.Errorf("a fraction of the smallest unit is %v, %v", got, err)
+	}
+}
+
+func FuzzParseWei(f *testing.F) {
+	for _, s := range []string{"1", "0.001eth", "1_000 gwei", "..", "1ethwei"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := parseWei(s)
+		if err != nil {
+			return
+		}
+		if again, err := parseWei(ether(n)); err != nil || again.Cmp(n) != 0 {
+			t.Fatalf("%q is %v, and as ether %v, %v", s, n, again, err)
+		}
+	})
+}
+
+func TestParseCode(t *testing.T) {
+	for text, want := range map[string]string{
+		"6001": "6001", "0x6001\n": "6001", `{"bytecode":"0x6001"}`: "6001", `{"bytecode":{"object":"6001"}}`: "6001", `{"bin":"6001"}`: "6001",
+	} {
+		if got, err := parseCode("f", []byte(text)); err != nil || fmt.Sprintf("%x", got) != want {
+			t.Errorf("%q is %x, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0x", "600", "60__$lib$__", "{", "{}", `{"bytecode":{}}`, `{"bytecode":7}`} {
+		if got, err := parseCode("f", []byte(text)); err == nil {
+			t.Errorf("%q is %x", text, got)
+		}
+	}
+}
+
+func FuzzParseCode(f *testing.F) {
+	for _, s := range []string{"6001", `{"bytecode":{"object":"0x6001"}}`, `{"bin":"60"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if code, err := parseCode("f", b); err == nil && len(code) == 0 {
+			t.Fatal("no code and no error")
+		}
+	})
+}
+
 func TestSeekLines(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "log")
 	if err != nil {

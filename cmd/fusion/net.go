@@ -18,6 +18,7 @@ import (
 	"fusion/ic/candid"
 	"fusion/replica"
 	"fusion/testnets"
+	"fusion/testnets/canisters"
 )
 
 func statusCmd(o *options) *cobra.Command {
@@ -178,8 +179,19 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 	if !s.Manifest.ExternalBitcoin && s.PID != 0 {
 		row("bitcoin node", "%s, block %d, %s waiting", s.Manifest.Bitcoin, s.BitcoinHeight, plural(len(s.BitcoinMempool), "transaction"))
 	}
+	if e := s.EthereumChain; e != nil && e.Error != "" {
+		row("ethereum", "%s at %s does not answer: %s", e.Kind, e.URL, e.Error)
+	} else if e != nil {
+		row("ethereum", "%s at %s, chain id %d, block %d, final to %d", e.Kind, e.URL, e.ChainID, e.Height, e.Finalized)
+	}
 	row("ckBTC ledger", "%s", s.Manifest.Ledger)
 	row("ckBTC minter", "%s", s.Manifest.Minter)
+	row("ckBTC index", "%s", canisters.CkbtcIndex)
+	row("bitcoin checker", "%s", canisters.BtcChecker)
+	if s.Manifest.Ethereum != nil {
+		row("ckETH ledger", "%s", canisters.CkethLedger)
+		row("ckETH minter", "%s", canisters.CkethMinter)
+	}
 	if m != nil {
 		row("ckBTC supply", "%s", sats(m.Supply))
 		row("minter holds", "%s", sats(m.Custody))

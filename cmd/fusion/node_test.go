@@ -61,16 +61,28 @@ func TestNodeCommands(t *testing.T) {
 		}
 		defer sockets[i].Close()
 	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	heard := func(i int) { // the others' replicas may be some blocks behind
+		t.Helper()
+		for ; ; <-tick.C {
+			if out, err := run("status", "--home", home(i)); err != nil || ctx.Err() != nil {
+				t.Fatal(out, err)
+			} else if strings.Contains(out, "proposal 2, by node 3") {
+				return
+			}
+		}
+	}
 	want("proposal 2, by node 3, to remove node 1: 1 of 4 approvals", "remove", "1", "--home", home(3), "--no-wait")
+	heard(1)
 	want("reject 2: said by 1 node", "reject", "2", "--home", home(1))
 	for _, i := range []int{0, 2, 4} {
+		heard(i)
 		want("approve 2: said by 1 node", "approve", "2", "--home", home(i))
 	}
 	if _, err := run("approve", "7", "--home", home(0)); err == nil || !strings.Contains(err.Error(), "no open proposal or change 7") {
 		t.Errorf("a proposal that nobody made was approved: %v", err)
 	}
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
 	for ; ; <-tick.C {
 		out, err := run("status")
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"fusion/adapters/bitcoin/node"
 	"fusion/replica"
 	"fusion/replica/consensus"
+	"fusion/replica/genesis"
 	"fusion/testnets"
 )
 
@@ -48,7 +50,7 @@ replica cannot start or cannot go on.`,
 	if err := cmd.MarkPersistentFlagRequired("config"); err != nil {
 		panic(err)
 	}
-	cmd.AddCommand(replayCmd(&config), recoverCmd(&config), joinCmd(&config))
+	cmd.AddCommand(replayCmd(&config), recoverCmd(&config), joinCmd(&config), importUTXOsCmd(&config))
 	return cmd
 }
 
@@ -93,6 +95,9 @@ func (o *restoring) run(c *cobra.Command, cfg *replica.Config, phase string) err
 	w := c.OutOrStdout()
 	if o.fromBlocks {
 		fmt.Fprintln(w, "the old state is removed; all blocks are executed again when the replica is started")
+		if doc, err := genesis.Load(filepath.Join(cfg.Dir, replica.GenesisFile)); err == nil && doc.Bitcoin != nil && doc.Bitcoin.Snapshot != nil {
+			fmt.Fprintf(w, "first give it the snapshot of Bitcoin's coins again: fusion replica import-utxos --config %s\n", *o.config)
+		}
 	} else {
 		fmt.Fprintf(w, "the state of block %d is in place, checked against the network's votes\n", height)
 	}
@@ -116,12 +121,10 @@ command. Afterwards start the replica; it executes the blocks since the snapshot
 			if err != nil {
 				return err
 			}
-			if err := o.run(c, cfg, "recovering"); errors.Is(err, consensus.ErrNoSnapshot) {
+			if err = o.run(c, cfg, "recovering"); errors.Is(err, consensus.ErrNoSnapshot) {
 				return hint(err, "they make one every snapshot_every blocks (config.toml); before the first, execute all blocks: add --from-blocks")
-			} else if err != nil {
-				return err
 			}
-			return nil
+			return err
 		},
 	}
 	o.flags(cmd)
@@ -151,15 +154,56 @@ printed by fusion node candidate --home DIR; they use it with fusion node add.`,
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "the members let this node in with what this prints: fusion node candidate --home %s\n", cfg.Dir)
-			if err := o.run(c, cfg, "joining"); errors.Is(err, consensus.ErrNoSnapshot) {
+			if err = o.run(c, cfg, "joining"); errors.Is(err, consensus.ErrNoSnapshot) {
 				return hint(err, "start the replica: it executes all blocks")
-			} else if err != nil {
-				return err
 			}
-			return nil
+			return err
 		},
 	}
 	o.flags(cmd)
+	return cmd
+}
+
+func importUTXOsCmd(config *string) *cobra.Command {
+	var headers string
+	cmd := &cobra.Command{
+		Use: "import-utxos --config FILE|DIR --headers FILE SNAPSHOT", Short: "begin with a snapshot of Bitcoin's coins that bitcoind made", Args: cobra.ExactArgs(1),
+		Long: `Give a founding replica that never ran, or one after recover --from-blocks, the snapshot of Bitcoin's unspent outputs that its genesis document names
+(bitcoin.snapshot), so that it need not follow the chain from its first block. SNAPSHOT is a file that bitcoin-cli dumptxoutset made. --headers names a file with the block headers from block 1 up to
+the snapshot's block, 80 bytes each; they are checked with all rules, so it does not matter who gave them.
+
+All of it is checked before any of it is used: the hash of the coins must be the one in the genesis document, which on public networks must be one that
+this release knows. An import that was cut short is begun again by the same command.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := replica.LoadConfig(*config)
+			if err != nil {
+				return err
+			}
+			if err := prepare(cfg.Dir); err != nil {
+				return err
+			}
+			p := newPhases(os.Stderr)
+			defer p.Close()
+			p.Begin("importing")
+			next := uint64(0)
+			if err := replica.ImportUTXOs(c.Context(), *cfg, replica.UTXOFiles{Snapshot: args[0], Headers: headers}, func(done, of uint64) {
+				if done >= next {
+					p.Note("%d of %d coins", done, of)
+					next = done + 1_000_000
+				}
+			}); err != nil {
+				return err
+			}
+			p.Done("%s", cfg.Dir)
+			p.Close()
+			fmt.Fprintf(c.OutOrStdout(), "the snapshot is in place, checked against its hash\nstart the replica: fusion replica --config %s\n", *config)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&headers, "headers", "", "file with the block headers up to the snapshot's block")
+	if err := cmd.MarkFlagRequired("headers"); err != nil {
+		panic(err)
+	}
 	return cmd
 }
 
@@ -177,20 +221,26 @@ func parseTrust(text string) (*consensus.TrustPoint, error) {
 }
 
 func replayCmd(config *string) *cobra.Command {
-	return &cobra.Command{
+	var files replica.UTXOFiles
+	cmd := &cobra.Command{
 		Use: "replay --config FILE|DIR", Short: "execute a stopped replica's blocks again and compare every state", Args: cobra.NoArgs,
 		Long: `Execute the blocks of a stopped replica again, from the genesis document and nothing else. The votes under each block are checked,
 and the state after it is compared with the hash that the replicas voted for. The exit code is 1 when anything differs. Local networks
-keep their last 50,000 blocks; a replay needs all of them.`,
+keep their last 50,000 blocks; a replay needs all of them. Where the network began with a snapshot of Bitcoin's coins, --utxos and --headers name the files
+that import-utxos was given.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := replica.LoadConfig(*config)
 			if err != nil {
 				return err
 			}
+			var begin *replica.UTXOFiles
+			if files != (replica.UTXOFiles{}) {
+				begin = &files
+			}
 			p := newPhases(os.Stderr)
 			defer p.Close()
 			p.Begin("replaying")
-			res, err := replica.Replay(c.Context(), *cfg, replica.Options{}, func(h, last uint64) {
+			res, err := replica.Replay(c.Context(), *cfg, replica.Options{}, begin, func(h, last uint64) {
 				if h%100 == 0 || h == last {
 					p.Note("block %d of %d", h, last)
 				}
@@ -205,6 +255,10 @@ keep their last 50,000 blocks; a replay needs all of them.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&files.Snapshot, "utxos", "", "the snapshot of Bitcoin's coins that the network began with")
+	cmd.Flags().StringVar(&files.Headers, "headers", "", "file with the block headers up to the snapshot's block")
+	cmd.MarkFlagsRequiredTogether("utxos", "headers")
+	return cmd
 }
 
 func newLogger(file, level string) (*slog.Logger, func(), error) {

@@ -22,6 +22,7 @@ import (
 
 	"fusion/ckledger/ckbtc"
 	"fusion/ic/agent"
+	"fusion/replica/http/face"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
 )
@@ -40,6 +41,7 @@ type settings struct {
 	nodes    int
 	http     string
 	bitcoin  string
+	ethereum string
 	admins   []string // principals
 	logLevel slog.Level
 	detach   bool
@@ -51,8 +53,8 @@ func upCmd(o *options) *cobra.Command {
 	s := &settings{}
 	var level string
 	cmd := &cobra.Command{
-		Use: "up", Short: "start a local network: replicas, a Bitcoin regtest node, ckBTC", Args: cobra.NoArgs,
-		Long: `Start a local network: replicas, a Bitcoin regtest node and the ckBTC canisters, all in one process.
+		Use: "up", Short: "start a local network: replicas, Bitcoin and Ethereum development nodes, ckBTC", Args: cobra.NoArgs,
+		Long: `Start a local network: replicas, a Bitcoin regtest node, an Ethereum development chain and the canisters, all in one process.
 
 The first start makes the network in --data-dir: node keys, the subnet's key, threshold keys and the canisters.
 Later starts find all of it again. Ctrl-C stops the network; nothing is lost by stopping or killing it.`,
@@ -71,6 +73,7 @@ Later starts find all of it again. Ctrl-C stops the network; nothing is lost by 
 	f.IntVar(&s.nodes, "nodes", 4, "replicas of a new network: 1, or 4 to 13")
 	f.StringVar(&s.http, "http", defaultHTTP, "public HTTP interface of replica 0 of a new network; port 0 takes a free one")
 	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node of a new network: embedded, or host:port of yours")
+	f.StringVar(&s.ethereum, "ethereum", testnets.EthereumGeth, "Ethereum development chain of a new network: geth in this process, anvil (the program), the URL of yours, or none")
 	f.BoolVar(&s.detach, "detach", false, "return when the network is ready and leave it running")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.IntVar(&s.reportTo, "report-to", 0, "file descriptor that events go to")
@@ -115,7 +118,7 @@ func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
 	if s.nodes != 1 && (s.nodes < 4 || s.nodes > maxNodes) {
 		return nil, false, fmt.Errorf("--nodes is %d, want 1, or 4 to %d", s.nodes, maxNodes)
 	}
-	t := testnets.Settings{Nodes: s.nodes}
+	t := testnets.Settings{Nodes: s.nodes, Ethereum: s.ethereum}
 	if t.HTTP, err = freeAddress(s.http); err != nil {
 		return nil, false, err
 	}
@@ -163,8 +166,14 @@ func (s *settings) agree(m *testnets.Manifest) error {
 	if _, port, err := net.SplitHostPort(s.http); err == nil && port == "0" {
 		http = s.http // any port suits
 	}
+	ethereum := testnets.EthereumNone
+	if e := m.Ethereum; e != nil {
+		if ethereum = e.Kind; e.Kind == testnets.EthereumExternal {
+			ethereum = e.URL
+		}
+	}
 	return errors.Join(contradiction("nodes", fmt.Sprint(m.Nodes), fmt.Sprint(s.nodes)),
-		contradiction("http", http, s.http), contradiction("bitcoin", bitcoin, s.bitcoin))
+		contradiction("http", http, s.http), contradiction("bitcoin", bitcoin, s.bitcoin), contradiction("ethereum", ethereum, s.ethereum))
 }
 
 // maxLog is when a start sets the log of the runs before aside.
@@ -279,6 +288,10 @@ type ready struct {
 	Deposit  string  `json:"deposit_address"`
 	Bitcoin  string  `json:"bitcoin"`
 	External bool    `json:"external_bitcoin"`
+	Ethereum string  `json:"ethereum,omitempty"`
+	CkEther  string  `json:"cketh_ledger,omitempty"`
+	EthMint  string  `json:"cketh_minter,omitempty"`
+	Helper   string  `json:"ethereum_helper,omitempty"` // contract for deposits
 	Log      string  `json:"log"`
 }
 
@@ -297,9 +310,20 @@ func describe(ctx context.Context, n *testnets.Network) (*ready, error) {
 		return nil, fmt.Errorf("asking for a deposit address: %w", err)
 	}
 	s := n.Replica(0).Status()
-	return &ready{Nodes: n.Nodes, Height: s.Height, URL: n.URL(0), RootKey: hex.EncodeToString(n.RootKey()), Subnet: s.Subnet,
+	ethereum := ""
+	if e := n.Manifest.Ethereum; e != nil {
+		ethereum = fmt.Sprintf("%s, JSON-RPC at %s, chain id %d", e.Kind, e.URL, e.ChainID)
+	}
+	r := &ready{Ethereum: ethereum, Nodes: n.Nodes, Height: s.Height, URL: n.URL(0), RootKey: hex.EncodeToString(n.RootKey()), Subnet: s.Subnet,
 		Ledger: n.Ledger.String(), Minter: n.Minter.String(), Canister: canisters.BitcoinTestnet.String(), User: id.Sender().String(), Deposit: deposit,
-		Bitcoin: n.Manifest.Bitcoin, External: n.ExternalBitcoin, Log: filepath.Join(n.Dir, testnets.LogFile)}, nil
+		Bitcoin: n.Manifest.Bitcoin, External: n.ExternalBitcoin, Log: filepath.Join(n.Dir, testnets.LogFile)}
+	if e := n.Ethereum(); e != nil {
+		r.CkEther, r.EthMint, r.Helper = canisters.CkethLedger.String(), canisters.CkethMinter.String(), "none yet: fusion eth deploy-helper creates one"
+		if helper, ok := e.Helper(); ok {
+			r.Helper = helper.String()
+		}
+	}
+	return r, nil
 }
 
 // pagesURL is the form of a canister's web address at an endpoint. Names below localhost are loopback, so that is what a local endpoint is called.
@@ -315,6 +339,15 @@ func pagesURL(endpoint string) string {
 	return fmt.Sprintf("%s://CANISTER-ID.%s/", u.Scheme, net.JoinHostPort(host, u.Port()))
 }
 
+// dashboardURL is the address of the pages with the wallet at an endpoint of this machine.
+func dashboardURL(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return endpoint
+	}
+	return face.Address(u.Scheme, u.Host, "localhost")
+}
+
 func depositAddress(ctx context.Context, a *agent.Agent, m *testnets.Manifest) (address string, err error) {
 	owner := a.Sender()
 	err = a.Update(ctx, m.Minter, "get_btc_address", []any{ckbtc.AddressArgs{Owner: &owner}}, []any{&address})
@@ -327,16 +360,28 @@ func (r *ready) print(w io.Writer, o *options) {
 	if r.External {
 		node = "your node at " + r.Bitcoin
 	}
-	for _, l := range [][2]string{
-		{"http endpoint", r.URL}, {"canister pages", pagesURL(r.URL)}, {"root key", r.RootKey}, {"subnet", r.Subnet},
-		{"ckBTC ledger", r.Ledger}, {"ckBTC minter", r.Minter}, {"bitcoin canister", r.Canister}, {"bitcoin regtest", node},
+	ethereum := r.Ethereum
+	if ethereum == "" {
+		ethereum = "none"
+	}
+	lines := [][2]string{
+		{"dashboard", dashboardURL(r.URL)}, {"http endpoint", r.URL}, {"canister pages", pagesURL(r.URL)}, {"root key", r.RootKey}, {"subnet", r.Subnet},
+		{"ckBTC ledger", r.Ledger}, {"ckBTC minter", r.Minter}, {"ckBTC index", canisters.CkbtcIndex.String()},
+		{"bitcoin checker", canisters.BtcChecker.String()}, {"bitcoin canister", r.Canister}, {"bitcoin regtest", node}, {"ethereum", ethereum},
 		{"identity", testnets.DefaultIdentity + " = " + r.User}, {"deposit address", r.Deposit}, {"log", r.Log},
-	} {
+	}
+	if r.CkEther != "" {
+		lines = append(lines, [2]string{"ckETH ledger", r.CkEther}, [2]string{"ckETH minter", r.EthMint}, [2]string{"helper contract", r.Helper})
+	}
+	for _, l := range lines {
 		fmt.Fprintf(w, "  %-17s %s\n", l[0], l[1])
 	}
 	next := []string{"fusion btc send 0.01btc " + r.Deposit + "%[1]s && fusion btc mine 4%[1]s", "fusion ckbtc update-balance%[1]s", "fusion ckbtc balance%[1]s"}
 	if r.External {
 		next = []string{"fusion status%[1]s", "fusion ckbtc address%[1]s", "fusion ckbtc update-balance%[1]s"}
+	}
+	if r.CkEther != "" && !strings.HasPrefix(r.Helper, "none") {
+		next = append(next, "fusion cketh deposit 0.5eth%[1]s && fusion cketh balance%[1]s")
 	}
 	fmt.Fprintf(w, "\nnext:\n  %s\n", strings.ReplaceAll(strings.Join(next, "\n  "), "%[1]s", o.flags()))
 }
@@ -353,7 +398,7 @@ func detach(ctx context.Context, o *options, s *settings) error {
 	}
 	defer r.Close()
 	args := []string{"up", "--report-to=3", "--data-dir", o.dir, "--log-level", s.logLevel.String()}
-	for flag, value := range map[string]string{"nodes": fmt.Sprint(s.nodes), "http": s.http, "bitcoin": s.bitcoin} {
+	for flag, value := range map[string]string{"nodes": fmt.Sprint(s.nodes), "http": s.http, "bitcoin": s.bitcoin, "ethereum": s.ethereum} {
 		if s.changed(flag) {
 			args = append(args, "--"+flag, value)
 		}

@@ -20,7 +20,7 @@ mo.loadPackage(require('motoko-3.13/packages/latest/base.json')); // the base li
 mo.setPublicMetadata(['candid:service', 'candid:args', 'motoko:stable-types']);
 
 const samples = {
-  counter: 'counter/main.mo', caller: 'caller/main.mo', page: 'certified-page/main.mo',
+  counter: 'counter/main.mo', caller: 'caller/main.mo', page: 'certified-page/main.mo', wallet: 'wallet-eth/main.mo',
   lab: 'semantics/lab.mo', factory: 'semantics/factory.mo', keeper1: 'semantics/keeper1.mo', keeper2: 'semantics/keeper2.mo', keeperbad: 'semantics/keeperbad.mo',
 };
 for (const dir of new Set(Object.values(samples).map((f) => path.dirname(f)))) {

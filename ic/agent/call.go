@@ -90,12 +90,65 @@ func typed(method string, in, out []any, do func([]byte) ([]byte, error)) error 
 
 // Do makes an update call.
 func (a *Agent) Do(ctx context.Context, r Request) ([]byte, error) {
+	return a.submit(ctx, r, r.content(a, envelope.Call))
+}
+
+// Certified is a call with the certificate of its reply, which proves to anybody with the root key what was asked and what was answered.
+type Certified struct {
+	Content     envelope.Content
+	Reply       []byte
+	Certificate []byte
+}
+
+// DoCertified makes an update call and returns the certificate of its reply as well.
+func (a *Agent) DoCertified(ctx context.Context, r Request) (*Certified, error) {
 	c := r.content(a, envelope.Call)
+	if _, err := a.submit(ctx, r, c); err != nil {
+		return nil, err
+	}
+	id := c.RequestID()
+	cert, err := a.ReadState(ctx, r.effective(), [][]byte{[]byte("request_status"), id[:]})
+	if err != nil {
+		return nil, err
+	}
+	reply, final, err := outcome(cert, id, r.Canister, r.Method)
+	if err != nil {
+		return nil, err
+	}
+	if !final { // a replica that is behind the one that answered the call
+		return nil, fmt.Errorf("%w: the reply of %s", ErrNotFound, r.Method)
+	}
+	return &Certified{Content: c, Reply: reply, Certificate: cert.Encode()}, nil
+}
+
+func (a *Agent) submit(ctx context.Context, r Request, c envelope.Content) ([]byte, error) {
 	e, err := envelope.Sign(c, a.opts.Identity)
 	if err != nil {
 		return nil, err
 	}
-	id, at := e.Content.RequestID(), r.effective()
+	at := r.effective()
+	return a.call(ctx, e, at, func(ctx context.Context) (*certificate.Certificate, error) {
+		return a.ReadState(ctx, at, StatusPath(e.Content.RequestID()))
+	})
+}
+
+// Submit makes a call that somebody else has signed. read is a read of the call's status (StatusPath) that the same user has signed, with which the
+// agent polls for an answer that takes longer. Errors are those of Do; after ErrUnknownOutcome, Submit again asks again: a subnet
+// executes a signed call at most once.
+func (a *Agent) Submit(ctx context.Context, call, read *envelope.Envelope) ([]byte, error) {
+	at := call.Content.CanisterID
+	return a.call(ctx, call, at, func(ctx context.Context) (*certificate.Certificate, error) {
+		return a.postRead(ctx, readEndpoint, at, certificate.ForCanister(at), read)
+	})
+}
+
+// StatusPath is the path of the state tree where the status of a call is.
+func StatusPath(id envelope.ID) [][]byte { return [][]byte{[]byte("request_status"), id[:]} }
+
+// call sends a signed call and waits for its answer; read reads the call's status.
+func (a *Agent) call(ctx context.Context, e *envelope.Envelope, at principal.Principal, read statusReader) ([]byte, error) {
+	c := &e.Content
+	id := c.RequestID()
 	// The root key is needed before there is a call whose outcome could become unknown.
 	if _, err := a.Verifier(ctx); err != nil {
 		return nil, err
@@ -108,16 +161,16 @@ func (a *Agent) Do(ctx context.Context, r Request) ([]byte, error) {
 	case err != nil && answer.failed:
 		return nil, unknown(err)
 	case err != nil:
-		return nil, fmt.Errorf("calling %s of canister %s: %w", r.Method, r.Canister, err)
+		return nil, fmt.Errorf("calling %s of canister %s: %w", c.MethodName, c.CanisterID, err)
 	case answer.status == http.StatusAccepted:
-		return a.wait(ctx, r.Canister, r.Method, id, at, c.IngressExpiry)
+		return a.wait(ctx, c.CanisterID, c.MethodName, id, at, c.IngressExpiry, read)
 	}
 	res, err := envelope.DecodeCallResponse(answer.body)
 	if err != nil {
 		return nil, unknown(err)
 	}
 	if res.Reject != nil {
-		err := &RejectError{Reject: *res.Reject, Canister: r.Canister, Method: r.Method}
+		err := &RejectError{Reject: *res.Reject, Canister: c.CanisterID, Method: c.MethodName}
 		if answer.failed { // an earlier attempt may have been let through
 			return nil, unknown(err)
 		}
@@ -127,9 +180,9 @@ func (a *Agent) Do(ctx context.Context, r Request) ([]byte, error) {
 	if err != nil {
 		return nil, unknown(err)
 	}
-	reply, final, err := outcome(cert, id, r.Canister, r.Method)
+	reply, final, err := outcome(cert, id, c.CanisterID, c.MethodName)
 	if !final { // a certificate of a call that is still under way
-		return a.wait(ctx, r.Canister, r.Method, id, at, c.IngressExpiry)
+		return a.wait(ctx, c.CanisterID, c.MethodName, id, at, c.IngressExpiry, read)
 	}
 	return reply, err
 }
@@ -137,15 +190,21 @@ func (a *Agent) Do(ctx context.Context, r Request) ([]byte, error) {
 // Wait polls for the answer of a call whose outcome is not known, as Call does. It returns an error that wraps ErrNotExecuted once
 // the subnet's time is past the expiry and the call is not there.
 func (a *Agent) Wait(ctx context.Context, o *OutcomeError) ([]byte, error) {
-	return a.wait(ctx, o.Effective, fmt.Sprintf("request %x", o.RequestID[:4]), o.RequestID, o.Effective, o.ExpiryNs)
+	read := func(ctx context.Context) (*certificate.Certificate, error) {
+		return a.ReadState(ctx, o.Effective, StatusPath(o.RequestID))
+	}
+	return a.wait(ctx, o.Effective, fmt.Sprintf("request %x", o.RequestID[:4]), o.RequestID, o.Effective, o.ExpiryNs, read)
 }
 
-func (a *Agent) wait(ctx context.Context, canister principal.Principal, method string, id envelope.ID, at principal.Principal, expiry uint64) ([]byte, error) {
+type statusReader func(ctx context.Context) (*certificate.Certificate, error)
+
+func (a *Agent) wait(ctx context.Context, canister principal.Principal, method string, id envelope.ID, at principal.Principal, expiry uint64,
+	read statusReader) ([]byte, error) {
 	for delay := a.opts.Backoff; ; delay = min(delay+delay/2, maxBackoff) {
 		err := pause(ctx, jitter(delay))
 		var cert *certificate.Certificate
 		if err == nil {
-			cert, err = a.ReadState(ctx, at, [][]byte{[]byte("request_status"), id[:]})
+			cert, err = read(ctx)
 		}
 		if err != nil {
 			return nil, &OutcomeError{RequestID: id, Effective: at, ExpiryNs: expiry, Cause: err}
@@ -197,6 +256,12 @@ func outcome(cert *certificate.Certificate, id envelope.ID, canister principal.P
 	return nil, false, nil
 }
 
+// Certificate parses and verifies a certificate that a canister has handed out itself, as ledgers do for the tip of their log, and that
+// may be no older than the agent's other answers.
+func (a *Agent) Certificate(ctx context.Context, canister principal.Principal, b []byte) (*certificate.Certificate, error) {
+	return a.certificate(ctx, b, certificate.ForCanister(canister))
+}
+
 // certificate parses and verifies a certificate.
 func (a *Agent) certificate(ctx context.Context, b []byte, scope certificate.Scope) (*certificate.Certificate, error) {
 	v, err := a.Verifier(ctx)
@@ -239,6 +304,11 @@ func (a *Agent) readState(ctx context.Context, at endpoint, id principal.Princip
 	if err != nil {
 		return nil, err
 	}
+	return a.postRead(ctx, at, id, scope, e)
+}
+
+// postRead sends a signed read_state request.
+func (a *Agent) postRead(ctx context.Context, at endpoint, id principal.Principal, scope certificate.Scope, e *envelope.Envelope) (*certificate.Certificate, error) {
 	answer, err := a.post(ctx, at, id, e.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("reading state: %w", err)

@@ -257,6 +257,10 @@ func signed(sep string, hash [32]byte) []byte {
 	return append(append(make([]byte, 0, len(sep)+len(hash)), sep...), hash[:]...)
 }
 
+// SignedBytes is what the sender signs of a content: the domain separator and the request's id. It is for signers who are somewhere else; the
+// others use Sign.
+func (c *Content) SignedBytes() []byte { return signed(sepRequest, c.RequestID()) }
+
 // Sign makes the envelope of a content. It sets the sender to the identity's; for the anonymous identity it signs nothing, and for
 // a [Delegated] one it adds the delegations and, to calls and queries, what is vouched for about the user.
 func Sign(c Content, id identity.Identity) (*Envelope, error) {
@@ -272,7 +276,7 @@ func Sign(c Content, id identity.Identity) (*Envelope, error) {
 		}
 	}
 	var err error
-	if e.SenderSig, err = id.Sign(signed(sepRequest, c.RequestID())); err != nil {
+	if e.SenderSig, err = id.Sign(c.SignedBytes()); err != nil {
 		return nil, fmt.Errorf("signing a %s request: %w", c.RequestType, err)
 	}
 	e.Content = c

@@ -5,7 +5,7 @@ import (
 	"sort"
 )
 
-// Reader reads committed and pending values.
+// Reader reads committed and pending values. Several goroutines may read one while nobody writes.
 type Reader interface {
 	// Get returns the value under key, or nil and false. The slice must not be changed and is valid until the next write.
 	Get(key []byte) (value []byte, ok bool)
@@ -20,6 +20,32 @@ type Store interface {
 	Reader
 	Set(key, value []byte)
 	Delete(key []byte)
+}
+
+// Informed is a Store that need not look up what a key held before, where the writer knows it.
+type Informed interface {
+	// SetNew is Set of a key that is not there.
+	SetNew(key, value []byte)
+	// DeleteOld is Delete of a key that is there with the value old.
+	DeleteOld(key, old []byte)
+}
+
+// SetNew sets a key that is not there. It spares a store that is Informed from looking.
+func SetNew(s Store, key, value []byte) {
+	if i, ok := s.(Informed); ok {
+		i.SetNew(key, value)
+	} else {
+		s.Set(key, value)
+	}
+}
+
+// DeleteOld deletes a key that is there with the value old. It spares a store that is Informed from looking.
+func DeleteOld(s Store, key, old []byte) {
+	if i, ok := s.(Informed); ok {
+		i.DeleteOld(key, old)
+	} else {
+		s.Delete(key)
+	}
 }
 
 // PrefixEnd returns the smallest key above all keys that start with prefix, or nil where there is none.
@@ -55,6 +81,8 @@ func (p *prefixed) key(k []byte) []byte {
 func (p *prefixed) Get(k []byte) ([]byte, bool) { return p.s.Get(p.key(k)) }
 func (p *prefixed) Set(k, v []byte)             { p.s.Set(p.key(k), v) }
 func (p *prefixed) Delete(k []byte)             { p.s.Delete(p.key(k)) }
+func (p *prefixed) SetNew(k, v []byte)          { SetNew(p.s, p.key(k), v) }
+func (p *prefixed) DeleteOld(k, old []byte)     { DeleteOld(p.s, p.key(k), old) }
 func (p *prefixed) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
 	hi := PrefixEnd(p.p)
 	if len(upper) > 0 {

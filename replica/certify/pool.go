@@ -58,6 +58,8 @@ type Certificate struct {
 type Events struct {
 	// Certified: there is a signature for this height, so long after Sign.
 	Certified func(c Certificate, after time.Duration)
+	// Refused: the node sent what is no message.
+	Refused func(node int, err error)
 	// BadShare: the node sent a share that does not verify.
 	BadShare func(node int, domain string, height uint64)
 	// Diverged: more than f nodes claim theirs where we have ours. Called once for each height.
@@ -161,6 +163,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when a certificate is added
+	heard   map[int]uint64
 }
 
 // New makes a pool, registers its topic and starts its goroutine. Until SetKey it ignores what it hears.
@@ -178,7 +181,7 @@ func New(cfg Config) *Pool {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Pool{cfg: cfg, log: cfg.Logger, domains: map[string]*domain{}, in: make(chan func(), 256), suspect: map[int]uint64{},
-		credit: map[int]int{}, changed: make(chan struct{})}
+		credit: map[int]int{}, changed: make(chan struct{}), heard: map[int]uint64{}}
 	for _, d := range cfg.Domains {
 		p.domains[d.Name] = &domain{Domain: d, entries: map[uint64]*entry{}, done: map[uint64]Certificate{}}
 		p.names = append(p.names, d.Name)
@@ -188,6 +191,9 @@ func New(cfg Config) *Pool {
 		w, err := decode(msg)
 		if err != nil {
 			p.log.Warn("certification message refused", "peer", from, "err", err)
+			if p.cfg.Events.Refused != nil {
+				p.cfg.Events.Refused(from, err)
+			}
 			return
 		}
 		p.do(func() { p.receive(from, w) })
@@ -371,6 +377,9 @@ func (p *Pool) receive(from int, w wire) {
 	if len(w.Cert) > 0 {
 		p.receiveCert(from, d, w)
 	}
+	if len(w.Share) > 0 && p.set.Seat(from) >= 0 {
+		p.hear(from, w.Height)
+	}
 	// A share of a later epoch comes from a node that has executed further.
 	if len(w.Share) > 0 && w.Epoch >= p.set.Epoch && (w.Epoch > p.set.Epoch || p.set.Seat(from) >= 0) {
 		if e := p.open(d, w.Height, false); e != nil && !e.bad[from] {
@@ -385,6 +394,27 @@ func (p *Pool) receive(from int, w wire) {
 	if w.Want {
 		p.answer(from, d, w)
 	}
+}
+
+// heardAhead is how far beyond our own height another's word about its height is believed.
+const heardAhead = 1000
+
+// hear remembers the newest height of which a node has sent its share.
+func (p *Pool) hear(from int, height uint64) {
+	if height > p.top+heardAhead {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard[from] = max(p.heard[from], height)
+}
+
+// Heard tells by node the newest height of which it has sent us its share of a signature. The share need not have been checked: it is not where another node had
+// already made the signature whole.
+func (p *Pool) Heard() map[int]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.heard)
 }
 
 // receiveCert takes a combined signature from a peer.

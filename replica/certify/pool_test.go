@@ -81,7 +81,7 @@ func (s *subnet) sign(i int, domain string, height uint64, payload []byte) {
 
 func (s *subnet) wait(i int, domain string, height uint64) Certificate {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := s.pools[i].Wait(ctx, domain, height)
 	if err != nil {

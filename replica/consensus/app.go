@@ -26,6 +26,8 @@ type abciApp struct {
 	prepareTimeout time.Duration
 	height         atomic.Uint64 // committed
 	committed      func(height uint64)
+	misconduct     func(node int, what Misconduct)
+	self           int
 	pending        uint64
 
 	mu      sync.Mutex
@@ -106,6 +108,9 @@ func (a *abciApp) ProcessProposal(_ context.Context, r *abci.RequestProcessPropo
 	b := a.roll.block(r.Height, r.Time, r.ProposerAddress, r.ProposedLastCommit.Round, r.Txs)
 	if err := a.process(b); err != nil {
 		a.log.Warn("proposal refused", "height", b.Height, "proposer", b.Proposer, "err", err)
+		if b.Proposer >= 0 && b.Proposer != a.self {
+			a.misconduct(b.Proposer, BadProposal)
+		}
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
 	}
 	return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
@@ -124,6 +129,14 @@ func (a *abciApp) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock)
 		return nil, fmt.Errorf("executing block %d: %w", b.Height, err)
 	}
 	a.pending = b.Height
+	for _, m := range r.Misbehavior {
+		node, ok := a.roll.nodes[string(m.Validator.Address)]
+		if m.Type != abci.MisbehaviorType_DUPLICATE_VOTE || !ok {
+			continue
+		}
+		a.log.Warn("a node voted twice", "node", node, "height", m.Height)
+		a.misconduct(node, DoubleVote)
+	}
 	res = &abci.ResponseFinalizeBlock{AppHash: hash, TxResults: make([]*abci.ExecTxResult, len(r.Txs))}
 	changes, err := a.elect()
 	if err != nil {

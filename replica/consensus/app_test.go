@@ -1,13 +1,18 @@
 package consensus
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/p2p"
 
 	"fusion/replica/consensus/driver"
@@ -54,6 +59,34 @@ func TestBrokenApp(t *testing.T) {
 		if _, err := a.InitChain(ctx, &abci.RequestInitChain{}); err == nil {
 			t.Error("the chain was initialised")
 		}
+	}
+}
+
+// Who does wrong is named, but for this node itself and for validators that never were.
+func TestMisconduct(t *testing.T) {
+	var seen []string
+	a := &abciApp{app: broken{newApp(), false}, log: slog.New(slog.DiscardHandler), self: 1, misconduct: func(node int, what Misconduct) { seen = append(seen, fmt.Sprint(node, what)) }}
+	var members []Member
+	for i := range 4 {
+		members = append(members, Member{ValidatorKey: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i)}, 32)).Public().(ed25519.PublicKey), Power: 1})
+	}
+	a.roll = rollOf(members)
+	address := func(i int) []byte { return cmted25519.PubKey(members[i].ValidatorKey).Address() }
+	for _, proposer := range [][]byte{address(2), address(1), make([]byte, 20)} {
+		if _, err := a.ProcessProposal(t.Context(), &abci.RequestProcessProposal{Height: 1, ProposerAddress: proposer}); err != nil {
+			t.Error(err)
+		}
+	}
+	a.app = newApp()
+	twice := func(address []byte, kind abci.MisbehaviorType) abci.Misbehavior {
+		return abci.Misbehavior{Type: kind, Validator: abci.Validator{Address: address, Power: 1}, Height: 1}
+	}
+	if _, err := a.FinalizeBlock(t.Context(), &abci.RequestFinalizeBlock{Height: 1, Misbehavior: []abci.Misbehavior{twice(address(3), abci.MisbehaviorType_DUPLICATE_VOTE),
+		twice(address(0), abci.MisbehaviorType_LIGHT_CLIENT_ATTACK), twice(make([]byte, 20), abci.MisbehaviorType_DUPLICATE_VOTE)}}); err != nil {
+		t.Error(err)
+	}
+	if want := []string{fmt.Sprint(2, BadProposal), fmt.Sprint(3, DoubleVote)}; !slices.Equal(seen, want) {
+		t.Errorf("%q, want %q", seen, want)
 	}
 }
 

@@ -39,6 +39,6 @@
 //   - the App keeps the duties of package driver;
 //   - Home and SignState belong to one process at a time, and SignState survives when everything else is wiped: a
 //     validator that forgot what it signed can be made to sign twice;
-//   - the addresses of all members are known before Start (LocalAddrs finds free ones for tests and local networks);
+//   - the addresses of all members are known before Start (package internal/freeport finds free ones for tests and local networks);
 //   - Stop before exit. CometBFT leaves a few goroutines behind (they end with the process).
 package consensus

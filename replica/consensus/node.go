@@ -108,6 +108,8 @@ type Config struct {
 	Logger        *slog.Logger // the default discards
 	// OnCommit is called after each commit, in the consensus routine: it must not block.
 	OnCommit func(height uint64)
+	// OnMisconduct is called, in the consensus routine, when another node has done wrong: proposed a block that does not hold, or voted twice.
+	OnMisconduct func(node int, what Misconduct)
 	// OnFatal is called at most once, in its own goroutine, when this replica cannot go on. It may call Stop.
 	OnFatal func(reason error)
 }
@@ -138,6 +140,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnCommit == nil {
 		c.OnCommit = func(uint64) {}
+	}
+	if c.OnMisconduct == nil {
+		c.OnMisconduct = func(int, Misconduct) {}
 	}
 	if c.OnFatal == nil {
 		c.OnFatal = func(error) {}
@@ -199,6 +204,15 @@ func (c Config) check() error {
 	return nil
 }
 
+// Misconduct is what no honest node does.
+type Misconduct string
+
+// Kinds of misconduct.
+const (
+	BadProposal Misconduct = "bad-proposal" // a block that does not hold; this replica's word
+	DoubleVote  Misconduct = "double-vote"  // two votes in one round; the proof is in a block
+)
+
 // Node is a running replica's consensus.
 type Node struct {
 	cfg  Config
@@ -229,7 +243,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, peers: map[int]*peer{}}
 	n.app = &abciApp{app: app, log: cfg.Logger, roll: rollOf(cfg.Members), members: map[p2p.ID]bool{},
-		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit}
+		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit, misconduct: cfg.OnMisconduct, self: cfg.Self}
 	n.app.voters.Store(int64(len(cfg.Members)))
 	if _, err := n.app.elect(); err != nil {
 		return nil, err
@@ -340,7 +354,7 @@ func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisD
 		}
 	}()
 	logger := cometLogger{n.log, func(cause any) { n.report(fmt.Errorf("%w: %v", ErrFailure, cause)) }}
-	n.node, err = node.NewNodeWithContext(ctx, cc, signer, &p2p.NodeKey{PrivKey: cmted25519.PrivKey(n.cfg.NodeKey)},
+	n.node, err = node.NewNodeWithContext(ctx, cc, n.voter(signer), &p2p.NodeKey{PrivKey: cmted25519.PrivKey(n.cfg.NodeKey)},
 		proxy.NewConnSyncLocalClientCreator(n.app),
 		func() (*types.GenesisDoc, error) { return gen, nil },
 		func(c *config.DBContext) (dbm.DB, error) {
@@ -457,19 +471,4 @@ func (n *Node) report(reason error) {
 		n.log.Error("this replica cannot go on", "err", reason)
 		go n.cfg.OnFatal(reason)
 	})
-}
-
-// LocalAddrs finds n free loopback addresses. Another process may take one before it is used; then Start says so, and
-// the caller tries again.
-func LocalAddrs(n int) ([]string, error) {
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
-		}
-		defer l.Close() // all at the end, so that no port is found twice
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
 }

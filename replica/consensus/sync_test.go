@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fusion/internal/freeport"
 	"fusion/replica/consensus/driver"
 )
 
@@ -181,7 +182,7 @@ func TestSync(t *testing.T) {
 	}
 
 	// The observer.
-	addr, err := LocalAddrs(1)
+	addr, err := freeport.Addr(1)
 	if err != nil {
 		t.Fatal(err)
 	}

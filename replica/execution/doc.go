@@ -34,6 +34,11 @@
 // allocation every minute of block time; a canister that cannot pay loses its code and state. Memory, compute and the memory for messages are
 // bounded for the subnet, and no canister can take them all (allocations.go).
 //
+// # Canisters in Go
+//
+// A Native answers a call at once, or, if it is an Asker, asks the world outside first: each question becomes a system call, and the canister goes
+// on when all are answered (native.go). What it keeps meanwhile is in the store like everything else.
+//
 // # Queries
 //
 // Query and InspectMessage see a canister as the last commit of its heap left it: at the end of a round, or within one, between messages. They

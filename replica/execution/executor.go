@@ -22,6 +22,7 @@ type Executor struct {
 	canisters map[principal.Principal]*canister // mu guards the map for queries
 	order     []*canister                       // by id
 	pending   map[uint64]*pendingCall
+	dialogues map[uint64]*dialogue
 	history   history
 	layers    layers
 	samples   []*nodeSample // by day
@@ -48,6 +49,7 @@ type Executor struct {
 	scheduling  bool
 	pendingNew  []*pendingCall
 	pendingDone []uint64
+	talked      []*dialogue // that began, went on or ended in this round, in that order
 	deleted     []principal.Principal
 	eager       bool // commit each message at once: the oracle that tests compare batches with
 
@@ -71,7 +73,7 @@ func New(cfg Config, store kv.Store) (*Executor, error) {
 	shared := cfg.Reader == nil
 	cfg.setDefaults(store)
 	x := &Executor{cfg: cfg, subnet: cfg.Subnet.Bytes(), canisters: map[principal.Principal]*canister{},
-		pending: map[uint64]*pendingCall{}, treeDirty: map[principal.Principal]struct{}{}, shared: shared}
+		pending: map[uint64]*pendingCall{}, dialogues: map[uint64]*dialogue{}, treeDirty: map[principal.Principal]struct{}{}, shared: shared}
 	x.nodes.Store(uint64(cfg.NodeCount))
 	x.queries = make(chan struct{}, cfg.QueryThreads)
 	if err := x.openState(store); err != nil {

@@ -223,6 +223,11 @@ func (echoNative) Call(c NativeCall) NativeResult {
 		return NativeResult{Reply: c.Arg, CyclesUsed: mulDiv(c.Cycles, 1, 2)}
 	case "greedy":
 		return NativeResult{Reply: c.Arg, CyclesUsed: MaxCycles}
+	case "burn":
+		if c.Balance != CyclesOf(1_500_000) { // of the calls before
+			return NativeResult{Reject: &Reject{Code: CanisterError, Message: "another balance"}}
+		}
+		return NativeResult{CyclesUsed: c.Cycles, Burn: true}
 	}
 	return NativeResult{Reject: &Reject{Code: CanisterError, Message: "no method " + c.Method}}
 }
@@ -245,7 +250,7 @@ func TestNativeCanister(t *testing.T) {
 		}
 		m := newModule()
 		onReply := m.callback(m.host("msg_cycles_refunded128", i32(0)), m.reply(i32(0), i32(16)))
-		for _, method := range []string{"echo", "greedy", "nope"} {
+		for _, method := range []string{"echo", "greedy", "nope", "burn"} {
 			m.update(method, m.call(nativeID.Bytes(), method, onReply, m.callback(m.host("msg_cycles_refunded128", i32(0)), m.reply(i32(0), i32(16))),
 				m.host("call_cycles_add128", i64(0), i64(1_000_000))))
 		}
@@ -253,10 +258,13 @@ func TestNativeCanister(t *testing.T) {
 		for _, c := range []struct {
 			method string
 			want   uint64
-		}{{"echo", 500_000}, {"greedy", 0}, {"nope", 1_000_000}} {
+		}{{"echo", 500_000}, {"greedy", 0}, {"nope", 1_000_000}, {"burn", 0}} {
 			if got := w.mustUpdate(id, c.method, nil); !bytes.Equal(got, append(candidLE(c.want), make([]byte, 8)...)) {
 				t.Errorf("%s: refund %x, want %d", c.method, got, c.want)
 			}
+		}
+		if n := w.x.canisters[nativeID]; !n.Cycles.IsZero() || n.Consumed[forBurning] != CyclesOf(2_500_000) {
+			t.Errorf("after burning: %v are left, %v were burnt", n.Cycles, n.Consumed[forBurning])
 		}
 		if _, rej := w.manage("install_code", installArgs(nativeID, installMode, counter().bytes(), nil)); rej == nil {
 			t.Error("code was installed into a native canister")

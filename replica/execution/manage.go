@@ -438,6 +438,7 @@ func (x *Executor) create(k *call, specified *principal.Principal, s *management
 		return nil, nil, rej
 	}
 	c.Settings = set
+	x.inherit(c, k.caller)
 	created := change{Kind: changeCreation, Controllers: set.Controllers}
 	if s != nil && s.EnvironmentVariables != nil {
 		created.Hash = envHash(set.Env)

@@ -114,7 +114,7 @@ func (q *queryTree) call(r QueryRequest, depth int) response {
 		return rejected(errCanisterNotFound, "Canister %s not found", r.Canister)
 	}
 	if c.kind == nativeCanister {
-		out := c.native.Call(NativeCall{Method: r.Method, Arg: r.Arg, Caller: r.Sender, TimeNs: x.now(), Query: true})
+		out := c.native.Call(NativeCall{Method: r.Method, Arg: r.Arg, Caller: r.Sender, TimeNs: x.now(), Nodes: x.nodeCount(), Query: true})
 		return response{data: out.Reply, reject: out.Reject}
 	}
 	if err := q.lock(c); err != nil {

@@ -49,27 +49,6 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	return res
 }
 
-// runNative executes a call of a canister that is implemented in Go.
-func (x *Executor) runNative(c *canister, m *message) {
-	x.used += messageOverhead
-	x.executed(1)
-	if m.Expiry != 0 && m.Expiry < x.global.TimeNs {
-		x.respond(m.Origin, response{reject: reject(errIngressTimeout, "Ingress message to Canister %s timed out before it was executed", c.id)}, m.Cycles)
-		return
-	}
-	out, refund := x.callNative(c, m)
-	x.respond(m.Origin, response{data: out.Reply, reject: out.Reject}, refund)
-}
-
-// callNative makes a call whose message costs the caller what the canister says.
-func (x *Executor) callNative(c *canister, m *message) (out NativeResult, refund Cycles) {
-	out = c.native.Call(NativeCall{Method: m.Method, Arg: m.Data, Caller: m.Caller.principal(), Cycles: m.Cycles, TimeNs: x.global.TimeNs})
-	used := out.CyclesUsed.Min(m.Cycles)
-	c.Cycles = c.Cycles.Add(used)
-	c.dirty = true
-	return out, m.Cycles.Sub(used)
-}
-
 // expire answers best-effort calls and stop requests that have waited too long.
 func (x *Executor) expire() {
 	now := x.global.TimeNs
@@ -125,6 +104,10 @@ func (x *Executor) answerSystemCall(r *SystemResponse) {
 	if p.stored {
 		x.pendingDone = append(x.pendingDone, r.ID)
 	}
+	if p.Kind == Asking {
+		x.answered(p, r)
+		return
+	}
 	refund := p.Cycles
 	caller := x.canisters[p.Caller.principal()]
 	switch {
@@ -148,7 +131,7 @@ func (x *Executor) PendingSystemCalls() []SystemCall {
 }
 
 func (p *pendingCall) call() SystemCall {
-	return SystemCall{ID: p.id, Caller: p.Caller.principal(), Kind: p.Kind, Sign: p.Sign, HTTP: p.HTTP, Derive: p.Derive}
+	return SystemCall{ID: p.id, Caller: p.Caller.principal(), Kind: p.Kind, Sign: p.Sign, HTTP: p.HTTP, Derive: p.Derive, Ask: p.Ask}
 }
 
 // openSystemCall hands a call to the subnet.

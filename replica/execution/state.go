@@ -32,7 +32,9 @@ const (
 	keyMetadata = 'n' // id → sections of the installed module
 	keyPaused   = 'r' // id → the job that stands still
 	keyNodes    = 'e' // 64-bit UTC day → nodeSample
+	keyDialogue = 'a' // 64-bit id → dialogue; followed by a 32-bit number → answer that came to one of its questions
 	keyDeleted  = 'd' // id → empty: the id of a deleted canister is never given again
+	keyWard     = 'w' // id → empty: a custodial canister made this one, see custody.go
 )
 
 func keyOf(kind byte, id principal.Principal, suffix ...byte) []byte {
@@ -323,6 +325,8 @@ type canister struct {
 
 	stable stableMemory
 
+	ward, wardStored bool // made by a custodial canister, see custody.go
+
 	run       *pausedRun // see long.go
 	runStored bool
 	load      func(i uint64) *page
@@ -547,6 +551,10 @@ type pendingCall struct {
 	Fee    Cycles // what the call cost, given back if the subnet does not take it
 	HTTP   *HTTPRequest
 	Derive *DeriveRequest
+	Ask    *Ask
+	// Dialogue is the id of the dialogue that the question belongs to, and Question its number there.
+	Dialogue uint64
+	Question uint32
 
 	id     uint64
 	stored bool
@@ -657,6 +665,15 @@ func (x *Executor) openState(store kv.Store) error {
 		x.paused++
 		return true
 	})
+	scan(keyWard, func(k, _ []byte) bool {
+		id, _, e := splitID(k)
+		c := x.canisters[id]
+		if e != nil || c == nil {
+			return fail("custody", fmt.Errorf("key %x of no canister", k))
+		}
+		c.ward, c.wardStored = true, true
+		return true
+	})
 	scan(keySnapshot, func(k, v []byte) bool {
 		id, rest, e := splitID(k)
 		c := x.canisters[id]
@@ -683,6 +700,12 @@ func (x *Executor) openState(store kv.Store) error {
 			return fail("system call", e)
 		}
 		x.pending[p.id] = p
+		return true
+	})
+	scan(keyDialogue, func(k, v []byte) bool {
+		if e := x.openDialogue(k, v); e != nil {
+			return fail("dialogue", e)
+		}
 		return true
 	})
 	if err == nil {
@@ -762,6 +785,7 @@ func (x *Executor) flush(store kv.Store, res *RoundResult) {
 		}
 	}
 	x.pendingNew = x.pendingNew[:0]
+	x.flushDialogues(store)
 	x.history.flush(store)
 	x.layers.sweep(store, sweepKeys)
 	x.layers.flush(store)
@@ -786,6 +810,10 @@ func (x *Executor) flushCanister(store kv.Store, c *canister, res *RoundResult) 
 	} else if c.run == nil && c.runStored {
 		store.Delete(keyOf(keyPaused, c.id))
 		c.runStored = false
+	}
+	if c.ward && !c.wardStored {
+		store.Set(keyOf(keyWard, c.id), []byte{})
+		c.wardStored = true
 	}
 	for _, number := range c.goneSnapshots {
 		store.Delete(keyOf(keySnapshot, c.id, be64(number)...))
@@ -839,7 +867,7 @@ func (c *canister) flushMemory(store kv.Store, res *RoundResult) {
 
 // forget removes everything the store holds of a canister.
 func (x *Executor) forget(store kv.Store, id principal.Principal) {
-	for _, kind := range []byte{keyCanister, keyModule, keyMetadata, keyLog, keyPaused} {
+	for _, kind := range []byte{keyCanister, keyModule, keyMetadata, keyLog, keyPaused, keyWard} {
 		store.Delete(keyOf(kind, id))
 	}
 	deletePrefix(store, keyOf(keyMessage, id))

@@ -185,7 +185,10 @@ func (x *Executor) bitcoin(k *call) ([]byte, *Reject) {
 	if c == nil || c.kind != nativeCanister {
 		return nil, reject(errCanisterNotFound, "The subnet has no Bitcoin canister for %s", network)
 	}
-	out, refund := x.callNative(c, k.message)
-	k.refund, k.keeps = refund, true
+	out := x.callNative(c, k.message)
+	if len(out.Asks) > 0 {
+		panic("execution: the Bitcoin canister asks something")
+	}
+	k.refund, k.keeps = x.charge(c, k.Cycles, &out), true
 	return out.Reply, out.Reject
 }

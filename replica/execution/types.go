@@ -139,6 +139,7 @@ const (
 	RawRand SystemCallKind = 2 // 32 bytes of the random beacon, of a later height than the request's
 	Outcall SystemCallKind = 3 // an HTTPS outcall
 	Derive  SystemCallKind = 4 // an encrypted key
+	Asking  SystemCallKind = 5 // a question of a canister that is implemented in Go
 )
 
 func (k SystemCallKind) String() string {
@@ -151,6 +152,8 @@ func (k SystemCallKind) String() string {
 		return "http_request"
 	case Derive:
 		return "vetkd_derive_key"
+	case Asking:
+		return "a question"
 	}
 	return fmt.Sprintf("system call %d", uint8(k))
 }
@@ -181,10 +184,11 @@ type SystemCall struct {
 	Sign   *SignRequest // for Sign
 	HTTP   *HTTPRequest // for Outcall
 	Derive *DeriveRequest
+	Ask    *Ask // for Asking; Caller is who called the canister that asks
 }
 
 // SystemResponse answers a SystemCall: with Signature (64 bytes), with Random (32 bytes), with Reply (the Candid of an
-// outcall's response), with EncryptedKey (192 bytes), or, when RejectCode is not zero, with a rejection. A response whose id is not open is ignored.
+// outcall's response, or the answer to a question), with EncryptedKey (192 bytes), or, when RejectCode is not zero, with a rejection. A response whose id is not open is ignored.
 type SystemResponse struct {
 	ID            uint64
 	Signature     []byte
@@ -208,30 +212,6 @@ type RoundResult struct {
 	Backlog          int // messages left in queues
 	HeapPages        int // heap pages of 4 KiB written to the store
 	StablePages      int // stable memory pages of 4 KiB written to the store
-}
-
-// NativeCall is a call of a canister that is implemented in Go.
-type NativeCall struct {
-	Method string
-	Arg    []byte
-	Caller principal.Principal
-	Cycles Cycles // attached
-	TimeNs uint64
-	Query  bool // a query: not replicated, may run at the same time as anything else, must not change state
-}
-
-// NativeResult is the outcome: a rejection if Reject is set, else Reply. CyclesUsed is kept of the attached cycles; the rest
-// goes back.
-type NativeResult struct {
-	Reply      []byte
-	CyclesUsed Cycles
-	Reject     *Reject
-}
-
-// Native is a canister implemented in Go, such as the Bitcoin canister. Call is deterministic and, unless Query is set, runs
-// inside Round.
-type Native interface {
-	Call(NativeCall) NativeResult
 }
 
 // Config is what an Executor needs beside its store. All replicas of a subnet must use equal values of the fields that are

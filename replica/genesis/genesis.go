@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"fusion/btc"
+	"fusion/btc/utxo"
 	"fusion/chainkey"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
@@ -59,12 +61,15 @@ type Doc struct {
 	Keys []chainkey.KeyID `json:"keys"`
 	// Bitcoin names the chain to follow; absent where the subnet reads none.
 	Bitcoin *Bitcoin `json:"bitcoin,omitempty"`
+	// Ethereum names the chain that the replicas read through their own providers; absent where they have none.
+	Ethereum *Ethereum `json:"ethereum,omitempty"`
 	// CanisterRanges are the ids that belong to this subnet, inclusive, ascending. Fresh ids come from the first.
 	CanisterRanges []Range `json:"canister_ranges"`
 	// SubnetAdmins may create canisters without cycles, list all of them, and start, stop, uninstall and delete any; most subnets have none.
 	SubnetAdmins []principal.Principal `json:"subnet_admins,omitempty"`
 	// Custodial are the canisters that hold or account for users' coins: minters and their ledgers. The subnet keeps them in cycles, nobody can
-	// throw their state away, and their signatures go before those of others: most of a key's queue, but not all, may be theirs.
+	// throw their state away, and their signatures go before those of others: most of a key's queue, but not all, may be theirs. The canisters that
+	// they make are kept likewise.
 	Custodial []principal.Principal `json:"custodial,omitempty"`
 	// BlockMaxBytes bounds a block. CometBFT fixes it at genesis.
 	BlockMaxBytes int64 `json:"block_max_bytes"`
@@ -86,9 +91,53 @@ type Node struct {
 
 // Bitcoin is the chain to follow.
 type Bitcoin struct {
-	Network            string `json:"network"`             // mainnet, testnet4 or regtest
+	Network            string `json:"network"`             // mainnet, testnet4, signet or regtest
 	StabilityThreshold uint32 `json:"stability_threshold"` // confirmations after which a block enters the UTXO set
+	// Snapshot is what the UTXO set begins with instead of the genesis block; every founding replica imports the file before it starts.
+	Snapshot *BitcoinSnapshot `json:"snapshot,omitempty"`
 }
+
+// BitcoinSnapshot names a file that Bitcoin Core's dumptxoutset made.
+type BitcoinSnapshot struct {
+	Height uint32 `json:"height"`
+	Block  string `json:"block"` // hash of the block after which the coins exist
+	Hash   string `json:"hash"`  // of the coins: txoutset_hash, hash_serialized_3
+}
+
+// Base is the snapshot that the UTXO set begins with, or nil.
+func (b *Bitcoin) Base() (*utxo.Base, error) {
+	if b.Snapshot == nil {
+		return nil, nil
+	}
+	network, err := btc.ParseNetwork(b.Network)
+	if err != nil {
+		return nil, err
+	}
+	block, err := btc.ParseHash(b.Snapshot.Block)
+	if err != nil {
+		return nil, fmt.Errorf("block: %w", err)
+	}
+	hash, err := btc.ParseHash(b.Snapshot.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("hash: %w", err)
+	}
+	base := &utxo.Base{Height: b.Snapshot.Height, Block: block, Hash: hash}
+	return base, base.Accept(network)
+}
+
+// Ethereum is a chain of Ethereum's kind.
+type Ethereum struct {
+	ChainID uint64 `json:"chain_id"`
+}
+
+// Chain ids of Ethereum's development chains, whose coins are worth nothing: a geth in the process, and anvil.
+const (
+	GethChainID  = 1337
+	AnvilChainID = 31337
+)
+
+// Development says whether the chain is one that a local network may follow, and only it.
+func (e *Ethereum) Development() bool { return e.ChainID == GethChainID || e.ChainID == AnvilChainID }
 
 // Range is an inclusive range of canister ids.
 type Range struct {
@@ -209,12 +258,26 @@ func (d *Doc) Validate() error {
 	}
 	if d.Bitcoin != nil {
 		switch n := d.Bitcoin.Network; {
-		case n != "mainnet" && n != "testnet4" && n != "regtest":
-			return bad("bitcoin.network is %q, want mainnet, testnet4 or regtest", n)
+		case n != "mainnet" && n != "testnet4" && n != "signet" && n != "regtest":
+			return bad("bitcoin.network is %q, want mainnet, testnet4, signet or regtest", n)
 		case d.Class == Local && n != "regtest":
 			return bad("bitcoin.network is %q: a local network holds keys made from public parameters and may only follow regtest", n)
 		case d.Bitcoin.StabilityThreshold == 0:
 			return bad("bitcoin.stability_threshold must be positive")
+		}
+		if _, err := d.Bitcoin.Base(); err != nil {
+			return fmt.Errorf("%w: bitcoin.snapshot: %w", ErrInvalid, err)
+		}
+	}
+	if e := d.Ethereum; e != nil {
+		switch {
+		case e.ChainID == 0:
+			return bad("ethereum.chain_id must be positive")
+		case d.Class == Local && !e.Development():
+			return bad("ethereum.chain_id is %d: a local network holds keys made from public parameters and may only follow a development chain, %d or %d",
+				e.ChainID, GethChainID, AnvilChainID)
+		case d.Class == Public && e.Development():
+			return bad("ethereum.chain_id is %d, a development chain: a public network must not follow it, anybody can make its blocks", e.ChainID)
 		}
 	}
 	return nil

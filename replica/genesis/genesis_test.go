@@ -13,6 +13,7 @@ import (
 func sample(n int) *Doc {
 	d := &Doc{Version: Version, ChainID: "fusion-test", Class: Local, TimeNs: 1, Keys: []chainkey.KeyID{{Algorithm: chainkey.EcdsaSecp256k1, Name: "dfx_test_key"}},
 		Bitcoin:        &Bitcoin{Network: "regtest", StabilityThreshold: 6},
+		Ethereum:       &Ethereum{ChainID: AnvilChainID},
 		CanisterRanges: []Range{{principal.FromUint64(0), principal.FromUint64(99)}, {principal.FromUint64(200), principal.FromUint64(200)}},
 		BlockMaxBytes:  5 << 20, DKGPhaseBlocks: 10, SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 600, SigningParallel: 2}
 	for i := range n {
@@ -55,11 +56,19 @@ func TestValidateNamesTheField(t *testing.T) {
 		"keys: \"ed25519:a": func(d *Doc) {
 			d.Keys = []chainkey.KeyID{{Algorithm: chainkey.Ed25519, Name: "a"}, {Algorithm: chainkey.Ed25519, Name: "a"}}
 		},
-		"canister_ranges": func(d *Doc) { d.CanisterRanges[1].First = principal.FromUint64(5) },
-		"block_max_bytes": func(d *Doc) { d.BlockMaxBytes = 1 << 20 },
-		"only follow":     func(d *Doc) { d.Bitcoin.Network = "mainnet" },
-		"at least 4":      func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
-		"signing_para":    func(d *Doc) { d.SigningParallel = 0 },
+		"canister_ranges":                  func(d *Doc) { d.CanisterRanges[1].First = principal.FromUint64(5) },
+		"block_max_bytes":                  func(d *Doc) { d.BlockMaxBytes = 1 << 20 },
+		"positive":                         func(d *Doc) { d.Ethereum = &Ethereum{} },
+		"ethereum.chain_id is 1: a local":  func(d *Doc) { d.Ethereum = &Ethereum{ChainID: 1} },
+		"ethereum.chain_id is 1337, a dev": func(d *Doc) { d.Class, d.Bitcoin, d.Ethereum = Public, nil, &Ethereum{ChainID: GethChainID} },
+		"only follow":                      func(d *Doc) { d.Bitcoin.Network = "mainnet" },
+		"bitcoin.snapshot: block":          func(d *Doc) { d.Bitcoin.Snapshot = &BitcoinSnapshot{Block: "12"} },
+		"bitcoin.snapshot: UTXO": func(d *Doc) {
+			zeros := strings.Repeat("0", 64)
+			d.Class, d.Ethereum, d.Bitcoin = Public, nil, &Bitcoin{Network: "mainnet", StabilityThreshold: 144, Snapshot: &BitcoinSnapshot{Height: 840_000, Block: zeros, Hash: zeros}}
+		},
+		"at least 4":   func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
+		"signing_para": func(d *Doc) { d.SigningParallel = 0 },
 		"subnet_admins[1": func(d *Doc) {
 			d.SubnetAdmins = []principal.Principal{principal.FromUint64(1), principal.FromUint64(1)}
 		},

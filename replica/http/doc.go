@@ -11,7 +11,7 @@
 //	GET  /health                                     200 when healthy, else 503 and why
 //	GET  /metrics                                    if Config.Metrics is set
 //
-// and, where Config.Gateway is set, the pages of canisters at hosts of their own: package gateway.
+// and, where Config.Gateway is set, the dashboard and the pages of canisters at hosts of their own: packages face and gateway.
 //
 // A [Handler] does the protocol: encodings, limits, who may read which path, which canister a request is about, certificates. What
 // a replica knows and does comes from a [Backend], which the replica's wiring implements. There is nothing of an operator's here: no

@@ -47,9 +47,9 @@ type Config struct {
 	Now func() time.Time
 	// Metrics is served at /metrics. The default serves nothing.
 	Metrics nethttp.Handler
-	// Gateway, if set, serves the requests that it claims, such as those for the hosts of canisters.
+	// Gateway, if set, serves the requests that it claims, such as those for the hosts of canisters and the dashboard.
 	Gateway Gateway
-	// Other serves what is not of this interface, such as a dashboard. The default answers 404.
+	// Other serves what is not of this interface. The default answers 404.
 	Other nethttp.Handler
 	// Observe is told of each request: the route's name, the HTTP status and the duration. The default is nobody.
 	Observe func(route string, status int, d time.Duration)
@@ -87,7 +87,7 @@ func (c *Config) ensureDefaults() {
 	}
 }
 
-// Gateway serves other hosts or paths of the same listener; package gateway implements it.
+// Gateway serves other hosts or paths of the same listener; packages gateway and face implement it.
 type Gateway interface {
 	nethttp.Handler
 	// Claims reports whether a request is for the gateway and not for the interface.

@@ -40,6 +40,7 @@ const (
 	prefixVetKeys   = "vet/"
 	prefixOutcalls  = "out/"
 	prefixBitcoin   = "btc/"
+	prefixEthereum  = "eth/"
 	prefixExecution = "exe/"
 	prefixMachine   = "mac/"
 	prefixMembers   = "mem/"
@@ -78,6 +79,7 @@ type Machine struct {
 	vet  *vetkeys.Machine
 	out  *outcalls.Machine
 	btc  *bitcoin
+	eth  *ethereum
 	tree *hashtree.Map
 
 	members *membership
@@ -86,6 +88,7 @@ type Machine struct {
 	timeNs  uint64
 	pending *pending
 	view    atomic.Pointer[View]
+	mempool atomic.Pointer[MempoolView] // for queries, nil until there is one
 }
 
 // subnet is what exists once the root key does.
@@ -122,6 +125,9 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 	r := db.Reader()
 	m.readMembers(m.MembersReader(), db.Head().Height)
 	if db.Head().Height == 0 {
+		if err := checkImported(doc, r); err != nil {
+			return nil, err
+		}
 		m.publish()
 		return m, nil
 	}
@@ -165,7 +171,10 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 	}
 	m.subnet = subnet{principal.SelfAuthenticating(der), der, verifier}
 	doc := m.cfg.Genesis
-	if m.btc, err = openBitcoin(doc, m.db, s); err != nil {
+	if m.btc, err = openBitcoin(doc, m.db, &m.mempool, s); err != nil {
+		return err
+	}
+	if m.eth, err = openEthereum(doc, s); err != nil {
 		return err
 	}
 	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc)); err != nil {
@@ -182,6 +191,9 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 	natives := map[principal.Principal]execution.Native{}
 	if m.btc != nil {
 		natives[m.btc.id] = m.btc
+	}
+	if m.eth != nil {
+		natives[m.eth.id] = m.eth
 	}
 	bitcoins := map[string]principal.Principal{"mainnet": canister.MainnetID, "testnet": canister.TestnetID, "regtest": canister.TestnetID}
 	var first uint64
@@ -383,6 +395,9 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	if m.btc != nil {
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
 	}
+	if m.eth != nil {
+		m.eth.use(blk)
+	}
 	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig),
 		Nodes: m.nodeBlocks(mac, b), NodeCount: m.members.set.N()}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
@@ -435,6 +450,9 @@ func (m *Machine) Commit() error {
 	m.pending = nil
 	if m.btc != nil { // between blocks the room answers from the committed state
 		m.btc.use(kv.ReadOnly(m.db.Reader()))
+	}
+	if m.eth != nil {
+		m.eth.use(kv.ReadOnly(m.db.Reader()))
 	}
 	m.publish()
 	return nil

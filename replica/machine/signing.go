@@ -59,6 +59,10 @@ func (m *Machine) takeSystemCalls(sig, vet, out, mac kv.Store, height uint64, ca
 			if err := m.openOutcall(out, c); err != nil {
 				mac.Set(refusedKey(c.ID), append([]byte{execution.SysTransient}, err.Error()...))
 			}
+		case execution.Asking:
+			if err := m.openQuestion(out, c); err != nil {
+				mac.Set(refusedKey(c.ID), append([]byte{execution.SysTransient}, err.Error()...))
+			}
 		case execution.RawRand:
 			mac.Set(randKey(c.ID), binary.BigEndian.AppendUint64(nil, height+1))
 		case execution.Sign:

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"math/big"
 
 	"fusion/btc/utxo"
 	"fusion/chainkey/bls"
@@ -52,6 +53,9 @@ type BitcoinView struct {
 	Request  utxo.Request
 	Outgoing []utxo.Outgoing
 	Info     utxo.Info
+	// Doubt says why coins are not counted at the moment, or nothing; BestWork is the work of the heaviest known branch of headers.
+	Doubt    string
+	BestWork *big.Int
 }
 
 // View returns the newest committed state. It may be called from any goroutine.
@@ -98,7 +102,10 @@ func (m *Machine) publish() {
 		v.VetKeys = m.vet.Status()
 		v.Beacons = m.wantedBeacons(mac, head.Height)
 		if m.btc != nil {
-			v.Bitcoin = &BitcoinView{Request: m.btc.Request(), Outgoing: m.btc.Outgoing(), Info: m.btc.Info()}
+			v.Bitcoin = &BitcoinView{Request: m.btc.Request(), Outgoing: m.btc.Outgoing(), Info: m.btc.Info(), BestWork: m.btc.BestHeader().Work}
+			if doubt, err := m.btc.Live().Doubt(m.timeNs); err == nil {
+				v.Bitcoin.Doubt = doubt
+			}
 		}
 	}
 	m.view.Store(v)

@@ -1,8 +1,8 @@
 // Package outcalls lets the replicas agree on what the world outside answered.
 //
 // A request is opened in replicated state; each replica asks by itself, makes canonical bytes of what it was told, signs their digest and gossips
-// the signature. Equal digests signed by 2f+1 replicas, with the bytes, make the answer part of a block. HTTPS outcalls are its first user; what a
-// request is about is the business of the Source that carries it out.
+// the signature. Equal digests signed by 2f+1 replicas, with the bytes, make the answer part of a block. HTTPS outcalls and questions to Ethereum
+// providers are its users; what a request is about is the business of the Source that carries it out.
 //
 // It has two halves.
 //
@@ -23,6 +23,10 @@
 //
 // A request that is not replicated is carried out by one node after another: each has its turn, and the answer of any that had its turn
 // suffices, with its signature alone. There is no more integrity in it than in that node.
+//
+// How far a chain has come is seen differently by honest replicas, so a request for a height (kind Height) is not answered by equal digests: every
+// replica signs the height that it sees, and 2f+1 signed heights in a block settle it at the (f+1)-th smallest, which no f of them can move
+// below or above what honest replicas saw (heights.go).
 //
 // Open requests are bounded: in all, per canister, and by the bytes that their answers may have, since every replica keeps its own
 // answers in memory until the block. A request beyond that is refused and costs nothing.

@@ -266,11 +266,16 @@ func (d *Driver) finished(e *entry, canister string, a Answer, took time.Duratio
 		d.log.Error("an outcall's answer is not usable", "request", e.open.ID, "err", err)
 		a = Rejection(sysTransient, "the answer is not usable")
 	}
-	encoded := codec.Marshal(&a)
-	dig := digest(encoded)
+	var dig [32]byte
+	if e.open.Kind == Height {
+		dig = opinion(&a)
+	} else {
+		encoded := codec.Marshal(&a)
+		dig = digest(encoded)
+		e.answers[dig] = encoded
+	}
 	self := uint32(d.cfg.Net.Self())
 	e.answered = true
-	e.answers[dig] = encoded
 	e.shares[self] = Share{Node: self, Digest: dig[:], Signature: d.m.cfg.sign(d.cfg.NodeKey, e.open.ID, e.open.Digest, dig[:])}
 	d.say(e)
 }
@@ -380,6 +385,11 @@ func (d *Driver) takeShare(from int, s wireShare) error {
 		return nil
 	}
 	e.changes[from]++
+	if e.open.Kind == Height {
+		if _, _, err := readOpinion(s.Digest); err != nil {
+			return fmt.Errorf("%w: share of request %d by node %d: %w", ErrItem, s.ID, from, err)
+		}
+	}
 	if !d.m.authentic(node, s.ID, e.open.Digest, s.Digest, s.Signature) {
 		return fmt.Errorf("%w: share of request %d is not signed by node %d", ErrItem, s.ID, from)
 	}
@@ -451,6 +461,9 @@ func (e *entry) sorted(m *Machine) []Share {
 // item is the proof of how the request ended, or nil while there is none that this node could give.
 func (e *entry) item(m *Machine) *item {
 	list := e.sorted(m)
+	if e.open.Kind == Height {
+		return m.settling(e.open.ID, list)
+	}
 	need := m.needed(&e.open)
 	if len(list) < need {
 		return nil
@@ -494,7 +507,9 @@ func (d *Driver) Status() (out []string) {
 		case !e.open.Replicated:
 			state = fmt.Sprintf("node %d's turn", d.m.delegate(&e.open.Request, e.open.Turn))
 		}
-		if e.open.Replicated {
+		if e.open.Kind == Height {
+			state += fmt.Sprintf(", %d of %d heights", len(e.sorted(d.m)), d.m.needed(&e.open))
+		} else if e.open.Replicated {
 			best := 0
 			if v := votes(e.sorted(d.m)); len(v) > 0 {
 				best = v[0].count

@@ -56,8 +56,9 @@ func newSubnet(t *testing.T, nodes int, source func(node int) Source, change ...
 }
 
 func (n *subnet) start(i int, net gossip.Network) *Driver {
+	source := func(ctx context.Context, r Request) Answer { return n.sources[i](ctx, r) }
 	return NewDriver(DriverConfig{Machine: n.m, NodeKey: n.keys[i], Net: net, Tick: 5 * time.Millisecond, Parallel: 16,
-		Sources:  map[Kind]Source{HTTP: func(ctx context.Context, r Request) Answer { return n.sources[i](ctx, r) }},
+		Sources:  map[Kind]Source{HTTP: source, Ethereum: source, Height: source},
 		Listener: Listener{Refused: func(int, error) { n.refused.Add(1) }, Asked: func(Kind, int, time.Duration) { n.asked.Add(1) }}})
 }
 
@@ -98,7 +99,7 @@ func (n *subnet) reconcile() {
 // until makes blocks, in which hardly any time passes, until done holds.
 func (n *subnet) until(what string, done func() bool) {
 	n.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -431,6 +432,10 @@ func FuzzMessages(f *testing.F) {
 	f.Add(codec.Marshal([]wireShare{{ID: 1, Digest: s.Digest, Signature: s.Signature}}))
 	s = r.share(alone, 1, encoded("x"))
 	f.Add(codec.Marshal(&wireAnswer{ID: 2, Answer: encoded("x"), Signature: s.Signature}))
+	height := heightRequest(3)
+	r.submit(height)
+	s = r.opine(height, 1, 77)
+	f.Add(codec.Marshal([]wireShare{{ID: 3, Digest: s.Digest, Signature: s.Signature}}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		net := gossip.NewSwitch(4, gossip.SwitchOptions{})
 		d := NewDriver(DriverConfig{Machine: r.m, NodeKey: r.keys[0], Net: net.Node(0), Tick: time.Hour})

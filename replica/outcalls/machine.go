@@ -32,7 +32,9 @@ type Kind uint8
 
 // The kinds of requests.
 const (
-	HTTP Kind = 1 // an HTTPS outcall of a canister
+	HTTP     Kind = 1 // an HTTPS outcall of a canister
+	Ethereum Kind = 2 // a question to Ethereum providers
+	Height   Kind = 3 // how far a chain has come, of which every replica has an opinion; see heights.go
 )
 
 // Config is what all replicas agree on before the first block.
@@ -200,7 +202,7 @@ func (m *Machine) count(s kv.Store, o *Request, by int) {
 
 // Submit opens a request at a block's time. After an error, which wraps ErrFull, nothing has changed and the caller rejects the call.
 func (m *Machine) Submit(s kv.Store, timeNs uint64, r Request) error {
-	if r.MaxReply > MaxReply || len(r.Digest) != sha256.Size {
+	if r.MaxReply > MaxReply || len(r.Digest) != sha256.Size || r.Kind == Height && !r.Replicated {
 		panic(fmt.Sprintf("outcalls: request %d allows %d bytes and has a digest of %d", r.ID, r.MaxReply, len(r.Digest)))
 	}
 	t, _ := load[totals](s, keyTotals)
@@ -287,6 +289,16 @@ func (m *Machine) check(r kv.Reader, body []byte) (*Open, *Answer, error) {
 	}
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: request %d: %s", ErrItem, it.ID, fmt.Sprintf(format, args...))
+	}
+	if o.Kind == Height {
+		if len(it.Answer) != 0 {
+			return nil, nil, bad("an answer to what is settled by heights")
+		}
+		a, err := m.settled(&o, it.Shares)
+		if err != nil {
+			return nil, nil, bad("%v", err)
+		}
+		return &o, a, nil
 	}
 	if len(it.Answer) == 0 {
 		a, err := m.diverged(&o, it.Shares)
@@ -417,6 +429,13 @@ func (m *Machine) Apply(s kv.Store, body []byte) (Response, error) {
 	return Response{o.ID, *a}, nil
 }
 
+func timedOut(k Kind) Answer {
+	if k == HTTP {
+		return Rejection(sysTransient, "Canister http request timed out")
+	}
+	return Rejection(sysTransient, "too few replicas answered in time; their Ethereum providers may be slow, unreachable or not configured")
+}
+
 // Advance lets time pass: turns go on, and what was not answered in time is rejected.
 func (m *Machine) Advance(s kv.Store, timeNs uint64) (out []Response) {
 	for {
@@ -435,7 +454,7 @@ func (m *Machine) Advance(s kv.Store, timeNs uint64) (out []Response) {
 			}
 			if o.OpenedNs+m.cfg.TimeoutNs <= timeNs {
 				m.close(s, &o)
-				out = append(out, Response{id, Rejection(sysTransient, "Canister http request timed out")})
+				out = append(out, Response{id, timedOut(o.Kind)})
 				continue
 			}
 			s.Delete(dueKey(m.due(&o), id))

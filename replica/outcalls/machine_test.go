@@ -403,6 +403,11 @@ func FuzzItem(f *testing.F) {
 	f.Add(codec.Marshal(r.outcome(q, encoded("yes"), 0, 1, 2)))
 	f.Add(codec.Marshal(r.outcome(alone, encoded("yes"), r.m.delegate(&alone, 0))))
 	f.Add(codec.Marshal(r.divergence(q, "a", "b", "c")))
+	height := heightRequest(3)
+	r.submit(height)
+	f.Add(codec.Marshal(r.heights(height, 1, 5, 6, 7)))
+	f.Add(codec.Marshal(r.heights(height, 0, none, none)))
+	f.Add(codec.Marshal(r.heights(height, 0, none, 4, 5)))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := r.s.Clone()
@@ -414,7 +419,7 @@ func FuzzItem(f *testing.F) {
 		if err != nil && !equal(s, r.s) {
 			t.Fatal("a refused item changed the state")
 		}
-		if err == nil && len(r.m.Requests(s)) != 1 {
+		if err == nil && len(r.m.Requests(s)) != 2 {
 			t.Fatalf("%+v: %d open", res, len(r.m.Requests(s)))
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	secp "github.com/decred/dcrd/dcrec/secp256k1/v4"
@@ -131,7 +132,8 @@ func (r *quickRun) Deliver(round int, in []chainkey.Input) (chainkey.Output, err
 }
 
 // testNet is a subnet of drivers, a machine and a maker of blocks. Blocks follow each other when something is ready, or after a
-// moment, so that heights pass also when nothing happens.
+// moment, so that heights pass also when nothing happens. Tests play it in bubbles of testing/synctest, whose time passes only while
+// everybody waits: no deadline and no patience ends because a machine is slow.
 type testNet struct {
 	t        testing.TB
 	m        *Machine
@@ -140,8 +142,8 @@ type testNet struct {
 	log      io.Writer
 	ready    chan struct{}
 	pace     time.Duration
-	patience time.Duration // of all drivers
-	beacon   func(height uint64) [32]byte
+	patience time.Duration                // of all drivers
+	beacon   func(height uint64) [32]byte // one for all heights, so that committees do not depend on them
 	next     uint64
 	waiting  []Request
 	answers  map[uint64]Response
@@ -210,7 +212,7 @@ func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config
 	if scheme != nil {
 		m.cfg.substitute = scheme
 	}
-	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, patience: time.Hour, beacon: testBeacon, sessions: map[int]session.ID{}, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
+	net := &testNet{t: t, m: m, keys: keys, log: io.Discard, ready: make(chan struct{}, 1), pace: 10 * time.Millisecond, patience: time.Hour, beacon: func(uint64) [32]byte { return [32]byte{1} }, sessions: map[int]session.ID{}, answers: map[uint64]Response{}, s: kv.NewMem(), height: 1,
 		drivers: make([]*Driver, n), stores: make([]*keystore.Store, n), halted: make([]string, n)}
 	for range n {
 		net.dirs = append(net.dirs, filepath.Join(t.TempDir(), "keys"))
@@ -378,21 +380,23 @@ func (net *testNet) answered() {
 func TestNetworkGeneratesAndSigns(t *testing.T) {
 	for _, n := range []int{1, 4, 7} {
 		t.Run(fmt.Sprint(n, " nodes"), func(t *testing.T) {
-			var scheme chainkey.Scheme = quick{}
-			if n == 1 {
-				scheme = nil // solo, the real one
-			}
-			// No deadline: whoever is in good standing at the end was never called silent because the machine is slow.
-			net := newTestNet(t, n, scheme, func(c *Config) { c.SigningDeadline, c.KeygenDeadline = 1<<20, 1<<20 })
-			net.startAll()
-			net.until("key", net.keysActive)
-			net.ask(5)
-			net.answered()
-			for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
-				if info.Sentence != "in good standing" {
-					t.Errorf("node %d: %s", info.Node, info.Sentence)
+			synctest.Test(t, func(t *testing.T) {
+				var scheme chainkey.Scheme = quick{}
+				if n == 1 {
+					scheme = nil // solo, the real one
 				}
-			}
+				// No deadline: whoever is in good standing at the end was never called silent because the machine is slow.
+				net := newTestNet(t, n, scheme, func(c *Config) { c.SigningDeadline, c.KeygenDeadline = 1<<20, 1<<20 })
+				net.startAll()
+				net.until("key", net.keysActive)
+				net.ask(5)
+				net.answered()
+				for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
+					if info.Sentence != "in good standing" {
+						t.Errorf("node %d: %s", info.Node, info.Sentence)
+					}
+				}
+			})
 		})
 	}
 }
@@ -406,106 +410,116 @@ func TestNetworkSignsWithSchnorr(t *testing.T) {
 	}
 	for _, n := range []int{1, 4} {
 		t.Run(fmt.Sprint(n, " nodes"), func(t *testing.T) {
-			net := newTestNet(t, n, nil, func(c *Config) { c.Keys, c.SigningDeadline, c.KeygenDeadline, c.Parallel = keys, 1<<20, 1<<20, 4 })
-			net.startAll()
-			net.until("keys", net.keysActive)
-			asked := map[uint64]Request{}
-			for _, key := range keys {
-				for _, m := range messages[key.Algorithm] {
-					net.next++
-					asked[net.next] = Request{ID: net.next, Key: key, Canister: []byte{7}, Path: [][]byte{{1}, {byte(net.next)}}, Message: m}
-					net.waiting = append(net.waiting, asked[net.next])
+			synctest.Test(t, func(t *testing.T) {
+				net := newTestNet(t, n, nil, func(c *Config) { c.Keys, c.SigningDeadline, c.KeygenDeadline, c.Parallel = keys, 1<<20, 1<<20, 4 })
+				net.startAll()
+				net.until("keys", net.keysActive)
+				asked := map[uint64]Request{}
+				for _, key := range keys {
+					for _, m := range messages[key.Algorithm] {
+						net.next++
+						asked[net.next] = Request{ID: net.next, Key: key, Canister: []byte{7}, Path: [][]byte{{1}, {byte(net.next)}}, Message: m}
+						net.waiting = append(net.waiting, asked[net.next])
+					}
 				}
-			}
-			net.block()
-			net.answered()
-			for id, r := range asked {
-				k, _ := net.m.key(net.s, r.Key)
-				child, err := chainkey.Derive(r.Key.Algorithm, k.PublicKey, k.ChainCode, derive.Path(r.Canister, r.Path...))
-				if err != nil {
-					t.Fatal(err)
+				net.block()
+				net.answered()
+				for id, r := range asked {
+					k, _ := net.m.key(net.s, r.Key)
+					child, err := chainkey.Derive(r.Key.Algorithm, k.PublicKey, k.ChainCode, derive.Path(r.Canister, r.Path...))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := chainkey.Verify(r.Key.Algorithm, child.PublicKey, r.Message, [64]byte(net.answers[id].Signature)); err != nil {
+						t.Errorf("%v, message of %d bytes: %v", r.Key, len(r.Message.Bytes), err)
+					}
+					if _, left := load[chainkey.Message](net.s, messageKey(id)); left {
+						t.Errorf("request %d is answered and its message still stored", id)
+					}
 				}
-				if err := chainkey.Verify(r.Key.Algorithm, child.PublicKey, r.Message, [64]byte(net.answers[id].Signature)); err != nil {
-					t.Errorf("%v, message of %d bytes: %v", r.Key, len(r.Message.Bytes), err)
-				}
-				if _, left := load[chainkey.Message](net.s, messageKey(id)); left {
-					t.Errorf("request %d is answered and its message still stored", id)
-				}
-			}
+			})
 		})
 	}
 }
 
 func TestNetworkLosesMessages(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 400 })
-	rng := rand.New(rand.NewPCG(1, 1))
-	net.lose = func(_, _ int, _ []byte) bool { return rng.IntN(5) == 0 }
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.ask(4)
-	net.answered()
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 400 })
+		rng := rand.New(rand.NewPCG(1, 1))
+		net.lose = func(_, _ int, _ []byte) bool { return rng.IntN(5) == 0 }
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.ask(4)
+		net.answered()
+	})
 }
 
 // TestSilentNodeIsWorkedAround: committees with the dead node fail, others sign, and no dispute is without the dead node.
 func TestSilentNodeIsWorkedAround(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, nil)
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.mu.Lock()
-	net.lose = func(from, to int, _ []byte) bool { return from == 2 || to == 2 }
-	net.mu.Unlock()
-	net.veto = func(it payload.Item) bool { return it.Kind == payload.Complaint && complainer(t, it) == 2 } // it is no proposer either
-	net.ask(6)
-	net.answered()
-	disputes := 0
-	for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
-		for _, other := range info.Disputes {
-			if info.Node != 2 && other != 2 {
-				t.Errorf("node %d in dispute with node %d", info.Node, other)
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.mu.Lock()
+		net.lose = func(from, to int, _ []byte) bool { return from == 2 || to == 2 }
+		net.mu.Unlock()
+		net.veto = func(it payload.Item) bool { return it.Kind == payload.Complaint && complainer(t, it) == 2 } // it is no proposer either
+		net.ask(6)
+		net.answered()
+		disputes := 0
+		for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
+			for _, other := range info.Disputes {
+				if info.Node != 2 && other != 2 {
+					t.Errorf("node %d in dispute with node %d", info.Node, other)
+				}
+				disputes++
 			}
-			disputes++
 		}
-	}
-	if disputes == 0 {
-		t.Error("nobody complained")
-	}
+		if disputes == 0 {
+			t.Error("nobody complained")
+		}
+	})
 }
 
 // TestLiarIsExcluded: no deadline ever ends an attempt here, so complaints must.
 func TestLiarIsExcluded(t *testing.T) {
-	net := newTestNet(t, 4, quick{liar: 2}, func(c *Config) { c.SigningDeadline = 1 << 20 })
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.ask(8)
-	net.answered()
-	accused := 0
-	for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
-		for _, other := range info.Disputes {
-			if info.Node != 2 && other != 2 {
-				t.Errorf("node %d in dispute with node %d", info.Node, other)
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{liar: 2}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.ask(8)
+		net.answered()
+		accused := 0
+		for _, info := range net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes {
+			for _, other := range info.Disputes {
+				if info.Node != 2 && other != 2 {
+					t.Errorf("node %d in dispute with node %d", info.Node, other)
+				}
+				accused++
 			}
-			accused++
 		}
-	}
-	if accused == 0 {
-		t.Error("the liar was never in a committee")
-	}
+		if accused == 0 {
+			t.Error("the liar was never in a committee")
+		}
+	})
 }
 
 // TestMemberWithoutShare says at once that it cannot sign, and others do.
 func TestMemberWithoutShare(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
-	net.startAll()
-	net.until("key", net.keysActive)
-	if err := net.stores[1].WipeShare(keystore.Generation{Key: k1.String()}); err != nil {
-		t.Fatal(err)
-	}
-	net.ask(4)
-	net.until("ceremony", func() bool {
-		return len(net.drivers[0].Running())+len(net.drivers[2].Running()) > 0 || len(net.answers) > 0
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+		net.startAll()
+		net.until("key", net.keysActive)
+		if err := net.stores[1].WipeShare(keystore.Generation{Key: k1.String()}); err != nil {
+			t.Fatal(err)
+		}
+		net.ask(4)
+		net.until("ceremony", func() bool {
+			return len(net.drivers[0].Running())+len(net.drivers[2].Running()) > 0 || len(net.answers) > 0
+		})
+		net.answered()
+		net.until("rest", func() bool { return len(net.drivers[0].Running()) == 0 })
 	})
-	net.answered()
-	net.until("rest", func() bool { return len(net.drivers[0].Running()) == 0 })
 }
 
 func complainer(t *testing.T, it payload.Item) uint32 {
@@ -518,166 +532,176 @@ func complainer(t *testing.T, it payload.Item) uint32 {
 }
 
 func TestRestartedNodeComesBack(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, nil)
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.mu.Lock()
-	net.lose = func(_, _ int, msg []byte) bool { return msg[0] == frameSession } // ceremonies hang
-	net.mu.Unlock()
-	net.ask(2)
-	net.until("attempt", func() bool {
-		q, ok := load[requestRecord](net.s, requestKey(1))
-		return ok && q.Status == RequestActive
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.mu.Lock()
+		net.lose = func(_, _ int, msg []byte) bool { return msg[0] == frameSession } // ceremonies hang
+		net.mu.Unlock()
+		net.ask(2)
+		net.until("attempt", func() bool {
+			q, ok := load[requestRecord](net.s, requestKey(1))
+			return ok && q.Status == RequestActive
+		})
+		q, _ := load[requestRecord](net.s, requestKey(1))
+		victim := int(q.Current.Committee[0])
+		net.stop(victim)
+		d := net.start(victim)
+		net.until("announcement", func() bool { return net.m.node(net.s, victim).Number == 2 })
+		if q, ok := load[requestRecord](net.s, requestKey(1)); !ok || q.Next < 2 {
+			t.Errorf("the attempt of the earlier boot goes on: %+v", q)
+		}
+		net.mu.Lock()
+		net.lose = nil
+		net.mu.Unlock()
+		net.answered()
+		if d.Halted() != "" {
+			t.Errorf("the restarted node halted: %s", d.Halted())
+		}
 	})
-	q, _ := load[requestRecord](net.s, requestKey(1))
-	victim := int(q.Current.Committee[0])
-	net.stop(victim)
-	d := net.start(victim)
-	net.until("announcement", func() bool { return net.m.node(net.s, victim).Number == 2 })
-	if q, ok := load[requestRecord](net.s, requestKey(1)); !ok || q.Next < 2 {
-		t.Errorf("the attempt of the earlier boot goes on: %+v", q)
-	}
-	net.mu.Lock()
-	net.lose = nil
-	net.mu.Unlock()
-	net.answered()
-	if d.Halted() != "" {
-		t.Errorf("the restarted node halted: %s", d.Halted())
-	}
 }
 
 func TestOlderOfTwoMachinesHalts(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, nil)
-	net.startAll()
-	net.until("key", net.keysActive)
-	store, err := keystore.Open(keystore.Options{Dir: filepath.Join(t.TempDir(), "copy"), AllowPlain: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	clone := net.instance(1, store, link{net, 1})
-	defer func() {
-		clone.Close()
-		if err := store.Close(); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		net.startAll()
+		net.until("key", net.keysActive)
+		store, err := keystore.Open(keystore.Options{Dir: filepath.Join(t.TempDir(), "copy"), AllowPlain: true})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	net.until("halt", func() bool {
-		clone.Reconcile(net.m.Snapshot(net.s, net.height-1))
-		net.mu.Lock()
-		defer net.mu.Unlock()
-		return net.halted[1] != ""
+		clone := net.instance(1, store, link{net, 1})
+		defer func() {
+			clone.Close()
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		net.until("halt", func() bool {
+			clone.Reconcile(net.m.Snapshot(net.s, net.height-1))
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			return net.halted[1] != ""
+		})
+		if d := net.drivers[1]; !strings.Contains(d.Halted(), "newer instance") || len(d.Pending()) > 0 && d.Pending()[0].Kind == payload.Incarnation {
+			t.Errorf("halted for %q", d.Halted())
+		}
+		if clone.Halted() != "" {
+			t.Errorf("the newer one halted: %s", clone.Halted())
+		}
 	})
-	if d := net.drivers[1]; !strings.Contains(d.Halted(), "newer instance") || len(d.Pending()) > 0 && d.Pending()[0].Kind == payload.Incarnation {
-		t.Errorf("halted for %q", d.Halted())
-	}
-	if clone.Halted() != "" {
-		t.Errorf("the newer one halted: %s", clone.Halted())
-	}
 }
 
 // TestCrashBetweenShareAndVote: a node that stored its share but whose vote was lost with the process votes after its restart.
 func TestCrashBetweenShareAndVote(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, nil)
-	crashed := false
-	net.veto = func(it payload.Item) bool {
-		if it.Kind != payload.KeyVote {
-			return false
-		}
-		v, err := decodeItem[KeyVote](it.Body)
-		return err == nil && v.Node == 3 && !crashed
-	}
-	net.startAll()
-	net.until("three votes", func() bool {
-		k, _ := load[keyRecord](net.s, keyPrefix+k1.String())
-		votes := 0
-		for _, v := range k.Votes {
-			if len(v.Public) > 0 {
-				votes++
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		crashed := false
+		net.veto = func(it payload.Item) bool {
+			if it.Kind != payload.KeyVote {
+				return false
 			}
+			v, err := decodeItem[KeyVote](it.Body)
+			return err == nil && v.Node == 3 && !crashed
 		}
-		shares, err := net.stores[3].Shares()
-		return votes == 3 && err == nil && len(shares) == 1
+		net.startAll()
+		net.until("three votes", func() bool {
+			k, _ := load[keyRecord](net.s, keyPrefix+k1.String())
+			votes := 0
+			for _, v := range k.Votes {
+				if len(v.Public) > 0 {
+					votes++
+				}
+			}
+			shares, err := net.stores[3].Shares()
+			return votes == 3 && err == nil && len(shares) == 1
+		})
+		net.stop(3)
+		for _, d := range net.drivers[:3] { // nobody kept its gossip
+			d.mu.Lock()
+			d.others = nil
+			d.mu.Unlock()
+		}
+		crashed = true
+		net.start(3)
+		net.until("key", net.keysActive)
+		if k, _ := load[keyRecord](net.s, keyPrefix+k1.String()); k.Attempt.Number != 0 {
+			t.Errorf("the key is of attempt %d", k.Attempt.Number)
+		}
+		net.ask(3)
+		net.answered()
 	})
-	net.stop(3)
-	for _, d := range net.drivers[:3] { // nobody kept its gossip
-		d.mu.Lock()
-		d.others = nil
-		d.mu.Unlock()
-	}
-	crashed = true
-	net.start(3)
-	net.until("key", net.keysActive)
-	if k, _ := load[keyRecord](net.s, keyPrefix+k1.String()); k.Attempt.Number != 0 {
-		t.Errorf("the key is of attempt %d", k.Attempt.Number)
-	}
-	net.ask(3)
-	net.answered()
 }
 
 func TestLostShareIsAlarmed(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, nil)
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.stop(0)
-	shares, err := filepath.Glob(filepath.Join(net.dirs[0], "share-*"))
-	if err != nil || len(shares) != 1 {
-		t.Fatalf("%v, %v", shares, err)
-	}
-	alarmed, found := map[string]int{}, map[string]int{}
-	look := func() {
-		t.Helper()
-		store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
-		if err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.stop(0)
+		shares, err := filepath.Glob(filepath.Join(net.dirs[0], "share-*"))
+		if err != nil || len(shares) != 1 {
+			t.Fatalf("%v, %v", shares, err)
+		}
+		alarmed, found := map[string]int{}, map[string]int{}
+		look := func() {
+			t.Helper()
+			store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[0], Store: store, Transport: link{net, 0}, Listener: Listener{
+				ShareMissing: func(key string, err error) { alarmed[key]++ }, ShareFound: func(key string) { found[key]++ }}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Reconcile(net.m.Snapshot(net.s, net.height-1))
+			d.Close()
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		away := shares[0] + "-away"
+		if err := os.Rename(shares[0], away); err != nil {
 			t.Fatal(err)
 		}
-		d, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[0], Store: store, Transport: link{net, 0}, Listener: Listener{
-			ShareMissing: func(key string, err error) { alarmed[key]++ }, ShareFound: func(key string) { found[key]++ }}})
-		if err != nil {
+		if look(); alarmed[k1.String()] != 1 || len(found) != 0 {
+			t.Errorf("without its share: alarmed %v, found %v", alarmed, found)
+		}
+		if err := os.Rename(away, shares[0]); err != nil {
 			t.Fatal(err)
 		}
-		d.Reconcile(net.m.Snapshot(net.s, net.height-1))
-		d.Close()
-		if err := store.Close(); err != nil {
-			t.Error(err)
+		if look(); alarmed[k1.String()] != 1 || found[k1.String()] != 1 {
+			t.Errorf("with its share: alarmed %v, found %v", alarmed, found)
 		}
-	}
-	away := shares[0] + "-away"
-	if err := os.Rename(shares[0], away); err != nil {
-		t.Fatal(err)
-	}
-	if look(); alarmed[k1.String()] != 1 || len(found) != 0 {
-		t.Errorf("without its share: alarmed %v, found %v", alarmed, found)
-	}
-	if err := os.Rename(away, shares[0]); err != nil {
-		t.Fatal(err)
-	}
-	if look(); alarmed[k1.String()] != 1 || found[k1.String()] != 1 {
-		t.Errorf("with its share: alarmed %v, found %v", alarmed, found)
-	}
+	})
 }
 
 // TestNobodyAnnouncesItselfBeforeItsParameters: on a public network the announcement of the last node starts key generation, so
 // it must not come before the parameters exist. They are made in the background and survive restarts.
 func TestNobodyAnnouncesItselfBeforeItsParameters(t *testing.T) {
-	net := newTestNet(t, 4, quick{params: true}, func(c *Config) { c.Local = false })
-	d := net.start(0)
-	d.mu.Lock()
-	making := d.making[k1.String()]
-	d.mu.Unlock()
-	if !making || len(d.Pending()) != 0 {
-		t.Errorf("making parameters: %v, pending %v", making, d.Pending())
-	}
-	net.stop(0) // in the middle
-	store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(store.PutParams(keystore.Generation{Key: k1.String()}, make(chainkey.Secret, 1024)), store.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if p := net.start(0).Pending(); len(p) != 1 || p[0].Kind != payload.Incarnation {
-		t.Errorf("pending %v", p)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{params: true}, func(c *Config) { c.Local = false })
+		d := net.start(0)
+		d.mu.Lock()
+		making := d.making[k1.String()]
+		d.mu.Unlock()
+		if !making || len(d.Pending()) != 0 {
+			t.Errorf("making parameters: %v, pending %v", making, d.Pending())
+		}
+		net.stop(0) // in the middle
+		store, err := keystore.Open(keystore.Options{Dir: net.dirs[0], AllowPlain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(store.PutParams(keystore.Generation{Key: k1.String()}, make(chainkey.Secret, 1024)), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if p := net.start(0).Pending(); len(p) != 1 || p[0].Kind != payload.Incarnation {
+			t.Errorf("pending %v", p)
+		}
+	})
 }
 
 func TestFromGenesis(t *testing.T) {
@@ -694,26 +718,28 @@ func TestFromGenesis(t *testing.T) {
 }
 
 func TestDriverSurvivesRubbish(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, nil)
-	d := net.start(0)
-	rng := rand.New(rand.NewPCG(9, 9))
-	for range 3000 {
-		b := make([]byte, rng.IntN(300))
-		for i := range b {
-			b[i] = byte(rng.Uint32())
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		d := net.start(0)
+		rng := rand.New(rand.NewPCG(9, 9))
+		for range 3000 {
+			b := make([]byte, rng.IntN(300))
+			for i := range b {
+				b[i] = byte(rng.Uint32())
+			}
+			if len(b) > 1 {
+				b[0] = byte(rng.IntN(4))
+				b[1] = byte(rng.IntN(10))
+			}
+			d.Deliver(rng.IntN(6)-1, b)
 		}
-		if len(b) > 1 {
-			b[0] = byte(rng.IntN(4))
-			b[1] = byte(rng.IntN(10))
+		if len(d.unverified) > maxUnverified || len(d.others) > 0 {
+			t.Errorf("%d unverified, %d believed", len(d.unverified), len(d.others))
 		}
-		d.Deliver(rng.IntN(6)-1, b)
-	}
-	if len(d.unverified) > maxUnverified || len(d.others) > 0 {
-		t.Errorf("%d unverified, %d believed", len(d.unverified), len(d.others))
-	}
-	if _, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[1], Store: net.stores[0], Transport: link{net, 0}}); err == nil {
-		t.Error("another node's key was accepted")
-	}
+		if _, err := NewDriver(DriverConfig{Machine: net.m, NodeKey: net.keys[1], Store: net.stores[0], Transport: link{net, 0}}); err == nil {
+			t.Error("another node's key was accepted")
+		}
+	})
 }
 
 // golden prepares a network whose key is that of the golden shares of package gg18, as if their generation had just ended.
@@ -757,64 +783,60 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 // TestRealSignatureFailsOver signs with gg18. In the first attempt one member falls silent in the middle; the next committee
 // signs. Nothing secret is in any log.
 func TestRealSignatureFailsOver(t *testing.T) {
-	net := golden(t, func(c *Config) { c.SigningDeadline = 400 })
-	var log safeBuffer
-	net.log = &log
-	for node := range 4 { // restart with the log
-		net.stop(node)
-		net.start(node)
-	}
-	net.until("announcements", func() bool {
-		return net.m.node(net.s, 3).Number == 2 && net.m.node(net.s, 0).Number == 2 && net.m.node(net.s, 1).Number == 2 && net.m.node(net.s, 2).Number == 2
-	})
-	var silent = -1
-	sent := 0
-	net.mu.Lock()
-	net.lose = func(from, _ int, msg []byte) bool { // called under net.mu
-		if msg[0] == frameSession && from == silent {
+	synctest.Test(t, func(t *testing.T) {
+		net := golden(t, func(c *Config) { c.SigningDeadline = 400 })
+		var log safeBuffer
+		net.log = &log
+		for node := range 4 { // restart with the log
+			net.stop(node)
+			net.start(node)
+		}
+		net.until("announcements", func() bool {
+			return net.m.node(net.s, 3).Number == 2 && net.m.node(net.s, 0).Number == 2 && net.m.node(net.s, 1).Number == 2 && net.m.node(net.s, 2).Number == 2
+		})
+		silent, sent := -1, 0
+		net.mu.Lock()
+		net.lose = func(from, _ int, msg []byte) bool { // called under net.mu
+			if msg[0] != frameSession {
+				return false
+			}
+			if silent < 0 {
+				silent = int(net.ceremonies[0].Committee[1])
+			}
+			if from != silent {
+				return false
+			}
 			sent++
 			return sent > 12 // ephemeral keys and echoes, rounds 1 and 2 of gg18
 		}
-		return false
-	}
-	net.mu.Unlock()
-	net.ask(1)
-	net.until("attempt", func() bool {
-		q, ok := load[requestRecord](net.s, requestKey(1))
-		return !ok || q.Status == RequestActive
-	})
-	if q, ok := load[requestRecord](net.s, requestKey(1)); ok {
-		net.mu.Lock()
-		silent = int(q.Current.Committee[1])
 		net.mu.Unlock()
-	} else {
-		t.Fatal("answered without a committee")
-	}
-	net.answered()
-	net.mu.Lock()
-	defer net.mu.Unlock()
-	if sent <= 12 {
-		t.Fatalf("the silent member spoke %d times and was never silent", sent)
-	}
-	if info := net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes[silent]; len(info.Disputes) == 0 {
-		t.Errorf("the silent member: %s", info.Sentence)
-	}
-	for node := range 4 {
-		encoded, err := os.ReadFile(filepath.Join("../../chainkey/gg18/testdata", fmt.Sprintf("share-%d.bin", node)))
-		if err != nil {
-			t.Fatal(err)
+		net.ask(1)
+		net.answered()
+		net.mu.Lock()
+		defer net.mu.Unlock()
+		if sent <= 12 {
+			t.Fatalf("the silent member spoke %d times and was never silent", sent)
 		}
-		for i := 0; i+8 <= 1100; i += 8 { // the parameters and the secret come first
-			for _, form := range []string{hex.EncodeToString(encoded[i : i+8]), string(encoded[i : i+8])} {
-				if strings.Contains(log.String(), form) && !strings.Contains(form, strings.Repeat("0", 10)) && !strings.Contains(form, strings.Repeat("\x00", 5)) {
-					t.Fatalf("node %d's log shows bytes %d to %d of its share", node, i, i+8)
+		if info := net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes[silent]; len(info.Disputes) == 0 {
+			t.Errorf("the silent member: %s", info.Sentence)
+		}
+		for node := range 4 {
+			encoded, err := os.ReadFile(filepath.Join("../../chainkey/gg18/testdata", fmt.Sprintf("share-%d.bin", node)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; i+8 <= 1100; i += 8 { // the parameters and the secret come first
+				for _, form := range []string{hex.EncodeToString(encoded[i : i+8]), string(encoded[i : i+8])} {
+					if strings.Contains(log.String(), form) && !strings.Contains(form, strings.Repeat("0", 10)) && !strings.Contains(form, strings.Repeat("\x00", 5)) {
+						t.Fatalf("node %d's log shows bytes %d to %d of its share", node, i, i+8)
+					}
 				}
 			}
 		}
-	}
-	if !strings.Contains(log.String(), "ceremony ended") {
-		t.Error("the log is empty: the test looks in the wrong place")
-	}
+		if !strings.Contains(log.String(), "ceremony ended") {
+			t.Error("the log is empty: the test looks in the wrong place")
+		}
+	})
 }
 
 type safeBuffer struct {
@@ -839,17 +861,19 @@ func TestRealKeyGeneration(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a key generation takes 29 CPU-seconds; not in short mode")
 	}
-	net := newTestNet(t, 4, nil, func(c *Config) { c.KeygenDeadline, c.SigningDeadline = 1<<20, 1<<20 })
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.ask(1)
-	net.answered()
-	for _, e := range net.events {
-		// A member whose result another one published first stops: its part is over, not failed.
-		if overtaken := strings.Contains(e, "signature") && strings.HasSuffix(e, context.Canceled.Error()); !overtaken && !strings.HasSuffix(e, "<nil>") {
-			t.Error(e)
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, nil, func(c *Config) { c.KeygenDeadline, c.SigningDeadline = 1<<20, 1<<20 })
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.ask(1)
+		net.answered()
+		for _, e := range net.events {
+			// A member whose result another one published first stops: its part is over, not failed.
+			if overtaken := strings.Contains(e, "signature") && strings.HasSuffix(e, context.Canceled.Error()); !overtaken && !strings.HasSuffix(e, "<nil>") {
+				t.Error(e)
+			}
 		}
-	}
+	})
 }
 
 // BenchmarkSignature compares signatures by 3 of 4 members through machine, driver, sessions and filter with the bare

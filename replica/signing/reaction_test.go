@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fusion/chainkey"
@@ -17,44 +18,48 @@ import (
 // TestPatience: no deadline ever comes here. A node that is gone is complained of by the others after a while without a sign of life, is named
 // in the status, and costs no more than that.
 func TestPatience(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
-	net.patience = 300 * time.Millisecond
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.stop(2)
-	net.ask(6)
-	net.answered()
-	standing := net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes
-	if len(standing[2].Disputes) == 0 || standing[2].Suspicion == 0 || !strings.Contains(standing[2].Sentence, "others go first") {
-		t.Errorf("%+v", standing[2])
-	}
-	for _, n := range standing {
-		if n.Node != 2 && (n.Suspicion > 0 || slices.ContainsFunc(n.Disputes, func(other int) bool { return other != 2 })) {
-			t.Errorf("%+v", n)
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+		net.patience = 300 * time.Millisecond
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.stop(2)
+		net.ask(6)
+		net.answered()
+		standing := net.m.Status(net.m.Snapshot(net.s, net.height)).Nodes
+		if len(standing[2].Disputes) == 0 || standing[2].Suspicion == 0 || !strings.Contains(standing[2].Sentence, "others go first") {
+			t.Errorf("%+v", standing[2])
 		}
-	}
-	all := net.m.Complaints(net.s)
-	for _, c := range all {
-		if !slices.Equal(c.Accused, []uint32{2}) || !strings.Contains(c.Sentence, net.m.NodeName(net.s, 2)) {
-			t.Errorf("%+v", c)
+		for _, n := range standing {
+			if n.Node != 2 && (n.Suspicion > 0 || slices.ContainsFunc(n.Disputes, func(other int) bool { return other != 2 })) {
+				t.Errorf("%+v", n)
+			}
 		}
-	}
-	if len(all) == 0 {
-		t.Error("no complaint is remembered")
-	}
+		all := net.m.Complaints(net.s)
+		for _, c := range all {
+			if !slices.Equal(c.Accused, []uint32{2}) || !strings.Contains(c.Sentence, net.m.NodeName(net.s, 2)) {
+				t.Errorf("%+v", c)
+			}
+		}
+		if len(all) == 0 {
+			t.Error("no complaint is remembered")
+		}
+	})
 }
 
 // TestSlowIsNotSilent: a node whose computations take longer than the others are patient gives signs of life, and nobody complains.
 func TestSlowIsNotSilent(t *testing.T) {
-	net := newTestNet(t, 4, slow{node: 1, takes: 2 * time.Second}, func(c *Config) { c.SigningDeadline = 1 << 20 })
-	net.patience = 500 * time.Millisecond
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.ask(3)
-	net.answered()
-	if all := net.m.Complaints(net.s); len(all) != 0 {
-		t.Errorf("%+v", all)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, slow{node: 1, takes: 2 * time.Second}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+		net.patience = 500 * time.Millisecond
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.ask(3)
+		net.answered()
+		if all := net.m.Complaints(net.s); len(all) != 0 {
+			t.Errorf("%+v", all)
+		}
+	})
 }
 
 // slow is a scheme in which one node computes for a while.
@@ -66,7 +71,7 @@ type slow struct {
 
 func (s slow) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 	if c.Committee[c.Seat] == s.node {
-		time.Sleep(s.takes) // the computation
+		<-time.After(s.takes) // the computation
 	}
 	return s.quick.Sign(c)
 }
@@ -76,16 +81,29 @@ func (s slow) Sign(c chainkey.Sign) (chainkey.Signing, error) {
 func TestPanicsAreContained(t *testing.T) {
 	for _, when := range []string{"preparing", "in a round", "in the end"} {
 		t.Run(when, func(t *testing.T) {
-			net := newTestNet(t, 4, panicking{node: 1, when: when}, func(c *Config) { c.SigningDeadline = 1 << 20 })
-			net.startAll()
-			net.until("key", net.keysActive)
-			net.ask(4)
-			net.answered()
-			net.mu.Lock()
-			defer net.mu.Unlock()
-			if !slices.ContainsFunc(net.events, func(e string) bool { return strings.HasPrefix(e, "node 1") && strings.Contains(e, "panic") }) {
-				t.Errorf("nothing panicked:\n%s", strings.Join(net.events, "\n"))
-			}
+			synctest.Test(t, func(t *testing.T) {
+				net := newTestNet(t, 4, panicking{node: 1, when: when}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+				panicked := func() bool {
+					net.mu.Lock()
+					defer net.mu.Unlock()
+					return slices.ContainsFunc(net.events, func(e string) bool { return strings.HasPrefix(e, "node 1") && strings.Contains(e, "panic") })
+				}
+				net.veto = func(it payload.Item) bool { // the others, who may be faster, wait for it
+					if it.Kind != payload.Signature || panicked() {
+						return false
+					}
+					r, err := decodeItem[Result](it.Body)
+					q, ok := load[requestRecord](net.s, requestKey(r.Request))
+					return err == nil && ok && slices.Contains(q.Current.Committee, 1)
+				}
+				net.startAll()
+				net.until("key", net.keysActive)
+				net.ask(4)
+				net.answered()
+				if !panicked() {
+					t.Errorf("nothing panicked:\n%s", strings.Join(net.events, "\n"))
+				}
+			})
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"fusion/chainkey"
 	"fusion/chainkey/frost"
@@ -256,102 +257,106 @@ func TestReshareWaitsForParameters(t *testing.T) {
 // TestNetworkReshares: Schnorr keys of a network of four go to other members and then once more to the same ones, with requests open all the time. The
 // keys stay, the old shares are wiped, and who has left holds nothing.
 func TestNetworkReshares(t *testing.T) {
-	keys := []chainkey.KeyID{{Algorithm: chainkey.Bip340Secp256k1, Name: "s"}, {Algorithm: chainkey.Ed25519, Name: "s"}}
-	net := newTestNet(t, 5, nil, func(c *Config) {
-		c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.Parallel, c.WipeBlocks = keys, c.Nodes[:4], 1<<20, 1<<20, 4, 20
-	})
-	net.startAll()
-	net.until("keys", net.keysActive)
-	before := net.m.Keys(net.s)
-	ask := func() {
-		for _, key := range keys {
-			net.next++
-			net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte{byte(net.next)}}})
-		}
-		net.block()
-	}
-	ask()
-	net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
-	for epoch, members := range [][]uint32{1: {0, 1, 2, 4}, 2: {0, 1, 2, 4}} {
-		if members == nil {
-			continue
-		}
-		net.m.StartReshare(net.s, net.height, uint64(epoch), members)
-		ask()
-		net.until("resharing", func() bool {
-			done, failed := net.m.ReshareStatus(net.s)
-			if failed != "" {
-				t.Fatal(failed)
-			}
-			return done
+	synctest.Test(t, func(t *testing.T) {
+		keys := []chainkey.KeyID{{Algorithm: chainkey.Bip340Secp256k1, Name: "s"}, {Algorithm: chainkey.Ed25519, Name: "s"}}
+		net := newTestNet(t, 5, nil, func(c *Config) {
+			c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.Parallel, c.WipeBlocks = keys, c.Nodes[:4], 1<<20, 1<<20, 4, 20
 		})
+		net.startAll()
+		net.until("keys", net.keysActive)
+		before := net.m.Keys(net.s)
+		ask := func() {
+			for _, key := range keys {
+				net.next++
+				net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte{byte(net.next)}}})
+			}
+			net.block()
+		}
 		ask()
-		net.m.ActivateReshare(net.s, net.height)
+		net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
+		for epoch, members := range [][]uint32{1: {0, 1, 2, 4}, 2: {0, 1, 2, 4}} {
+			if members == nil {
+				continue
+			}
+			net.m.StartReshare(net.s, net.height, uint64(epoch), members)
+			ask()
+			net.until("resharing", func() bool {
+				done, failed := net.m.ReshareStatus(net.s)
+				if failed != "" {
+					t.Fatal(failed)
+				}
+				return done
+			})
+			ask()
+			net.m.ActivateReshare(net.s, net.height)
+			ask()
+			net.answered()
+			net.until("end of the old shares", func() bool {
+				for node, store := range net.stores {
+					list, err := store.Shares()
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := len(keys)
+					if !slices.Contains(members, uint32(node)) {
+						want = 0
+					}
+					if len(list) != want {
+						return false
+					}
+					for _, g := range list {
+						if g.Epoch != uint64(epoch) {
+							return false
+						}
+					}
+				}
+				return true
+			})
+			for i, k := range net.m.Keys(net.s) {
+				if !bytes.Equal(k.PublicKey, before[i].PublicKey) {
+					t.Errorf("epoch %d: key %v changed", epoch, k.ID)
+				}
+			}
+		}
 		ask()
 		net.answered()
-		net.until("end of the old shares", func() bool {
+	})
+}
+
+// TestSilentJoinerLeavesTheKeyWorking: a newcomer that says nothing in the ceremony is named, the resharing comes to nothing, and the old shares sign.
+func TestSilentJoinerLeavesTheKeyWorking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "s"}
+		net := newTestNet(t, 5, nil, func(c *Config) {
+			c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.ReshareAttempts = []chainkey.KeyID{key}, c.Nodes[:4], 1<<20, 100, 1
+		})
+		net.startAll()
+		net.until("keys", net.keysActive)
+		net.lose = func(from, _ int, msg []byte) bool { return from == 4 && msg[0] == frameSession }
+		net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
+		net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 4})
+		failed := ""
+		net.until("failure", func() bool { _, failed = net.m.ReshareStatus(net.s); return failed != "" })
+		if !strings.Contains(failed, "accuses [4]: silent") {
+			t.Errorf("%q", failed)
+		}
+		net.m.AbortReshare(net.s)
+		net.next++
+		net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
+		net.block()
+		net.answered()
+		net.until("wiped leftovers", func() bool {
 			for node, store := range net.stores {
 				list, err := store.Shares()
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := len(keys)
-				if !slices.Contains(members, uint32(node)) {
-					want = 0
-				}
-				if len(list) != want {
+				if want := min(1, 4-node); len(list) != want {
 					return false
-				}
-				for _, g := range list {
-					if g.Epoch != uint64(epoch) {
-						return false
-					}
 				}
 			}
 			return true
 		})
-		for i, k := range net.m.Keys(net.s) {
-			if !bytes.Equal(k.PublicKey, before[i].PublicKey) {
-				t.Errorf("epoch %d: key %v changed", epoch, k.ID)
-			}
-		}
-	}
-	ask()
-	net.answered()
-}
-
-// TestSilentJoinerLeavesTheKeyWorking: a newcomer that says nothing in the ceremony is named, the resharing comes to nothing, and the old shares sign.
-func TestSilentJoinerLeavesTheKeyWorking(t *testing.T) {
-	key := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "s"}
-	net := newTestNet(t, 5, nil, func(c *Config) {
-		c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.ReshareAttempts = []chainkey.KeyID{key}, c.Nodes[:4], 1<<20, 100, 1
-	})
-	net.startAll()
-	net.until("keys", net.keysActive)
-	net.lose = func(from, _ int, msg []byte) bool { return from == 4 && msg[0] == frameSession }
-	net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
-	net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 4})
-	failed := ""
-	net.until("failure", func() bool { _, failed = net.m.ReshareStatus(net.s); return failed != "" })
-	if !strings.Contains(failed, "accuses [4]: silent") {
-		t.Errorf("%q", failed)
-	}
-	net.m.AbortReshare(net.s)
-	net.next++
-	net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
-	net.block()
-	net.answered()
-	net.until("wiped leftovers", func() bool {
-		for node, store := range net.stores {
-			list, err := store.Shares()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := min(1, 4-node); len(list) != want {
-				return false
-			}
-		}
-		return true
 	})
 }
 
@@ -416,60 +421,62 @@ func (s spoilt) Start() (chainkey.Output, error) {
 // TestLyingDealerIsReplaced: a dealer of wrong shares is named, the next attempt has other dealers, and the new shares sign. Meanwhile a member
 // crashes after it has stored its share and votes when it is back.
 func TestLyingDealerIsReplaced(t *testing.T) {
-	key := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "s"}
-	seed := sha256.Sum256([]byte(key.String()))
-	liar := chooseCommittee(3, 1, seed[:], 1, 0, []int{0, 1, 2, 3}, func(int) uint32 { return 0 }, func(int, int) bool { return false })[0] // a first dealer
-	net := newTestNet(t, 4, lyingDealer{seat: liar}, func(c *Config) {
-		c.Keys, c.SigningDeadline, c.KeygenDeadline = []chainkey.KeyID{key}, 1<<20, 1<<20
-	})
-	net.startAll()
-	net.until("key", net.keysActive)
-	record := func() keyRecord {
-		k, _ := load[keyRecord](net.s, keyPrefix+key.String())
-		return k
-	}
-	crasher := (liar + 1) % 4
-	back := false
-	net.veto = func(it payload.Item) bool {
-		v, err := decodeItem[KeyVote](it.Body)
-		return it.Kind == payload.KeyVote && err == nil && int(v.Node) == crasher && v.Epoch == 1 && !back
-	}
-	net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 3})
-	net.until("accusation", func() bool { return record().Next.Attempt.Number == 1 })
-	if why := record().Next.Attempt.Failure; !strings.Contains(why, fmt.Sprintf("accuses [%d]: invalid message", liar)) {
-		t.Errorf("%q", why)
-	}
-	net.until("other votes", func() bool {
-		votes := 0
-		if n := record().Next; n.Attempt.Number == 1 && !slices.Contains(n.Dealers, uint32(liar)) {
-			for _, v := range n.Votes {
-				if len(v.Public) > 0 {
-					votes++
+	synctest.Test(t, func(t *testing.T) {
+		key := chainkey.KeyID{Algorithm: chainkey.Ed25519, Name: "s"}
+		seed := sha256.Sum256([]byte(key.String()))
+		liar := chooseCommittee(3, 1, seed[:], 1, 0, []int{0, 1, 2, 3}, func(int) uint32 { return 0 }, func(int, int) bool { return false })[0] // a first dealer
+		net := newTestNet(t, 4, lyingDealer{seat: liar}, func(c *Config) {
+			c.Keys, c.SigningDeadline, c.KeygenDeadline = []chainkey.KeyID{key}, 1<<20, 1<<20
+		})
+		net.startAll()
+		net.until("key", net.keysActive)
+		record := func() keyRecord {
+			k, _ := load[keyRecord](net.s, keyPrefix+key.String())
+			return k
+		}
+		crasher := (liar + 1) % 4
+		back := false
+		net.veto = func(it payload.Item) bool {
+			v, err := decodeItem[KeyVote](it.Body)
+			return it.Kind == payload.KeyVote && err == nil && int(v.Node) == crasher && v.Epoch == 1 && !back
+		}
+		net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 3})
+		net.until("accusation", func() bool { return record().Next.Attempt.Number == 1 })
+		if why := record().Next.Attempt.Failure; !strings.Contains(why, fmt.Sprintf("accuses [%d]: invalid message", liar)) {
+			t.Errorf("%q", why)
+		}
+		net.until("other votes", func() bool {
+			votes := 0
+			if n := record().Next; n.Attempt.Number == 1 && !slices.Contains(n.Dealers, uint32(liar)) {
+				for _, v := range n.Votes {
+					if len(v.Public) > 0 {
+						votes++
+					}
 				}
 			}
+			list, err := net.stores[crasher].Shares()
+			return votes == 3 && err == nil && slices.ContainsFunc(list, func(g keystore.Generation) bool { return g.Epoch == 1 && g.Attempt == 1 })
+		})
+		net.stop(crasher)
+		for node, d := range net.drivers { // nobody kept its gossip
+			if node != crasher {
+				d.mu.Lock()
+				d.others = nil
+				d.mu.Unlock()
+			}
 		}
-		list, err := net.stores[crasher].Shares()
-		return votes == 3 && err == nil && slices.ContainsFunc(list, func(g keystore.Generation) bool { return g.Epoch == 1 && g.Attempt == 1 })
+		back = true
+		net.start(crasher)
+		net.until("resharing", func() bool { done, _ := net.m.ReshareStatus(net.s); return done })
+		if n := record().Next; n.Attempt.Number != 1 {
+			t.Errorf("the crash cost an attempt: %+v", n.Attempt)
+		}
+		net.m.ActivateReshare(net.s, net.height)
+		net.next++
+		net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
+		net.block()
+		net.answered()
 	})
-	net.stop(crasher)
-	for node, d := range net.drivers { // nobody kept its gossip
-		if node != crasher {
-			d.mu.Lock()
-			d.others = nil
-			d.mu.Unlock()
-		}
-	}
-	back = true
-	net.start(crasher)
-	net.until("resharing", func() bool { done, _ := net.m.ReshareStatus(net.s); return done })
-	if n := record().Next; n.Attempt.Number != 1 {
-		t.Errorf("the crash cost an attempt: %+v", n.Attempt)
-	}
-	net.m.ActivateReshare(net.s, net.height)
-	net.next++
-	net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte("m")}})
-	net.block()
-	net.answered()
 }
 
 // TestRealResharing gives the members of the golden key new shares, with gg18, while a request is open, and signs with them. It takes a minute of CPU
@@ -478,29 +485,31 @@ func TestRealResharing(t *testing.T) {
 	if os.Getenv("FUSION_E2E") == "" {
 		t.Skip("a resharing takes a minute of CPU time; set FUSION_E2E=1, as make e2e does")
 	}
-	net := golden(t, func(c *Config) { c.KeygenDeadline, c.SigningDeadline, c.WipeBlocks = 1<<20, 1<<20, 10 })
-	before := net.m.Keys(net.s)[0]
-	net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 3})
-	net.ask(1)
-	net.until("resharing", func() bool {
-		done, failed := net.m.ReshareStatus(net.s)
-		if failed != "" {
-			t.Fatal(failed)
-		}
-		return done
-	})
-	net.m.ActivateReshare(net.s, net.height)
-	net.ask(1)
-	net.answered()
-	if after := net.m.Keys(net.s)[0]; !bytes.Equal(after.PublicKey, before.PublicKey) || after.ChainCode != before.ChainCode {
-		t.Errorf("%+v, was %+v", after, before)
-	}
-	net.until("end of the old shares", func() bool {
-		for _, store := range net.stores {
-			if list, err := store.Shares(); err != nil || len(list) != 1 || list[0].Epoch != 1 {
-				return false
+	synctest.Test(t, func(t *testing.T) {
+		net := golden(t, func(c *Config) { c.KeygenDeadline, c.SigningDeadline, c.WipeBlocks = 1<<20, 1<<20, 10 })
+		before := net.m.Keys(net.s)[0]
+		net.m.StartReshare(net.s, net.height, 1, []uint32{0, 1, 2, 3})
+		net.ask(1)
+		net.until("resharing", func() bool {
+			done, failed := net.m.ReshareStatus(net.s)
+			if failed != "" {
+				t.Fatal(failed)
 			}
+			return done
+		})
+		net.m.ActivateReshare(net.s, net.height)
+		net.ask(1)
+		net.answered()
+		if after := net.m.Keys(net.s)[0]; !bytes.Equal(after.PublicKey, before.PublicKey) || after.ChainCode != before.ChainCode {
+			t.Errorf("%+v, was %+v", after, before)
 		}
-		return true
+		net.until("end of the old shares", func() bool {
+			for _, store := range net.stores {
+				if list, err := store.Shares(); err != nil || len(list) != 1 || list[0].Epoch != 1 {
+					return false
+				}
+			}
+			return true
+		})
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
@@ -55,7 +56,9 @@ func TestScenarios(t *testing.T) {
 					}
 				}
 				var out string
-				t.Run(strings.NewReplacer(" ", "_", "=", "_").Replace(d.Input+fault+fmt.Sprint(round)), func(t *testing.T) { out = play(t, fault, round) })
+				t.Run(strings.NewReplacer(" ", "_", "=", "_").Replace(d.Input+fault+fmt.Sprint(round)), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { out = play(t, fault, round) })
+				})
 				return out
 			})
 		})
@@ -138,7 +141,6 @@ func play(t *testing.T, fault string, round int) string {
 	net := newTestNet(t, 4, scheme, func(c *Config) {
 		c.Keys, c.SigningDeadline, c.KeygenDeadline = []chainkey.KeyID{schnorrKey}, patience, 1<<20
 	})
-	net.beacon = func(uint64) [32]byte { return [32]byte{1} } // committees do not depend on heights
 	if fault == "gone" || fault == "crash" {
 		net.patience = time.Second
 	}
@@ -280,6 +282,12 @@ func play(t *testing.T, fault string, round int) string {
 		switch {
 		case it.Kind == payload.Complaint: // what its honest driver says of the others while it waits is left out, so that the outcome is one
 			return int(complainer(t, it)) == liarNode && !strings.HasPrefix(fault, "false-complaint")
+		case it.Kind == payload.Signature && strings.HasPrefix(fault, "false-complaint"): // the complaint comes first
+			q, ok := load[requestRecord](net.s, requestKey(1))
+			if fault == "false-complaint" {
+				return ok && (q.Current.Number == 0 || len(q.Current.Committee) == 0)
+			}
+			return ok && (slices.Contains(q.Current.Committee, uint32(liarNode)) || len(q.Current.Committee) == 0)
 		case it.Kind == payload.Signature && fault == "lie": // it keeps the signature that it alone has to itself
 			q, ok := load[requestRecord](net.s, requestKey(1))
 			return ok && q.Next == 1
@@ -317,8 +325,10 @@ func play(t *testing.T, fault string, round int) string {
 	case "gone":
 		net.stop(liarNode)
 	case "restart-before":
+		boots := net.m.node(net.s, liarNode).Number
 		net.stop(liarNode)
 		net.start(liarNode)
+		net.until("new boot", func() bool { return net.m.node(net.s, liarNode).Number > boots })
 	}
 	ask()
 	id := net.next
@@ -448,103 +458,110 @@ var _ io.Reader = reader{}
 
 // TestJoinedSessionIsNotJoinedAgain: the marker outlives the process, so a driver that is made to begin the same session again does not.
 func TestJoinedSessionIsNotJoinedAgain(t *testing.T) {
-	net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
-	net.startAll()
-	net.until("key", net.keysActive)
-	net.ask(1)
-	net.answered()
-	net.mu.Lock()
-	var id session.ID
-	node := -1
-	for n, s := range net.sessions {
-		id, node = s, n
-	}
-	net.mu.Unlock()
-	net.stop(node)
-	store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Join(id); !errors.Is(err, keystore.ErrJoined) {
-		t.Errorf("joining again after a restart: %v", err)
-	}
-	if err := store.Close(); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, func(c *Config) { c.SigningDeadline = 1 << 20 })
+		net.startAll()
+		net.until("key", net.keysActive)
+		net.ask(1)
+		net.answered()
+		net.mu.Lock()
+		var id session.ID
+		node := -1
+		for n, s := range net.sessions {
+			id, node = s, n
+		}
+		net.mu.Unlock()
+		net.stop(node)
+		store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Join(id); !errors.Is(err, keystore.ErrJoined) {
+			t.Errorf("joining again after a restart: %v", err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestFailedLastRoundIsRetried: in the last round of gg18 one member says a wrong share of the signature. The others fail and cannot name it;
 // it alone holds a valid signature, which it keeps. The next attempt is another session with other nonces: its signature has another r.
 func TestFailedLastRoundIsRetried(t *testing.T) {
-	var node, lies atomic.Int32
-	lies.Store(1)
-	net := golden(t, func(c *Config) { c.SigningDeadline = 1 << 20 })
-	net.m.cfg.substitute = liar{gg18.Scheme{}, &node, 9, &lies}
-	seed := testBeacon(net.height + 1)
-	committee := chooseCommittee(3, 1, seed[:], 1, 0, []int{0, 1, 2, 3}, func(int) uint32 { return 0 }, func(int, int) bool { return false })
-	bad := committee[1]
-	node.Store(int32(bad))
-	kept := map[[64]byte]bool{} // under net.mu
-	net.mu.Lock()
-	net.begun = nil
-	net.bend = func(from, _ int, msg []byte) ([]byte, bool) {
-		if msg[0] == frameItem && payload.Kind(msg[1]) == payload.Signature && from == bad {
-			if r, err := decodeItem[Result](msg[2:]); err == nil {
-				if len(kept) == 0 {
-					kept[[64]byte(r.Signature)] = true
+	synctest.Test(t, func(t *testing.T) {
+		var node, lies atomic.Int32
+		lies.Store(1)
+		net := golden(t, func(c *Config) { c.SigningDeadline = 1 << 20 })
+		net.m.cfg.substitute = liar{gg18.Scheme{}, &node, 9, &lies}
+		seed := net.beacon(0)
+		committee := chooseCommittee(3, 1, seed[:], 1, 0, []int{0, 1, 2, 3}, func(int) uint32 { return 0 }, func(int, int) bool { return false })
+		bad := committee[1]
+		node.Store(int32(bad))
+		kept := map[[64]byte]bool{} // under net.mu
+		net.mu.Lock()
+		net.begun = nil
+		net.bend = func(from, _ int, msg []byte) ([]byte, bool) {
+			if msg[0] == frameItem && payload.Kind(msg[1]) == payload.Signature && from == bad {
+				if r, err := decodeItem[Result](msg[2:]); err == nil {
+					if len(kept) == 0 {
+						kept[[64]byte(r.Signature)] = true
+					}
+					return msg, !kept[[64]byte(r.Signature)]
 				}
-				return msg, !kept[[64]byte(r.Signature)]
 			}
+			return msg, true
 		}
-		return msg, true
-	}
-	net.mu.Unlock()
-	var firstAttempt bool
-	net.veto = func(it payload.Item) bool { // neither does it propose what it keeps
-		if it.Kind != payload.Signature {
-			return false
+		net.mu.Unlock()
+		var firstAttempt bool
+		net.veto = func(it payload.Item) bool { // neither does it propose what it keeps
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			if it.Kind == payload.Complaint { // the attempt does not end before it has something to keep
+				return len(kept) == 0
+			}
+			if it.Kind != payload.Signature {
+				return false
+			}
+			r, err := decodeItem[Result](it.Body)
+			return err == nil && kept[[64]byte(r.Signature)]
 		}
-		r, err := decodeItem[Result](it.Body)
+		net.ask(1)
+		net.until("answer", func() bool {
+			q, ok := load[requestRecord](net.s, requestKey(1))
+			if ok && q.Next == 1 {
+				firstAttempt = slices.Equal(q.Current.Committee, []uint32{uint32(committee[0]), uint32(committee[1]), uint32(committee[2])})
+			}
+			return len(net.answers) == 1
+		})
+		if !firstAttempt {
+			t.Fatal("the liar was not in the first committee")
+		}
+		answer := net.answers[1]
+		if len(answer.Signature) != 64 { // the machine has verified it
+			t.Fatalf("%+v", answer)
+		}
+		sessions := map[string]bool{}
 		net.mu.Lock()
 		defer net.mu.Unlock()
-		return err == nil && kept[[64]byte(r.Signature)]
-	}
-	net.ask(1)
-	net.until("answer", func() bool {
-		q, ok := load[requestRecord](net.s, requestKey(1))
-		if ok && q.Next == 1 {
-			firstAttempt = slices.Equal(q.Current.Committee, []uint32{uint32(committee[0]), uint32(committee[1]), uint32(committee[2])})
+		if len(kept) == 0 {
+			t.Error("the liar did not hold a signature: the test does not test what it says")
 		}
-		return len(net.answers) == 1
+		for old := range kept {
+			if bytes.Equal(old[:32], answer.Signature[:32]) {
+				t.Error("an attempt used the nonce of another")
+			}
+		}
+		for _, b := range net.begun {
+			_, id, _ := strings.Cut(b, ", ")
+			sessions[id] = true
+		}
+		if len(sessions) < 2 {
+			t.Errorf("sessions %v", sessions)
+		}
+		for _, c := range net.m.Complaints(net.s) {
+			if c.Reason != session.Internal.String() || len(c.Accused) != 0 {
+				t.Errorf("%s", c.Sentence)
+			}
+		}
 	})
-	if !firstAttempt {
-		t.Fatal("the liar was not in the first committee")
-	}
-	answer := net.answers[1]
-	if len(answer.Signature) != 64 { // the machine has verified it
-		t.Fatalf("%+v", answer)
-	}
-	sessions := map[string]bool{}
-	net.mu.Lock()
-	defer net.mu.Unlock()
-	if len(kept) == 0 {
-		t.Error("the liar did not hold a signature: the test does not test what it says")
-	}
-	for old := range kept {
-		if bytes.Equal(old[:32], answer.Signature[:32]) {
-			t.Error("an attempt used the nonce of another")
-		}
-	}
-	for _, b := range net.begun {
-		_, id, _ := strings.Cut(b, ", ")
-		sessions[id] = true
-	}
-	if len(sessions) < 2 {
-		t.Errorf("sessions %v", sessions)
-	}
-	for _, c := range net.m.Complaints(net.s) {
-		if c.Reason != session.Internal.String() || len(c.Accused) != 0 {
-			t.Errorf("%s", c.Sentence)
-		}
-	}
 }

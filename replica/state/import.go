@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -25,8 +27,9 @@ type Import struct {
 	done  bool
 }
 
-// importBatch is how many bytes are written at once.
-const importBatch = 4 << 20
+// importBatch is how many bytes are written at once. Lots of more than half a memory table are sorted and written as they are; less would go through
+// the table, at several times the cost where keys come in no order.
+const importBatch = 40 << 20
 
 // NewImport creates a database in dir, which must hold none with a state.
 func NewImport(dir string, opts Options) (*Import, error) {
@@ -39,6 +42,7 @@ func NewImport(dir string, opts Options) (*Import, error) {
 	if !empty {
 		return nil, errors.Join(fmt.Errorf("importing a state into %s: a state is there already", dir), db.Close())
 	}
+	db.hire(1)
 	return &Import{db: db, batch: db.p.NewBatch()}, nil
 }
 
@@ -49,7 +53,7 @@ func (i *Import) Set(key, value []byte) error {
 	}
 	i.last = append(i.last[:0], key...)
 	i.keys++
-	i.db.folder.add(&i.db.sum, key, value)
+	i.db.folders[0].add(&i.db.sum, key, value)
 	if err := i.batch.Set(append([]byte{replicated}, key...), value, nil); err != nil {
 		return fmt.Errorf("importing key %x: %w", key, err)
 	}
@@ -58,6 +62,41 @@ func (i *Import) Set(key, value []byte) error {
 	}
 	return nil
 }
+
+// Pair is a key with its value.
+type Pair struct{ Key, Value []byte }
+
+// SetAll writes replicated keys in any order, hashing them on all processors. That no key comes twice, here or in Set, is the caller's word.
+func (i *Import) SetAll(pairs []Pair) error {
+	workers := min(runtime.GOMAXPROCS(0), len(pairs)/64+1)
+	sums := make([]sum, workers)
+	i.db.hire(workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for _, p := range pairs[len(pairs)*w/workers : len(pairs)*(w+1)/workers] {
+				i.db.folders[w].add(&sums[w], p.Key, p.Value)
+			}
+		})
+	}
+	wg.Wait()
+	for w := range sums {
+		i.db.sum.plus(&sums[w])
+	}
+	for _, p := range pairs {
+		i.keys++
+		if err := i.batch.Set(append([]byte{replicated}, p.Key...), p.Value, nil); err != nil {
+			return fmt.Errorf("importing key %x: %w", p.Key, err)
+		}
+	}
+	if i.batch.Len() >= importBatch {
+		return i.flush()
+	}
+	return nil
+}
+
+// CommitGenesis makes what was set the state before the first block, durably.
+func (i *Import) CommitGenesis() error { return i.commit(nil) }
 
 // flush writes what was set. Pebble ends its program when it cannot write its log; ours says so.
 func (i *Import) flush() (err error) {
@@ -88,9 +127,20 @@ func (i *Import) Read() (kv.Reader, [32]byte, error) {
 }
 
 // Commit makes what was set the state after the block of a height, durably. Close is still to be called.
-func (i *Import) Commit(height uint64, appHash [32]byte) (err error) {
-	if height == 0 || i.done {
+func (i *Import) Commit(height uint64, appHash [32]byte) error {
+	if height == 0 {
 		return fmt.Errorf("importing a state: block %d", height)
+	}
+	if err := i.commit(append(binary.BigEndian.AppendUint64(nil, height), appHash[:]...)); err != nil {
+		return err
+	}
+	i.db.head.Store(&Head{Height: height, AppHash: appHash})
+	return nil
+}
+
+func (i *Import) commit(head []byte) (err error) {
+	if i.done {
+		return errors.New("importing a state: it was committed before")
 	}
 	if err := i.flush(); err != nil {
 		return err
@@ -101,15 +151,16 @@ func (i *Import) Commit(height uint64, appHash [32]byte) (err error) {
 		return fmt.Errorf("importing a state: %w", err)
 	}
 	b := i.db.p.NewBatch()
-	head := append(binary.BigEndian.AppendUint64(nil, height), appHash[:]...)
-	if err := errors.Join(b.Set(keyHead, head, nil), b.Set(keySum, i.db.sum.bytes(), nil)); err != nil {
+	if head != nil {
+		err = b.Set(keyHead, head, nil)
+	}
+	if err := errors.Join(err, b.Set(keySum, i.db.sum.bytes(), nil)); err != nil {
 		return fmt.Errorf("importing a state: %w", err)
 	}
 	if err := b.Commit(i.db.sync); err != nil {
 		return fmt.Errorf("importing a state: %w", err)
 	}
 	i.done = true
-	i.db.head.Store(&Head{Height: height, AppHash: appHash})
 	return b.Close()
 }
 

@@ -80,3 +80,40 @@ func TestImportCutShort(t *testing.T) {
 		t.Errorf("half an import is block %d", db.Head().Height)
 	}
 }
+
+// What is imported before the first block, in any order, counts in the digests of the blocks, as if the first block had written it.
+func TestImportBeforeTheFirstBlock(t *testing.T) {
+	fs := vfs.NewMem()
+	in, err := NewImport("db", Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []Pair
+	for i := range 1000 {
+		pairs = append(pairs, Pair{[]byte{byte(i * 7), byte(i >> 3), byte(i)}, []byte{byte(i)}})
+	}
+	if err := errors.Join(in.SetAll(pairs[:1]), in.SetAll(pairs[1:]), in.CommitGenesis(), in.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, want := open(t, fs), open(t, vfs.NewMem())
+	defer got.Close()
+	defer want.Close()
+	if got.Head().Height != 0 || got.Check() != nil {
+		t.Errorf("head %d, %v", got.Head().Height, got.Check())
+	}
+	x, y := got.Begin(), want.Begin()
+	for _, p := range pairs {
+		y.Set(p.Key, p.Value)
+	}
+	x.Delete(pairs[5].Key)
+	y.Delete(pairs[5].Key)
+	if x.Digest() != y.Digest() {
+		t.Error("the digests differ")
+	}
+	if err := x.Commit(1, x.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	if err := got.Check(); err != nil {
+		t.Error(err)
+	}
+}

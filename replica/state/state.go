@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"sort"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"fusion/internal/kv"
+	"fusion/internal/pebblelog"
 )
 
 // Format is the layout version written into every database; another one is refused by Open.
@@ -52,7 +55,7 @@ var (
 type Options struct {
 	// FS is the file system; the default is the operating system's.
 	FS vfs.FS
-	// CacheBytes bounds the block cache and the tables in memory, which take up to 32 MiB of it. The default is 64 MiB.
+	// CacheBytes bounds the block cache and the tables in memory, which take up to 32 MiB of it, or an eighth of 1 GiB. The default is 64 MiB.
 	CacheBytes int64
 	// Network names the network whose state this is (the genesis hash); an existing database of another one is refused.
 	Network [32]byte
@@ -82,26 +85,40 @@ type DB struct {
 	opts    Options
 	sync    *pebble.WriteOptions
 	head    atomic.Pointer[Head]
-	sum     sum // of the committed state; owned by the goroutine that commits
-	folder  folder
-	room    int // bytes that the last block's batch took
+	sum     sum       // of the committed state; owned by the goroutine that commits
+	folders []*folder // one a goroutine
+	room    int       // bytes that the last block's batch took
 	pending *Block
 	failed  error // of the commit after which nothing more can be written
 }
 
-// Open opens or creates the database in dir. Errors name the directory and what to do about it.
-func Open(dir string, opts Options) (*DB, error) {
-	opts = opts.ensureDefaults()
-	cache := pebble.NewCache(opts.CacheBytes)
-	defer cache.Unref()
-	options := &pebble.Options{
-		FS: opts.FS, Cache: cache, MemTableSize: 16 << 20, FormatMajorVersion: pebble.FormatNewest,
-		Logger: quiet{}, L0CompactionThreshold: 4,
+// Pebble is how Open opens the database, for those who measure beside it. Release ends the caller's hold on the cache, once the database is open.
+func (o Options) Pebble() (options *pebble.Options, release func()) {
+	o = o.ensureDefaults()
+	cache := pebble.NewCache(o.CacheBytes)
+	options = &pebble.Options{
+		FS: o.FS, Cache: cache, FormatMajorVersion: pebble.FormatNewest, Logger: pebblelog.Logger{}, L0CompactionThreshold: 4,
+		// What is written in larger lots is compacted less often.
+		MemTableSize: uint64(min(max(o.CacheBytes/8, 16<<20), 64<<20)), LBaseMaxBytes: max(o.CacheBytes, 64<<20),
+	}
+	if o.CacheBytes >= manyKeys { // what lies in more layers is rewritten less often, and the filters of all layers stay in memory
+		options.L0CompactionThreshold, options.L0StopWritesThreshold = 10, 30
 	}
 	// Most keys that a block writes are new, and Digest asks for each whether it is there.
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	return options, cache.Unref
+}
+
+// manyKeys is the cache of a database with so many keys that what it writes is mostly compaction.
+const manyKeys = 512 << 20
+
+// Open opens or creates the database in dir. Errors name the directory and what to do about it.
+func Open(dir string, opts Options) (*DB, error) {
+	opts = opts.ensureDefaults()
+	options, release := opts.Pebble()
+	defer release()
 	p, err := pebble.Open(dir, options)
 	if err != nil {
 		return nil, fmt.Errorf("opening state database %s: %w", dir, err)
@@ -149,10 +166,12 @@ func (db *DB) load() error {
 		}
 		h.Height = binary.BigEndian.Uint64(head)
 		copy(h.AppHash[:], head[8:])
-		s, err := db.get(keySum)
-		if err != nil {
-			return err
-		}
+	}
+	s, err := db.get(keySum)
+	if err != nil {
+		return err
+	}
+	if s != nil || head != nil { // before the first block there is one if something was imported
 		if err := db.sum.load(s); err != nil {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
@@ -282,7 +301,7 @@ func (db *DB) Begin() *Block {
 		db.pending.Discard()
 	}
 	batch := db.p.NewIndexedBatchWithSize(db.room)
-	db.pending = &Block{reader: reader{batch, "block"}, db: db, batch: batch, touched: map[string]struct{}{}}
+	db.pending = &Block{reader: reader{batch, "block"}, db: db, batch: batch, touched: map[string]before{}}
 	return db.pending
 }
 
@@ -291,13 +310,26 @@ type Block struct {
 	reader
 	db      *DB
 	batch   *pebble.Batch
-	touched map[string]struct{}
+	touched map[string]before
 	sum     *sum // set by Digest
+}
+
+// before is what a key held when the block began, as far as its writer knew.
+type before struct {
+	known bool
+	value []byte // nil for none
 }
 
 // Set implements kv.Store.
 func (b *Block) Set(key, value []byte) {
-	b.touch(key)
+	b.set(key, value, before{})
+}
+
+// SetNew implements kv.Informed.
+func (b *Block) SetNew(key, value []byte) { b.set(key, value, before{known: true}) }
+
+func (b *Block) set(key, value []byte, was before) {
+	b.touch(key, was)
 	if err := b.batch.Set(append([]byte{replicated}, key...), value, nil); err != nil {
 		panic(fmt.Errorf("block: writing key %x: %w", key, err))
 	}
@@ -305,15 +337,25 @@ func (b *Block) Set(key, value []byte) {
 
 // Delete implements kv.Store.
 func (b *Block) Delete(key []byte) {
-	b.touch(key)
+	b.delete(key, before{})
+}
+
+// DeleteOld implements kv.Informed.
+func (b *Block) DeleteOld(key, old []byte) {
+	b.delete(key, before{true, append([]byte{}, old...)})
+}
+
+func (b *Block) delete(key []byte, was before) {
+	b.touch(key, was)
 	if err := b.batch.Delete(append([]byte{replicated}, key...), nil); err != nil {
 		panic(fmt.Errorf("block: deleting key %x: %w", key, err))
 	}
 }
 
-func (b *Block) touch(key []byte) {
+// touch notes a write. What is known of a key that the block wrote before is not what the key held when the block began.
+func (b *Block) touch(key []byte, was before) {
 	if _, ok := b.touched[string(key)]; !ok {
-		b.touched[string(key)] = struct{}{}
+		b.touched[string(key)] = was
 	}
 	b.sum = nil
 }
@@ -321,29 +363,66 @@ func (b *Block) touch(key []byte) {
 // Touched is the number of distinct keys the block wrote so far.
 func (b *Block) Touched() int { return len(b.touched) }
 
-// Digest commits to every replicated key and value as they stand with this block.
+// digestShare is how many keys make it worth to hash with another goroutine.
+const digestShare = 256
+
+// Digest commits to every replicated key and value as they stand with this block. Lanes add up in any order, so the number of processors changes
+// nothing.
 func (b *Block) Digest() [32]byte {
 	if b.sum == nil {
-		s, f := b.db.sum, &b.db.folder
-		committed := reader{b.db.p, "state"}
-		for _, k := range slices.Sorted(maps.Keys(b.touched)) { // lanes add up in any order; neighbours share blocks on disk
-			key := append([]byte{replicated}, k...)
-			old, release := committed.borrow(key)
-			now, releaseNow := b.borrow(key)
-			if old == nil || now == nil || !bytes.Equal(old, now) {
-				if old != nil {
-					f.remove(&s, key[1:], old)
-				}
-				if now != nil {
-					f.add(&s, key[1:], now)
-				}
+		keys := slices.Sorted(maps.Keys(b.touched)) // neighbours share blocks on disk
+		workers := max(min(runtime.GOMAXPROCS(0), len(keys)/digestShare), 1)
+		b.db.hire(workers)
+		sums, broken := make([]sum, workers), make([]any, workers)
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() {
+				defer func() { broken[w] = recover() }()
+				b.fold(b.db.folders[w], &sums[w], keys[len(keys)*w/workers:len(keys)*(w+1)/workers])
+			})
+		}
+		wg.Wait()
+		s := b.db.sum
+		for w := range sums {
+			if broken[w] != nil { // a read failed: it stops who asked
+				panic(broken[w])
 			}
-			release()
-			releaseNow()
+			s.plus(&sums[w])
 		}
 		b.sum = &s
 	}
 	return b.sum.digest()
+}
+
+// hire sees to it that there are so many folders.
+func (db *DB) hire(workers int) {
+	for len(db.folders) < workers {
+		db.folders = append(db.folders, new(folder))
+	}
+}
+
+// fold adds what the block changes under some keys.
+func (b *Block) fold(f *folder, s *sum, keys []string) {
+	committed := reader{b.db.p, "state"}
+	for _, k := range keys {
+		key := append([]byte{replicated}, k...)
+		was := b.touched[k]
+		release := func() {}
+		if !was.known {
+			was.value, release = committed.borrow(key)
+		}
+		now, releaseNow := b.borrow(key)
+		if was.value == nil || now == nil || !bytes.Equal(was.value, now) {
+			if was.value != nil {
+				f.remove(s, key[1:], was.value)
+			}
+			if now != nil {
+				f.add(s, key[1:], now)
+			}
+		}
+		release()
+		releaseNow()
+	}
 }
 
 // Commit makes the block the head. Height must be the one after the head. When it returns an error the block may or may not
@@ -436,12 +515,3 @@ type Usage struct {
 	Keys   uint64
 	Bytes  uint64
 }
-
-// quiet passes Pebble's errors to slog and drops its narration.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any) {}
-func (quiet) Errorf(format string, args ...any) {
-	slog.Error("pebble: " + fmt.Sprintf(format, args...))
-}
-func (quiet) Fatalf(format string, args ...any) { panic("pebble: " + fmt.Sprintf(format, args...)) }

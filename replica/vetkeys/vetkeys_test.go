@@ -403,7 +403,7 @@ func (n *subnet) wait(what string, ok func() bool) {
 	n.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(20 * time.Second); !ok(); {
+	for end := time.After(2 * time.Minute); !ok(); {
 		select {
 		case <-tick.C:
 		case <-end:

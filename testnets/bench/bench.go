@@ -76,13 +76,19 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"wasm", (*suite).wasm},
 	{"schemes", (*suite).schemes},
+	{"bitcoin_utxo", (*suite).bitcoinUTXO},
+	{"ethereum_logs", (*suite).ethereumLogs},
+	{"ledger_state", (*suite).ledgerState},
 	{"start", (*suite).start},
 	{"update_latency", (*suite).latency},
 	{"queries", (*suite).queries},
 	{"queries_node", (*suite).nodeQueries},
 	{"icrc_transfers", (*suite).transfers},
+	{"icrc_suite", (*suite).suiteTransfers},
 	{"counter_updates", (*suite).updates},
 	{"gg18_signatures", (*suite).signatures},
+	{"ckbtc_withdrawals", (*suite).ckbtc},
+	{"ethereum_cketh", (*suite).cketh},
 }
 
 // Names lists the benchmarks.

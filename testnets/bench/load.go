@@ -78,6 +78,11 @@ func (c *client) agents(owners []identity.Identity) (_ []*agent.Agent, err error
 
 // setup brings up the network, a client and a canister of our own.
 func (s *suite) setup(ctx context.Context, module []byte, arg any) (*client, *agent.Agent, principal.Principal, error) {
+	return s.setupWith(ctx, module, func(*agent.Agent) any { return arg }, nil)
+}
+
+// setupWith is setup with an argument that depends on the owner, and something to do between the canister's creation and its installation.
+func (s *suite) setupWith(ctx context.Context, module []byte, arg func(*agent.Agent) any, prepare func(*agent.Agent, principal.Principal) error) (*client, *agent.Agent, principal.Principal, error) {
 	var none principal.Principal
 	n, err := s.network(ctx)
 	if err != nil {
@@ -95,7 +100,7 @@ func (s *suite) setup(ctx context.Context, module []byte, arg any) (*client, *ag
 	if err != nil {
 		return nil, nil, none, err
 	}
-	id, err := install(ctx, a, module, arg)
+	id, err := install(ctx, a, module, arg(a), prepare)
 	if err != nil {
 		c.close()
 		return nil, nil, none, fmt.Errorf("installing a canister: %w", err)
@@ -104,7 +109,7 @@ func (s *suite) setup(ctx context.Context, module []byte, arg any) (*client, *ag
 }
 
 // install makes a canister.
-func install(ctx context.Context, a *agent.Agent, module []byte, arg any) (principal.Principal, error) {
+func install(ctx context.Context, a *agent.Agent, module []byte, arg any, prepare func(*agent.Agent, principal.Principal) error) (principal.Principal, error) {
 	var created management.CanisterID
 	cycles := candid.NatFromUint64(1_000_000_000_000_000)
 	in := management.ProvisionalCreateArgs{Amount: &cycles}
@@ -118,23 +123,35 @@ func install(ctx context.Context, a *agent.Agent, module []byte, arg any) (princ
 			return created.CanisterID, err
 		}
 	}
+	if prepare != nil {
+		if err := prepare(a, created.CanisterID); err != nil {
+			return created.CanisterID, err
+		}
+	}
 	return created.CanisterID, testnets.Install(ctx, a, created.CanisterID, management.ModeInstall(), module, encoded)
 }
 
-// ledger brings up a ledger with funded users.
+// ledger brings up a ledger with funded users that keeps all its blocks.
 func (s *suite) ledger(ctx context.Context, owners []identity.Identity) (*client, principal.Principal, error) {
+	c, _, id, err := s.ledgerWith(ctx, owners, func(principal.Principal) icrc.ArchiveOptions { return icrc.ArchiveOptions{} }, nil)
+	return c, id, err
+}
+
+func (s *suite) ledgerWith(ctx context.Context, owners []identity.Identity, options func(controller principal.Principal) icrc.ArchiveOptions,
+	prepare func(*agent.Agent, principal.Principal) error) (*client, *agent.Agent, principal.Principal, error) {
 	module, err := canisters.Module("icrc1_ledger")
 	if err != nil {
-		return nil, principal.Principal{}, err
+		return nil, nil, principal.Principal{}, err
 	}
-	arg := icrc.LedgerArg{Init: &icrc.InitArgs{MintingAccount: icrc.Account{Owner: principal.Management}, TransferFee: candid.NatFromUint64(fee),
-		TokenSymbol: "BENCH", TokenName: "benchmark", ArchiveOptions: icrc.ArchiveOptions{NumBlocksToArchive: 1000, TriggerThreshold: 2000}}}
+	arg := &icrc.InitArgs{MintingAccount: icrc.Account{Owner: principal.Management}, TransferFee: candid.NatFromUint64(fee), TokenSymbol: "BENCH", TokenName: "benchmark"}
 	for _, o := range owners {
-		arg.Init.InitialBalances = append(arg.Init.InitialBalances,
+		arg.InitialBalances = append(arg.InitialBalances,
 			icrc.InitialBalance{Account: icrc.Account{Owner: o.Sender()}, Amount: candid.NatFromUint64(funds)})
 	}
-	c, _, id, err := s.setup(ctx, module, arg)
-	return c, id, err
+	return s.setupWith(ctx, module, func(a *agent.Agent) any {
+		arg.ArchiveOptions = options(a.Sender())
+		return icrc.LedgerArg{Init: arg}
+	}, prepare)
 }
 
 func makeUsers(n int) ([]identity.Identity, error) {
@@ -209,20 +226,24 @@ func (s *suite) transfers(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	agents, err := c.agents(owners)
-	if err != nil {
-		return err
-	}
-	s.Progress.Begin("transfers")
-	rate, cpu, err := s.load(ctx, users, "transfers", func(ctx context.Context, i int) error {
-		return transfer(ctx, agents[i], ledger, owners[(i+1)%users].Sender())
-	})
+	rate, cpu, err := s.transferLoad(ctx, c, ledger, owners, "transfers")
 	if err != nil {
 		return err
 	}
 	s.add("icrc_transfers_per_s", rate, "transfers/s", "Internet Computer, tuned", icUpdates)
 	s.add("transfer_cpu_ms", cpu, "CPU-ms", "", 0)
 	return nil
+}
+
+func (s *suite) transferLoad(ctx context.Context, c *client, ledger principal.Principal, owners []identity.Identity, name string) (rate, cpuMs float64, err error) {
+	agents, err := c.agents(owners)
+	if err != nil {
+		return 0, 0, err
+	}
+	s.Progress.Begin(name)
+	return s.load(ctx, len(owners), name, func(ctx context.Context, i int) error {
+		return transfer(ctx, agents[i], ledger, owners[(i+1)%len(owners)].Sender())
+	})
 }
 
 // queries saturates one replica with queries, without and with the check of the node's signature by the client.

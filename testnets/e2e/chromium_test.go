@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type browser struct {
 	waiting map[int]chan reply
 	gone    error
 	says    map[string][]string // what each session's pages complain about
+	asks    map[string][]string // the addresses that they ask for, from their opening on
 }
 
 type reply struct {
@@ -47,7 +49,7 @@ func chromium(t *testing.T) *browser {
 	must(t, err)
 	out, fromBrowser, err := os.Pipe()
 	must(t, err)
-	b := &browser{t: t, in: in, waiting: map[int]chan reply{}, says: map[string][]string{}}
+	b := &browser{t: t, in: in, waiting: map[int]chan reply{}, says: map[string][]string{}, asks: map[string][]string{}}
 	var stderr strings.Builder
 	// No sandbox: containers and root do not have it, and nothing but the test's own pages is opened. No network but loopback: names below
 	// localhost are resolved by the browser itself.
@@ -94,6 +96,7 @@ func (b *browser) read(out io.Reader) {
 			Result    json.RawMessage
 			Error     *struct{ Message string }
 			Params    struct {
+				Request          struct{ URL string }
 				Entry            struct{ Text, URL, Level string }
 				ExceptionDetails struct {
 					Text      string
@@ -108,6 +111,8 @@ func (b *browser) read(out io.Reader) {
 		switch m.Method {
 		case "Log.entryAdded":
 			b.says[m.SessionID] = append(b.says[m.SessionID], fmt.Sprintf("%s: %s (%s)", m.Params.Entry.Level, m.Params.Entry.Text, m.Params.Entry.URL))
+		case "Network.requestWillBeSent":
+			b.asks[m.SessionID] = append(b.asks[m.SessionID], m.Params.Request.URL)
 		case "Runtime.exceptionThrown":
 			d := m.Params.ExceptionDetails
 			b.says[m.SessionID] = append(b.says[m.SessionID], d.Text+" "+d.Exception.Description)
@@ -183,7 +188,7 @@ func (b *browser) open(ctx context.Context, url string) *tab {
 	var at struct{ SessionID string }
 	must(b.t, b.do(ctx, "", "Target.attachToTarget", params{"targetId": target.TargetID, "flatten": true}, &at))
 	tab := &tab{b, at.SessionID}
-	for _, domain := range []string{"Page", "Runtime", "Log"} {
+	for _, domain := range []string{"Page", "Runtime", "Log", "Network"} {
 		must(b.t, b.do(ctx, tab.session, domain+".enable", params{}, nil))
 	}
 	var nav struct{ ErrorText string }
@@ -250,6 +255,28 @@ func (p *tab) write(ctx context.Context, line string) {
 	for _, kind := range []string{"keyDown", "keyUp"} {
 		must(p.t, p.do(ctx, p.session, "Input.dispatchKeyEvent", params{"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}, nil))
 	}
+}
+
+// requests are the addresses that the page has asked for so far.
+func (p *tab) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asks[p.session])
+}
+
+// screen gives the page a size and a colour scheme.
+func (p *tab) screen(ctx context.Context, width, height int, scheme string) {
+	p.t.Helper()
+	must(p.t, p.do(ctx, p.session, "Emulation.setDeviceMetricsOverride", params{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil))
+	must(p.t, p.do(ctx, p.session, "Emulation.setEmulatedMedia", params{"features": []params{{"name": "prefers-color-scheme", "value": scheme}}}, nil))
+}
+
+// picture writes what the whole page looks like to a file among the test's artifacts.
+func (p *tab) picture(ctx context.Context, name string) {
+	p.t.Helper()
+	var shot struct{ Data []byte }
+	must(p.t, p.do(ctx, p.session, "Page.captureScreenshot", params{"format": "png", "captureBeyondViewport": true}, &shot))
+	must(p.t, os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), shot.Data, 0o644))
 }
 
 // complaints are the page's errors so far: exceptions, refused and failed requests.

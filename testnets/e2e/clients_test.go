@@ -51,7 +51,7 @@ func TestClients(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
 				t.Fatalf("the client is not installed: %v; run `make e2e`", err)
 			}
-			faults, err := json.Marshal(faults(t, w.URL(0)))
+			faults, err := json.Marshal(liars(t, w.URL(0)))
 			must(t, err)
 			cmd := exec.CommandContext(ctx, "node", c.script)
 			cmd.Dir = dir
@@ -94,7 +94,7 @@ type fault struct {
 	Canister string `json:"canister,omitempty"` // likewise
 }
 
-func faults(t *testing.T, replicaURL string) map[string]fault {
+func liars(t *testing.T, replicaURL string) map[string]fault {
 	t.Helper()
 	stranger, err := identity.GenerateEd25519()
 	must(t, err)

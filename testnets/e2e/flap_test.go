@@ -47,15 +47,15 @@ func TestHundredSignatures(t *testing.T) {
 	})
 	wg.Go(func() {
 		for {
-			if flapErr = n.kill(flapping); flapErr != nil || !pause(work, 3*time.Second) {
+			if flapErr = n.Kill(flapping); flapErr != nil || !pause(work, 3*time.Second) {
 				break
 			}
-			if flapErr = n.start(flapping); flapErr != nil || !pause(work, 12*time.Second) {
+			if flapErr = n.Start(flapping); flapErr != nil || !pause(work, 12*time.Second) {
 				break
 			}
 			flaps++
 		}
-		flapErr = errors.Join(flapErr, n.kill(flapping))
+		flapErr = errors.Join(flapErr, n.Kill(flapping))
 	})
 	keys := []chainkey.KeyID{testnets.EcdsaKey, golden.Bip340Key, {Algorithm: chainkey.Ed25519, Name: testnets.TestKey}}
 	g, gctx := errgroup.WithContext(ctx)
@@ -83,13 +83,13 @@ func TestHundredSignatures(t *testing.T) {
 	if flaps == 0 || payments == 0 {
 		t.Errorf("%d flaps and %d payments: the test did not test", flaps, payments)
 	}
-	must(t, n.each(n.kill))
+	must(t, n.Each(n.Kill))
 
 	line := regexp.MustCompile(`"ceremony ended" node=\d+ kind=signature key=(\S+) request=(\d+) attempt=(\d+) session=([0-9a-f]+)`)
 	about := map[string]string{}
 	sessions := 0
 	for i := range n.Nodes {
-		markers, err := os.ReadFile(filepath.Join(testnets.NodeDir(n.dir, i), "keys", "joined"))
+		markers, err := os.ReadFile(filepath.Join(testnets.NodeDir(n.Dir, i), "keys", "joined"))
 		must(t, err)
 		seen := map[string]bool{}
 		const record = 36 // a session and a checksum
@@ -100,7 +100,7 @@ func TestHundredSignatures(t *testing.T) {
 			}
 			seen[id] = true
 		}
-		log, err := os.ReadFile(n.logFile(fmt.Sprintf("node%d", i)))
+		log, err := os.ReadFile(n.LogFile(fmt.Sprintf("node%d", i)))
 		must(t, err)
 		ended := map[string]bool{}
 		for _, m := range line.FindAllSubmatch(log, -1) {

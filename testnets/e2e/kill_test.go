@@ -18,6 +18,7 @@ import (
 	"fusion/ic/candid"
 	"fusion/testnets"
 	"fusion/testnets/golden"
+	"fusion/testnets/processes"
 )
 
 // kills is how many times the whole network is killed. FUSION_SEED=N runs one seed alone.
@@ -74,7 +75,7 @@ func (p *payment) send(ctx context.Context, u *golden.User) error {
 	return nil
 }
 
-func killOnce(ctx context.Context, t *testing.T, n *network, w *golden.World, owner, bob *golden.User, seed uint64) {
+func killOnce(ctx context.Context, t *testing.T, n *processes.Network, w *golden.World, owner, bob *golden.User, seed uint64) {
 	started := time.Now()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	ownerBefore, err := owner.Own(ctx)
@@ -143,11 +144,11 @@ func killOnce(ctx context.Context, t *testing.T, n *network, w *golden.World, ow
 	}
 	var top uint64
 	for i := range w.Nodes {
-		if s, err := n.status(ctx, i); err == nil {
+		if s, err := n.Status(ctx, i); err == nil {
 			top = max(top, s.Certified)
 		}
 	}
-	must(t, n.each(n.kill))
+	must(t, n.Each(n.Kill))
 	killed := time.Now()
 	stop()
 	wg.Wait()
@@ -157,8 +158,8 @@ func killOnce(ctx context.Context, t *testing.T, n *network, w *golden.World, ow
 		t.Fatalf("a transfer failed before the kill: %v", failed)
 	}
 
-	must(t, n.each(n.start))
-	must(t, n.ready(ctx, top))
+	must(t, n.Each(n.Start))
+	must(t, n.Ready(ctx, top))
 	back := time.Now()
 	if _, err := w.Agree(ctx, top); err != nil {
 		t.Fatal(err)
@@ -235,7 +236,7 @@ func TestKillOneDuringSigning(t *testing.T) {
 	must(t, err)
 	victim := -1
 	must(t, golden.Wait(ctx, "a committee", func() (string, error) {
-		s, err := n.status(ctx, 0)
+		s, err := n.Status(ctx, 0)
 		if err != nil {
 			return "", err
 		}
@@ -254,7 +255,7 @@ func TestKillOneDuringSigning(t *testing.T) {
 		}
 		return fmt.Sprintf("signing: %q", s.Signing), nil
 	}))
-	must(t, n.kill(victim))
+	must(t, n.Kill(victim))
 	t.Logf("killed replica %d", victim)
 	_, err = owner.Finish(ctx, block)
 	must(t, err)
@@ -263,9 +264,9 @@ func TestKillOneDuringSigning(t *testing.T) {
 	if got <= 0 || got > sats {
 		t.Errorf("%s received %d sat for %d", address, got, sats)
 	}
-	s, err := n.status(ctx, 0)
+	s, err := n.Status(ctx, 0)
 	must(t, err)
-	must(t, n.start(victim))
+	must(t, n.Start(victim))
 	_, err = w.Agree(ctx, s.Height)
 	must(t, err)
 	_, err = w.Audit(ctx, owner)

@@ -17,16 +17,17 @@ import (
 
 	"fusion/testnets/canisters/forger"
 	"fusion/testnets/golden"
+	"fusion/testnets/processes"
 )
 
 var created = regexp.MustCompile(`created canister (\S+)`)
 
-// canister builds a Go package and installs it in a new canister, as a developer does, and returns its id.
-func (n *network) canister(ctx context.Context, t *testing.T, pkg string) string {
+// install builds a Go package and installs it in a new canister, as a developer does, and returns its id.
+func install(ctx context.Context, t *testing.T, n *processes.Network, pkg string) string {
 	t.Helper()
 	fusion := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(ctx, n.fusion, args...)
+		cmd := exec.CommandContext(ctx, n.Program, args...)
 		cmd.Dir = filepath.Join("..", "..")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -36,7 +37,7 @@ func (n *network) canister(ctx context.Context, t *testing.T, pkg string) string
 	}
 	module := filepath.Join(t.TempDir(), "module.wasm.gz")
 	fusion("build", pkg, "-o", module)
-	out := fusion("--data-dir", n.dir, "canister", "install", module)
+	out := fusion("--data-dir", n.Dir, "canister", "install", module)
 	id := created.FindStringSubmatch(out)
 	if id == nil {
 		t.Fatalf("no canister id in %q", out)
@@ -45,7 +46,7 @@ func (n *network) canister(ctx context.Context, t *testing.T, pkg string) string
 }
 
 // page is the address of a canister's page at replica i; kind is "" or ".raw".
-func (n *network) page(t *testing.T, i int, canister, kind, path string) string {
+func page(t *testing.T, n *processes.Network, i int, canister, kind, path string) string {
 	t.Helper()
 	u, err := url.Parse(n.URL(i))
 	must(t, err)
@@ -60,14 +61,14 @@ func TestPages(t *testing.T) {
 	defer cancel()
 	n, w := run(ctx, t)
 	b := chromium(t)
-	sample := n.canister(ctx, t, "./examples/go/certified-page/cmd")
-	forged := n.canister(ctx, t, "./testnets/canisters/forger/cmd/forger")
+	sample := install(ctx, t, n, "./examples/go/certified-page/cmd")
+	forged := install(ctx, t, n, "./testnets/canisters/forger/cmd/forger")
 
 	t.Run("others", func(t *testing.T) { verifiers(ctx, t, w, sample, forged) })
 
 	t.Run("sample", func(t *testing.T) {
 		id := sample
-		p := b.open(ctx, n.page(t, 0, id, "", "/"))
+		p := b.open(ctx, page(t, n, 0, id, "", "/"))
 		p.wait(ctx, text("#status"), "ready") // set at the end of the page's script
 		for expression, want := range map[string]string{
 			"document.title":     "Certified page",
@@ -76,7 +77,7 @@ func TestPages(t *testing.T) {
 			text("#page"):        "hello, web", // fetched and verified by the gateway
 			text("#query"):       "hello, web", // by a query of the API at the page's own origin
 			"isSecureContext":    "true",
-			"location.origin":    strings.TrimSuffix(n.page(t, 0, id, "", "/"), "/"),
+			"location.origin":    strings.TrimSuffix(page(t, n, 0, id, "", "/"), "/"),
 			navigation("Status"): "200",
 			"getComputedStyle(document.querySelector('main')).borderRadius": "12px", // the style sheet is in force
 		} {
@@ -98,10 +99,10 @@ func TestPages(t *testing.T) {
 			t.Errorf("the page complains: %q", got)
 		}
 		// Another replica shows it too, at an origin of its own.
-		other := b.open(ctx, n.page(t, 1, id, "", "/"))
+		other := b.open(ctx, page(t, n, 1, id, "", "/"))
 		other.wait(ctx, text("#message"), line)
 		// A path without a page of its own gets the one that is certified for all of them.
-		lost := b.open(ctx, n.page(t, 0, id, "", "/no/such/page"))
+		lost := b.open(ctx, page(t, n, 0, id, "", "/no/such/page"))
 		if got := lost.value(ctx, "document.body.textContent.trim() + ' ' + "+navigation("Status")); got != "there is no such page 404" {
 			t.Errorf("a path without a page: %q", got)
 		}
@@ -110,14 +111,14 @@ func TestPages(t *testing.T) {
 	t.Run("forger", func(t *testing.T) {
 		id := forged
 		for path, title := range map[string]string{"/": "true", "/old": "old"} {
-			p := b.open(ctx, n.page(t, 0, id, "", path))
+			p := b.open(ctx, page(t, n, 0, id, "", path))
 			if got := p.value(ctx, text("#p")); got != title+", and its script ran" || p.value(ctx, navigation("Status")) != "200" {
 				t.Errorf("%s shows %q", path, got)
 			}
 		}
 		for path, why := range map[string]string{"/body": "not the one that the canister certified", "/header": "not the one that the canister certified",
 			"/swapped": "", "/cut": "not the one that the canister certified", "/plain": "did not certify"} {
-			p := b.open(ctx, n.page(t, 0, id, "", path))
+			p := b.open(ctx, page(t, n, 0, id, "", path))
 			if got := p.value(ctx, "document.title+' '+"+navigation("Status")); got != "This page is not shown 503" {
 				t.Errorf("%s: %q", path, got)
 			}
@@ -129,7 +130,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 
-		p := b.open(ctx, n.page(t, 0, id, "", "/"))
+		p := b.open(ctx, page(t, n, 0, id, "", "/"))
 		digest := func(path, init string) string {
 			got, err := p.eval(ctx, fmt.Sprintf(`(async () => {
 				const res = await fetch(%q, %s), body = await res.arrayBuffer();
@@ -160,11 +161,11 @@ func TestPages(t *testing.T) {
 
 		// The raw host shows what is not certified, as another origin: it has neither the storage of the certified one nor access to its pages.
 		p.value(ctx, "localStorage.setItem('mine', '1')")
-		raw := b.open(ctx, n.page(t, 0, id, ".raw", "/plain"))
+		raw := b.open(ctx, page(t, n, 0, id, ".raw", "/plain"))
 		if got := raw.value(ctx, text("#p")+"+' '+localStorage.getItem('mine')"); got != "plain, and its script ran null" {
 			t.Errorf("raw: %q", got)
 		}
-		got := raw.value(ctx, fmt.Sprintf("fetch(%q).then((r) => 'read ' + r.status, (err) => err.name)", n.page(t, 0, id, "", "/")))
+		got := raw.value(ctx, fmt.Sprintf("fetch(%q).then((r) => 'read ' + r.status, (err) => err.name)", page(t, n, 0, id, "", "/")))
 		if got != "TypeError" {
 			t.Errorf("the raw page reads the certified one: %s", got)
 		}

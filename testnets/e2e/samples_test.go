@@ -42,25 +42,32 @@ const (
 
 var languages = []string{golang, classical, enhanced}
 
-// openSamples runs a network, builds the Go samples with the program's own command and finds the Motoko ones.
+// openSamples runs a network and has the samples ready.
 func openSamples(t *testing.T) *samples {
 	t.Helper()
-	s := &samples{t: t, fusion: program(t, "FUSION_BIN"), modules: map[string]string{golang: t.TempDir()}}
-	motoko := program(t, "MOTOKO_SAMPLES")
-	s.modules[classical], s.modules[enhanced] = filepath.Join(motoko, "3.13"), filepath.Join(motoko, "4.10")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	t.Cleanup(cancel)
-	s.Context = ctx
-	for _, name := range []string{"counter", "caller"} {
-		cmd := exec.CommandContext(ctx, s.fusion, "build", "-o", s.module(golang, name), "../../examples/go/"+name)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("fusion build: %v\n%s", err, out)
-		}
-	}
+	s := buildSamples(t)
 	s.net = golden.Run(t)
 	w := golden.NewWorld(t, s.net)
 	t.Cleanup(w.Close)
 	s.owner, s.guest = user(t, w, testnets.DefaultIdentity, 0).Agent, user(t, w, "guest", 1).Agent
+	return s
+}
+
+// buildSamples builds the Go samples with the program's own command and finds the Motoko ones.
+func buildSamples(t *testing.T) *samples {
+	t.Helper()
+	s := &samples{t: t, fusion: program(t, "FUSION_BIN"), modules: map[string]string{golang: t.TempDir()}}
+	motoko := program(t, "MOTOKO_SAMPLES")
+	s.modules[classical], s.modules[enhanced] = filepath.Join(motoko, "3.13"), filepath.Join(motoko, "4.10")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	t.Cleanup(cancel)
+	s.Context = ctx
+	for name, folder := range map[string]string{"counter": "counter", "caller": "caller", "wallet": "wallet-eth"} {
+		cmd := exec.CommandContext(ctx, s.fusion, "build", "-o", s.module(golang, name), "../../examples/go/"+folder)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("fusion build: %v\n%s", err, out)
+		}
+	}
 	return s
 }
 

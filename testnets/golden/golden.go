@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fusion/internal/freeport"
 	"fusion/replica"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
@@ -38,8 +38,11 @@ const (
 // MakingLog is the log of the golden network's making, at the debug level, in its directory.
 const MakingLog = "making.log"
 
+// compiled is where a network has its compiled canisters.
+const compiled = "cache"
+
 // makeTimeout bounds the ceremony on a busy machine.
-const makeTimeout = 8 * time.Minute
+const makeTimeout = 15 * time.Minute
 
 // Clone returns the directory of a stopped copy of the golden network. It is removed with the test.
 func Clone(t testing.TB) string {
@@ -58,7 +61,12 @@ func Clone(t testing.TB) string {
 			t.Errorf("removing the network: %v", err)
 		}
 	})
-	if err := copyTree(dir, src); err != nil {
+	if err := copyTree(dir, src, compiled); err != nil {
+		t.Fatalf("copying the golden network: %v", err)
+	}
+	// Compiled canisters are all copies' together, so that the first process of a program compiles for the others; names there are hashes of
+	// contents, and files come by renaming.
+	if err := os.Symlink(filepath.Join(src, compiled), filepath.Join(dir, compiled)); err != nil {
 		t.Fatalf("copying the golden network: %v", err)
 	}
 	if err := relocate(dir); err != nil {
@@ -76,7 +84,7 @@ func Run(t testing.TB) *testnets.Network {
 // RunDir is Run for a directory that Clone returned. Closing the network before the test's end is allowed.
 func RunDir(t testing.TB, dir string) *testnets.Network {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	log := openLog(t, dir)
 	n, err := testnets.Run(ctx, dir, testnets.RunOptions{Log: log})
@@ -122,7 +130,7 @@ func relocate(dir string) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(3*m.Nodes + 1)
+	ports, err := freeport.Find(3*m.Nodes + 1)
 	if err != nil {
 		return err
 	}
@@ -149,8 +157,7 @@ func relocate(dir string) error {
 		if err := os.RemoveAll(filepath.Join(node, "bitcoin-adapter")); err != nil {
 			return err
 		}
-		// What is compiled once need not be compiled again by each process; file names are hashes of the content.
-		if err := os.Symlink(filepath.Join("..", "cache"), filepath.Join(node, "cache")); err != nil {
+		if err := os.Symlink(filepath.Join("..", compiled), filepath.Join(node, compiled)); err != nil {
 			return err
 		}
 	}
@@ -159,25 +166,6 @@ func relocate(dir string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "network.json"), b, 0o644)
-}
-
-// freePorts finds ports below the range from which the system serves outgoing connections, so that nobody takes one while a
-// network that was killed starts again.
-func freePorts(n int) ([]int, error) {
-	var out []int
-	for tries := 0; len(out) < n; tries++ {
-		if tries > 100*n {
-			return nil, errors.New("no free ports between 10000 and 32000")
-		}
-		port := 10000 + rand.IntN(22000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		defer l.Close() // all stay open until all are found, so that they differ
-		out = append(out, port)
-	}
-	return out, nil
 }
 
 // master returns the directory of the golden network of these sources, after making it if it is not there.
@@ -223,14 +211,14 @@ func master(t testing.TB) (string, error) {
 	}
 	t.Logf("made the golden network in %s", time.Since(started).Round(time.Second))
 	staging := dir + ".tmp"
-	if err := errors.Join(os.RemoveAll(staging), copyTree(staging, tmp), os.Rename(staging, dir)); err != nil {
+	if err := errors.Join(os.RemoveAll(staging), copyTree(staging, tmp, ""), os.Rename(staging, dir)); err != nil {
 		return "", err
 	}
 	return dir, nil
 }
 
-// copyTree copies files and directories with their modes: keys that others may read are refused.
-func copyTree(dst, src string) error {
+// copyTree copies files and directories with their modes (keys that others may read are refused), but for one of the root's.
+func copyTree(dst, src, but string) error {
 	return filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -240,6 +228,8 @@ func copyTree(dst, src string) error {
 		switch {
 		case err != nil:
 			return err
+		case but != "" && path == filepath.Join(src, but):
+			return fs.SkipDir
 		case d.IsDir():
 			return os.MkdirAll(to, info.Mode().Perm())
 		case !info.Mode().IsRegular():
@@ -299,7 +289,7 @@ func produce(dir string) (err error) {
 }
 
 // besides are folders whose sources a replica does not contain.
-var besides = []string{"bench", "demo", "e2e", "js", "testdata"}
+var besides = []string{"bench", "demo", "e2e", "faults", "js", "processes", "testdata"}
 
 // sourceKey identifies what the golden network depends on: everything that is compiled into a replica, and the canisters.
 func sourceKey() (string, error) {

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
 	"fusion/btc"
 	"fusion/chainkey/derive"
 	"fusion/ckledger/ckbtc"
@@ -298,11 +301,18 @@ func (w *World) addressOf(owner principal.Principal) btc.Address {
 var freshCounter atomic.Uint64
 
 // FreshAddress is an address that nobody used in this network before; seed distinguishes runs.
-func FreshAddress(seed string) string {
+func FreshAddress(seed string) string { return FreshAddressOf(btc.P2WPKH, seed) }
+
+// FreshAddressOf is FreshAddress of a kind.
+func FreshAddressOf(kind btc.AddressKind, seed string) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", seed, freshCounter.Add(1), time.Now().UnixNano()))
-	a, err := btc.NewAddress(btc.Regtest, btc.P2WPKH, h[:20])
+	if kind == btc.P2TR { // which names a point
+		_, key := btcec.PrivKeyFromBytes(h[:])
+		h = [32]byte(schnorr.SerializePubKey(key))
+	}
+	a, err := btc.NewAddress(btc.Regtest, kind, h[:kind.PayloadLen()])
 	if err != nil {
-		panic(err) // 20 bytes are right
+		panic(err) // the length is right
 	}
 	return a.String()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -171,7 +172,7 @@ func (p *peer) handshake() error {
 	if _, err := rand.Read(nonce[:]); err != nil {
 		return err
 	}
-	ours, err := p2p.Version(userAgent, binary.LittleEndian.Uint64(nonce[:]), p.ps.n.Height())
+	ours, err := p2p.Version(userAgent, binary.LittleEndian.Uint64(nonce[:]), p.ps.n.Height(), wire.SFNodeBloom)
 	if err != nil {
 		return err
 	}
@@ -239,6 +240,8 @@ func (p *peer) handle(command string, payload []byte) error {
 		return p.onGetHeaders(payload)
 	case wire.CmdGetData:
 		return p.onGetData(payload)
+	case wire.CmdMemPool:
+		return p.onMempool()
 	case wire.CmdInv:
 		return p.onInv(payload)
 	case wire.CmdTx:
@@ -304,6 +307,20 @@ func (p *peer) onGetData(payload []byte) error {
 	}
 	if len(missing) > 0 {
 		return p.sendSlowly(wire.CmdNotFound, p2p.EncodeInventory(missing))
+	}
+	return nil
+}
+
+// onMempool lists the memory pool (BIP35), as nodes do that offer the service.
+func (p *peer) onMempool() error {
+	var all []p2p.Inventory
+	for _, id := range p.ps.n.Mempool() {
+		all = append(all, p2p.Inventory{Kind: p2p.Tx, Hash: id})
+	}
+	for chunk := range slices.Chunk(all, 1000) {
+		if err := p.sendSlowly(wire.CmdInv, p2p.EncodeInventory(chunk)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

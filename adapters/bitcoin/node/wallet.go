@@ -154,28 +154,48 @@ func (n *Node) FaucetAddress() string { return faucetAddress.String() }
 
 // Send pays an amount from the faucet and puts the transaction into the memory pool. The fee, 2 sat/vB, comes on top.
 func (n *Node) Send(address string, amount btc.Satoshi) (btc.Hash, error) {
-	to, err := btc.ParseAddress(btc.Regtest, address)
-	if err != nil {
-		return btc.Hash{}, err
-	}
-	if amount > btc.MaxMoney {
-		return btc.Hash{}, fmt.Errorf("%w: %d satoshi", btc.ErrTxAmount, amount)
-	}
-	if dust := to.DustLimit(); amount < dust {
-		return btc.Hash{}, fmt.Errorf("%w: %d satoshi is dust for %v, at least %d", ErrRefused, amount, to.Kind(), dust)
+	return n.SendMany([]Payment{{address, amount}})
+}
+
+// Payment is an amount to an address.
+type Payment struct {
+	Address string      `json:"address"`
+	Satoshi btc.Satoshi `json:"satoshi"`
+}
+
+// SendMany is Send of several payments in one transaction.
+func (n *Node) SendMany(payments []Payment) (btc.Hash, error) {
+	tx := &btc.Tx{Version: 2}
+	var amount btc.Satoshi
+	for _, p := range payments {
+		to, err := btc.ParseAddress(btc.Regtest, p.Address)
+		if err != nil {
+			return btc.Hash{}, err
+		}
+		if p.Satoshi > btc.MaxMoney || amount+p.Satoshi > btc.MaxMoney {
+			return btc.Hash{}, fmt.Errorf("%w: %d satoshi", btc.ErrTxAmount, p.Satoshi)
+		}
+		if dust := to.DustLimit(); p.Satoshi < dust {
+			return btc.Hash{}, fmt.Errorf("%w: %d satoshi is dust for %v, at least %d", ErrRefused, p.Satoshi, to.Kind(), dust)
+		}
+		amount += p.Satoshi
+		tx.Outputs = append(tx.Outputs, btc.TxOut{Value: p.Satoshi, Script: to.Script()})
 	}
 	n.mining.Lock() // also one payment at a time, so that no two take the same coin
 	defer n.mining.Unlock()
 	script := faucetAddress.Script()
 	coins := n.faucetCoins(script)
-	tx := &btc.Tx{Version: 2, Outputs: []btc.TxOut{{Value: amount, Script: to.Script()}}}
+	scripts := [][]byte{script}
+	for _, o := range tx.Outputs {
+		scripts = append(scripts, o.Script)
+	}
 	var sum, fee btc.Satoshi
 	var values []btc.Satoshi
 	for _, c := range coins {
 		tx.Inputs = append(tx.Inputs, btc.TxIn{Prev: c.o, Sequence: btc.SequenceRBF})
 		values = append(values, c.value)
 		sum += c.value
-		fee = faucetRate.Fee(btc.VSizeP2WPKH(len(tx.Inputs), to.Script(), script))
+		fee = faucetRate.Fee(btc.VSizeP2WPKH(len(tx.Inputs), scripts...))
 		if sum >= amount+fee {
 			break
 		}

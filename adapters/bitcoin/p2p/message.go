@@ -46,6 +46,7 @@ var maxPayload = map[string]uint32{
 	wire.CmdBlock:      btc.MaxBlockWeight,
 	wire.CmdReject:     1024,
 	wire.CmdTx:         btc.MaxStandardTxWeight,
+	wire.CmdMemPool:    0,
 	wire.CmdAddr:       9 + wire.MaxAddrPerMsg*30,
 }
 
@@ -164,6 +165,7 @@ const (
 	Tx           = 1
 	Block        = 2
 	Witness      = 1 << 30
+	WitnessTx    = Tx | Witness
 	WitnessBlock = Block | Witness
 )
 
@@ -235,11 +237,11 @@ func EncodeWire(m wire.Message) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Version is the payload of the version message of a full node at the height.
-func Version(agent string, nonce uint64, height uint32) ([]byte, error) {
+// Version is the payload of the version message of a full node at the height, with further services that it offers.
+func Version(agent string, nonce uint64, height uint32, more wire.ServiceFlag) ([]byte, error) {
 	none := wire.NewNetAddressIPPort(net.IPv4zero, 0, 0)
 	v := wire.NewMsgVersion(none, none, nonce, int32(height))
 	v.UserAgent, v.ProtocolVersion = agent, ProtocolVersion
-	v.Services = wire.SFNodeNetwork | wire.SFNodeWitness
+	v.Services = wire.SFNodeNetwork | wire.SFNodeWitness | more
 	return EncodeWire(v)
 }

@@ -18,7 +18,7 @@ func TestMatchesBtcd(t *testing.T) {
 	for len(items) < 300 { // a longer count
 		items = append(items, Inventory{Block, btc.Hash{byte(len(items))}})
 	}
-	version, err := Version("/test:1/", 7, 8)
+	version, err := Version("/test:1/", 7, 8, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,9 @@ func (s *State) Match(b LedgerBlock) (t Task, ours bool, finding string) {
 		if b.Mint {
 			return wrong("mints, where the log has a burn")
 		}
+		if s.feeBurns[b.Index] == b.Amount && b.Amount != 0 {
+			break
+		}
 		if r := s.requests[b.Index]; r == nil && s.burns[t.ID] == nil {
 			return wrong("burns %d for a withdrawal that the ledger had refused", b.Amount)
 		} else if r != nil && r.Amount != b.Amount {
@@ -92,7 +95,10 @@ func (s *State) Resolve(t Task, block *uint64) Event {
 		return Event{BurnRefused: &t.ID}
 	case t.Kind == TaskBurn:
 		b := s.burns[t.ID]
-		return Event{Accepted: &Accepted{Number: t.ID, BlockIndex: *block, Amount: b.Amount, Address: b.Address, Refund: b.From}}
+		if b.Inputs > 0 {
+			return Event{FeeBurned: &FeeBurned{Number: t.ID, BlockIndex: *block, Amount: b.Amount, Address: b.Address}}
+		}
+		return Event{Accepted: &Accepted{Number: t.ID, BlockIndex: *block, Amount: b.Amount, Address: b.Address, Refund: b.Refund}}
 	case block == nil:
 		return Event{RefundRefused: &t.ID}
 	}

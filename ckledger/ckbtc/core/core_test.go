@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fusion/btc"
+	"fusion/ckledger/minting"
 	"fusion/ic/principal"
 )
 
@@ -61,6 +62,7 @@ func TestFeeRate(t *testing.T) {
 	}{
 		{btc.Regtest, nil, 5000, true}, {btc.Mainnet, percentiles, 5000, true}, {btc.Mainnet, percentiles[:99], 0, false},
 		{btc.Mainnet, make([]uint64, 101), 1500, true}, {btc.Testnet4, make([]uint64, 101), 1000, true}, {btc.Testnet4, nil, 0, false},
+		{btc.Mainnet, slices.Repeat([]uint64{1 << 63}, 101), maxFeeRate, true}, // whatever is reported
 	} {
 		if rate, ok := FeeRate(c.network, c.from); rate != c.rate || ok != c.ok {
 			t.Errorf("%v with %d percentiles: %d %v", c.network, len(c.from), rate, ok)
@@ -145,27 +147,30 @@ func number(n uint64) *uint64 { return &n }
 // samples holds one event of each kind with every field set.
 func samples() []Event {
 	u := Utxo{Txid: btc.Hash{1, 2}, Vout: 3, Value: 1 << 40, Height: 800_000}
-	a := Account{principal.FromUint64(9), [32]byte{31: 5}}
+	a := Account{Owner: principal.FromUint64(9), Subaccount: [32]byte{31: 5}}
 	op := u.Outpoint()
 	cfg := Config{Network: btc.Regtest, Ledger: []byte{1}, KeyName: "dfx_test_key", DepositMin: 1, RetrieveMin: 10_000, MaxTimeInQueue: 5, Confirmations: 6,
-		Mode: Mode{RestrictedTo, [][]byte{{4}}}, CheckFee: 7, Checker: []byte{2}, MaxInputs: 10, Consolidate: 20}
+		Mode: Mode{RestrictedTo, [][]byte{{4}}}, CheckFee: 7, Checker: []byte{2}, MaxInputs: 10, Consolidate: 20, SchnorrKey: "k", Limits: DefaultLimits(btc.Mainnet)}
 	return []Event{
-		{Time: 1, Init: &cfg}, {Time: 2, Upgrade: &cfg}, {Time: 3, CheckedUtxo: &UtxoOf{u, a}}, {Time: 4, SuspendedUtxo: &Suspension{u, a, Quarantined}},
+		{Time: 1, Init: &cfg}, {Time: 2, Upgrade: &cfg}, {Time: 3, CheckedUtxo: &UtxoOf{u, a, true}}, {Time: 4, SuspendedUtxo: &Suspension{u, a, Quarantined}},
 		{Time: 5, MintAsked: &MintAsked{op, 5, 6, 7}}, {Time: 6, MintRefused: &op}, {Time: 7, MintUnknown: &op}, {Time: 8, Minted: &Minted{op, 9, u, a}},
-		{Time: 9, BurnAsked: &BurnAsked{1, a, true, 2, "bcrt1", 3}}, {Time: 10, BurnRefused: number(4)}, {Time: 11, BurnUnknown: number(5)},
+		{Time: 9, BurnAsked: &BurnAsked{1, a, a, true, 2, "bcrt1", 3, 4, 5}}, {Time: 10, BurnRefused: number(4)}, {Time: 11, BurnUnknown: number(5)},
 		{Time: 12, Accepted: &Accepted{1, 2, 3, "bcrt1", a}},
-		{Time: 13, Prepared: &Prepared{1, 0, []uint64{4}, []Utxo{u}, []Output{{[]byte{0}, 5}}, 6, 7, 8, [][]byte{{9}}}},
+		{Time: 13, Prepared: &Prepared{1, 0, []uint64{4}, []Utxo{u}, []Output{{[]byte{0}, 5}}, 6, 7, 8, Cancels, [][]byte{{9}}}},
 		{Time: 14, Signed: &InputSigned{1, 2, 3, []byte{4}}},
-		{Time: 15, Complete: &Complete{1, 2, btc.Hash{3}, btc.Hash{4}, []uint64{5}, []Utxo{u}, 6, 7, 8, 9, 10, []byte{11}}},
+		{Time: 15, Complete: &Complete{1, 2, btc.Hash{3}, btc.Hash{4}, []uint64{5}, []Utxo{u}, 6, 7, 8, 9, 10, []byte{11}, Consolidates}},
 		{Time: 16, Sent: &SentTo{1, 2}}, {Time: 17, Confirmed: &ConfirmedTx{1, btc.Hash{2}, 3}}, {Time: 18, Refund: &Refund{1, 2, a, RefundTooManyInputs, 3, 4}},
 		{Time: 19, RefundAsked: &RefundAsked{1, 2}}, {Time: 20, RefundRefused: number(3)}, {Time: 21, RefundUnknown: number(4)}, {Time: 1 << 63, Refunded: &Refunded{5, 6}},
+		{Time: 23, Vanished: &op}, {Time: 24, Returned: &Return{op, 5}}, {Time: 25, Settled: &Outputs{[]btc.Outpoint{op, op}}}, {Time: 26, Reversed: number(7)},
+		{Time: 27, Restored: &u}, {Time: 28, Resumed: &Outputs{[]btc.Outpoint{op}}}, {Time: 29, Doubted: number(30)},
+		{Time: 29, FeeBurned: &FeeBurned{1, 2, 3, "bcrt1"}}, {Time: 31, Epoch: number(32)},
 	}
 }
 
 func TestStoredFormRoundTrips(t *testing.T) {
 	all := samples()
-	if len(all) != kindRefunded {
-		t.Fatalf("%d samples for %d kinds", len(all), kindRefunded)
+	if len(all) != kinds-1 {
+		t.Fatalf("%d samples for %d kinds", len(all), kinds-1)
 	}
 	for i, e := range all {
 		b := e.Marshal()
@@ -188,13 +193,143 @@ func TestStoredFormRoundTrips(t *testing.T) {
 func TestStoredFormIsStable(t *testing.T) {
 	for i, want := range map[int]string{
 		4: "050501" + "0102000000000000000000000000000000000000000000000000000000000000" + "03050607",
-		8: "090901010a0000000000000009010100000000000000000000000000000000000000000000000000000000000000050102056263727431" + "03",
+		8: "090903010a0000000000000009010100000000000000000000000000000000000000000000000000000000000000050102056263727431" + "03" + "0405" +
+			"0a0000000000000009010100000000000000000000000000000000000000000000000000000000000000" + "05",
 	} {
 		e := samples()[i]
 		if got := hex.EncodeToString(e.Marshal()); got != want {
 			t.Errorf("sample %d is stored as %s, want %s", i, got, want)
 		}
 	}
+}
+
+// A burn of an earlier layout is refunded to where it came from.
+func TestBurnOfEarlierLayouts(t *testing.T) {
+	want := samples()[8]
+	b := want.Marshal()
+	for version, cut := range map[byte]int{2: 43, 1: 45} {
+		old := slices.Clone(b[:len(b)-cut])
+		old[2] = version
+		got, err := UnmarshalEvent(old)
+		x := *want.BurnAsked
+		if version == 1 {
+			x.Value, x.Inputs = 0, 0
+		}
+		if err != nil || got.BurnAsked == nil || *got.BurnAsked != x {
+			t.Errorf("layout %d: %+v, %v", version, got.BurnAsked, err)
+		}
+	}
+}
+
+// A log of the first release has no limits: they are the network's defaults then.
+func TestConfigurationOfTheFirstLayout(t *testing.T) {
+	e, err := UnmarshalEvent(mustHex("010101" + "04" + "0101" + "0474657374" + "0a" + "904e" + "05" + "06" + "00" + "00" + "07" + "00" + "e807" + "e807"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := e.Init
+	if c.Network != btc.Regtest || c.KeyName != "test" || c.RetrieveMin != 10_000 || c.Consolidate != 1000 || c.SchnorrKey != "" || c.Limits != DefaultLimits(btc.Regtest) {
+		t.Errorf("%+v", c)
+	}
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+	// A later log with fewer limits than this program knows keeps its own and takes the rest from the defaults.
+	c.ResubmitAfter, c.FeeBump = 5*second, 2000
+	b := (&Event{Time: 1, Init: c}).Marshal()
+	full := len(c.Fields())
+	var rest minting.Visitor
+	rest.Writing = true
+	for _, f := range c.Fields()[2:] {
+		rest.Num(f)
+	}
+	b = b[:len(b)-len(rest.Buf)]
+	i := bytes.LastIndexByte(b, byte(full))
+	b[i] = 2
+	if e, err = UnmarshalEvent(b); err != nil || e.Init.Limits != c.Limits {
+		t.Errorf("%+v %v", e.Init, err)
+	}
+}
+
+// Every cancellation pays more than what it replaces, nobody pays for it more than was burned, and after it there is no way back to paying out.
+func TestCancellation(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := NewState(minter)
+		s.Config = Config{Network: btc.Mainnet, RetrieveMin: 10_000, Confirmations: 1, MaxInputs: 100, Limits: DefaultLimits(btc.Mainnet)}
+		s.events = 1
+		address, err := btc.NewAddress(btc.Mainnet, btc.P2WPKH, make([]byte, 20))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		n := rapid.IntRange(1, 5).Draw(rt, "withdrawals")
+		var owed uint64
+		for i := range n {
+			amount := rapid.Uint64Range(50_000, 5_000_000).Draw(rt, "amount")
+			owed += amount
+			s.requests[uint64(i)] = &Request{BlockIndex: uint64(i), Amount: amount, Address: address, State: RequestPending}
+			s.queue = append(s.queue, uint64(i))
+		}
+		s.burned, s.minted = owed, owed
+		for i := range rapid.IntRange(1, 8).Draw(rt, "outputs") {
+			s.own(Owned{Utxo{Txid: btc.Hash{byte(i)}, Value: owed}, minter})
+		}
+		var key PublicKey
+		copy(key.Key[:], mustHex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"))
+		rate := func() uint64 { return rapid.Uint64Range(1500, 300_000).Draw(rt, "rate") }
+		events, err := s.Batch(day, rate(), key)
+		if err != nil || len(events) == 0 || events[0].Prepared == nil {
+			rt.Skip("fees eat the amounts")
+		}
+		if err := s.Apply(&events[0]); err != nil {
+			rt.Fatal(err)
+		}
+		p := s.Payment(1)
+		now := day
+		for range 30 {
+			v := p.Latest()
+			v.Complete, v.Sent, v.CompleteAt = true, true, now
+			now += day
+			e := s.Replace(p, now, rate())
+			if e == nil {
+				continue
+			}
+			late := now >= p.Versions[0].CompleteAt+s.Config.CancelAfter
+			x := e.Prepared
+			if (x.Kind == Cancels) != late {
+				rt.Fatalf("kind %d, late %v", x.Kind, late)
+			}
+			if x.BtcFee <= v.BtcFee || x.FeeRate < v.FeeRate+999 {
+				rt.Fatalf("%d at %d replaces %d at %d", x.BtcFee, x.FeeRate, v.BtcFee, v.FeeRate)
+			}
+			if err := s.Apply(e); err != nil {
+				rt.Fatal(err)
+			}
+			if err := s.CheckInvariants(); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		won := p.Versions[rapid.IntRange(0, len(p.Versions)-1).Draw(rt, "mined")]
+		if err := s.Apply(&Event{Confirmed: &ConfirmedTx{1, won.Txid, 5}}); err != nil {
+			rt.Fatal(err)
+		}
+		if es := s.Cancelled(now); len(es) > 0 {
+			rt.Fatal("refunded while a reorganisation may bring the payment back")
+		}
+		if err := s.Apply(&Event{Settled: &Outputs{[]btc.Outpoint{won.own()[0].Outpoint()}}}); err != nil {
+			rt.Fatal(err)
+		}
+		for _, e := range s.Cancelled(now) {
+			if err := s.Apply(&e); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		if err := s.CheckInvariants(); err != nil {
+			rt.Fatal(err)
+		}
+		if got, want := len(s.refunds) == n, won.Kind == Cancels; got != want || !want && len(s.refunds) > 0 {
+			rt.Fatalf("%d refunds, cancelled %v", len(s.refunds), want)
+		}
+	})
 }
 
 func FuzzUnmarshalEvent(f *testing.F) {
@@ -266,7 +401,7 @@ func FuzzMemo(f *testing.F) {
 
 // Events that do not fit are refused, above all those that would move money twice.
 func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
-	cfg := Config{Network: btc.Regtest, Ledger: []byte{1}, KeyName: "k", RetrieveMin: 10_000, Confirmations: 1, MaxInputs: 10}
+	cfg := Config{Network: btc.Regtest, Ledger: []byte{1}, KeyName: "k", RetrieveMin: 10_000, Confirmations: 1, MaxInputs: 10, Limits: DefaultLimits(btc.Regtest)}
 	user := Account{Owner: principal.FromUint64(9)}
 	u := Utxo{Txid: btc.Hash{1}, Value: 50_000, Height: 5}
 	op := u.Outpoint()
@@ -276,12 +411,13 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	good := []Event{
 		{Time: 1, Init: &cfg},
-		{Time: 2, CheckedUtxo: &UtxoOf{u, user}},
+		{Time: 2, CheckedUtxo: &UtxoOf{u, user, false}},
 		{Time: 3, MintAsked: &MintAsked{op, 50_000, 0, 3}},
 		{Time: 4, Minted: &Minted{op, 1, u, user}},
-		{Time: 5, BurnAsked: &BurnAsked{1, user, true, 20_000, address.String(), 5}},
+		{Time: 5, BurnAsked: &BurnAsked{1, user, user, true, 20_000, address.String(), 5, 0, 0}},
 		{Time: 6, Accepted: &Accepted{1, 2, 20_000, address.String(), user}},
 	}
+	feeBurn := Event{Time: 7, BurnAsked: &BurnAsked{2, FeeAccount(minter.Owner), minter, false, 400, address.String(), 7, 5000, 3}}
 	replay := func(n int) *State {
 		s := NewState(minter)
 		for i := range good[:n] {
@@ -305,7 +441,7 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		"another key":                 {1, Event{Upgrade: &other}},
 		"mint of an unknown deposit":  {1, good[2]},
 		"check twice":                 {2, good[1]},
-		"deposit to the minter":       {1, Event{CheckedUtxo: &UtxoOf{u, minter}}},
+		"deposit to the minter":       {1, Event{CheckedUtxo: &UtxoOf{u, minter, false}}},
 		"more minted than deposited":  {2, Event{MintAsked: &MintAsked{op, 50_001, 0, 3}}},
 		"mint without asking":         {2, good[3]},
 		"ask twice":                   {3, good[2]},
@@ -314,7 +450,7 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		"suspend after minting":       {4, Event{SuspendedUtxo: &Suspension{u, user, Quarantined}}},
 		"accept without burning":      {4, good[5]},
 		"accept twice":                {6, good[5]},
-		"burn numbers with a gap":     {4, Event{BurnAsked: &BurnAsked{2, user, true, 20_000, address.String(), 5}}},
+		"burn numbers with a gap":     {4, Event{BurnAsked: &BurnAsked{2, user, user, true, 20_000, address.String(), 5, 0, 0}}},
 		"refund more than was burned": {6, Event{Refund: &Refund{BlockIndex: 2, Amount: 20_001, Account: user, Reason: RefundAmountTooLow}}},
 		"refund to somebody else":     {6, Event{Refund: &Refund{BlockIndex: 2, Amount: 20_000, Account: minter, Reason: RefundAmountTooLow}}},
 		"refunded without a schedule": {6, Event{Refunded: &Refunded{2, 3}}},
@@ -365,6 +501,23 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 	if err := s.Apply(&events[0]); !errors.Is(err, ErrEvent) {
 		t.Errorf("the same payment twice: %v", err)
 	}
+	// A block of the ledger is one burn, whatever the ledger says.
+	another := Event{Time: 8, BurnAsked: &BurnAsked{3, user, user, true, 20_000, address.String(), 8, 0, 0}}
+	for name, second := range map[string]Event{"a withdrawal": {Accepted: &Accepted{3, 9, 20_000, address.String(), user}}, "a fee's burn": {FeeBurned: &FeeBurned{2, 2, 400, ""}}} {
+		s := replay(len(good))
+		first := []Event{feeBurn, another}
+		if second.Accepted != nil {
+			first = append(first, Event{FeeBurned: &FeeBurned{2, 9, 400, ""}})
+		}
+		for i := range first {
+			if err := s.Apply(&first[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Apply(&second); !errors.Is(err, ErrEvent) {
+			t.Errorf("%s in the block of another burn: %v", name, err)
+		}
+	}
 	if n := len(s.Tasks()); n != 1 || s.Tasks()[0].Kind != TaskSign {
 		t.Errorf("tasks %+v", s.Tasks())
 	}
@@ -380,7 +533,7 @@ func mustHex(s string) []byte {
 
 func TestReplaceRaisesTheFeeOnly(t *testing.T) {
 	s := NewState(minter)
-	s.Config = Config{Network: btc.Regtest, RetrieveMin: 10_000, Confirmations: 1, MaxInputs: 10}
+	s.Config = Config{Network: btc.Regtest, RetrieveMin: 10_000, Confirmations: 1, MaxInputs: 10, Limits: DefaultLimits(btc.Regtest)}
 	s.events = 1
 	address, err := btc.NewAddress(btc.Regtest, btc.P2TR, make([]byte, 32))
 	if err != nil {
@@ -403,10 +556,10 @@ func TestReplaceRaisesTheFeeOnly(t *testing.T) {
 	p := s.Payment(1)
 	v := p.Latest()
 	v.Complete, v.Sent, v.CompleteAt = true, true, 1e9
-	if s.Replace(p, 1e9+resubmitAfter-1, 50_000) != nil {
+	if s.Replace(p, 1e9+day-1, 50_000) != nil {
 		t.Error("replaced before its time")
 	}
-	e := s.Replace(p, 1e9+resubmitAfter, 1000)
+	e := s.Replace(p, 1e9+day, 1000)
 	if e == nil || e.Prepared.FeeRate != 6000 {
 		t.Fatalf("%+v", e)
 	}
@@ -418,8 +571,17 @@ func TestReplaceRaisesTheFeeOnly(t *testing.T) {
 		t.Errorf("%+v replaces %+v", n.Prepared, v.Prepared)
 	}
 	n.Complete, n.Sent, n.CompleteAt = true, true, 1e9
-	if e := s.Replace(p, 1e9+resubmitAfter, 10_000_000); e != nil {
-		t.Error("a fee that eats the amounts was prepared")
+	// A market that would eat the amounts is followed in the smallest steps, up to the bounds.
+	if e := s.Replace(p, 1e9+day, 1_000_000); e == nil || e.Prepared.FeeRate != 7000 {
+		t.Errorf("%+v", e)
+	}
+	s.Config.MaxFeeRate = 6999
+	if e := s.Replace(p, 1e9+day, 1_000_000); e != nil {
+		t.Error("a rate above the bound was prepared")
+	}
+	s.Config.MaxFeeRate, s.Config.MaxFeePermille = 1_000_000, 10
+	if e := s.Replace(p, 1e9+day, 1_000_000); e != nil {
+		t.Error("a fee above the budget was prepared")
 	}
 	// Whichever confirms ends the payment.
 	ends, seen := s.Final(5, 10, []Utxo{{Txid: v.Txid, Vout: 3, Value: v.Outputs[3].Value, Height: 10}, {Txid: v.Txid, Vout: 0, Value: 1, Height: 10}})

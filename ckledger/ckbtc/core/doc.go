@@ -16,7 +16,8 @@
 //
 // Before a signature is asked, an event fixes the transaction. Once prepared, a transaction counts as signed for ever: its txid is tracked, its
 // inputs are spent by this payment only, every replacement spends the same inputs, and the withdrawals it pays are paid by this payment
-// or not at all. A withdrawal is refunded only while no transaction was ever prepared for it.
+// or not at all. A withdrawal is refunded only while no transaction that was ever prepared for it can be mined: none was, or what they spend was spent otherwise
+// by a payment that is settled.
 //
 // CheckInvariants states what must hold after every event: minted + refunded + owed ≤ custody + burned, no output in two
 // payments, each withdrawal in exactly one place, every transaction tracked.

@@ -20,6 +20,7 @@ type Event struct {
 	BurnRefused   *uint64       // of the request with this number: certainly not burned
 	BurnUnknown   *uint64       // nobody can tell any more
 	Accepted      *Accepted     // burned: the minter owes bitcoin
+	FeeBurned     *FeeBurned    // burned: the minter may spend as much on a consolidation
 
 	Prepared  *Prepared    // a transaction is fixed; written before a signature is asked
 	Signed    *InputSigned // one input has its signature
@@ -32,12 +33,22 @@ type Event struct {
 	RefundRefused *uint64      // of the burn with this index: certainly not minted
 	RefundUnknown *uint64      // nobody can tell any more
 	Refunded      *Refunded
+
+	Vanished *btc.Outpoint // a reorganisation took back a deposit
+	Returned *Return       // it is there again, or lies at another height
+	Settled  *Outputs      // no reorganisation is expected to reach these any more
+	Reversed *uint64       // of a final payment: a reorganisation took back its transaction
+	Restored *Utxo         // somebody paid this to the minter's own account to restore custody: nothing is minted for it
+	Doubted  *uint64       // everything may have been taken back, settled or not: this many outputs are watched again
+	Epoch    *uint64       // how often the Bitcoin canister forgot its chain and began again, when that is learnt first and whenever it is more
+	Resumed  *Outputs      // a controller gave these missing deposits up, custody being enough without them
 }
 
-// UtxoOf is a deposit to an account.
+// UtxoOf is a deposit to an account: to its taproot address, or to its P2WPKH one.
 type UtxoOf struct {
 	Utxo    Utxo
 	Account Account
+	Taproot bool
 }
 
 // Suspension says why a deposit waits.
@@ -76,10 +87,22 @@ type Minted struct {
 type BurnAsked struct {
 	Number    uint64  // of the request, counted from 1
 	From      Account // whose ckBTC
+	Refund    Account // where ckBTC goes back to if bitcoin cannot be paid; in the first layouts, From
 	Approval  bool    // by icrc2_transfer_from; else from the withdrawal account
 	Amount    uint64
 	Address   string
 	CreatedAt uint64
+	// Of the fee of a consolidation: the value and number of the outputs that are to be merged. Inputs is 0 for withdrawals.
+	Value  uint64
+	Inputs uint64
+}
+
+// FeeBurned ends the burn of a consolidation's fee.
+type FeeBurned struct {
+	Number     uint64
+	BlockIndex uint64
+	Amount     uint64
+	Address    string // the minter's own, where the outputs go
 }
 
 // Accepted turns a burn into a withdrawal, which is known by the burn's block from then on.
@@ -90,6 +113,16 @@ type Accepted struct {
 	Address    string
 	Refund     Account // where ckBTC goes back to if bitcoin cannot be paid
 }
+
+// PaymentKind says what a transaction is for.
+type PaymentKind uint8
+
+// The kinds of transactions.
+const (
+	PaysOut      PaymentKind = iota // one output per withdrawal, then the change
+	Cancels                         // replaces those that pay out: everything goes back to the minter
+	Consolidates                    // many small outputs of the minter become two
+)
 
 // Prepared fixes a transaction that pays withdrawals. Version 0 of a payment chooses requests and inputs; every later one
 // replaces it by fee and spends the same inputs, so that at most one of them can ever confirm.
@@ -102,7 +135,8 @@ type Prepared struct {
 	FeeRate   uint64   // millisatoshi per vbyte
 	BtcFee    uint64   // satoshi
 	MinterFee uint64   // satoshi
-	// Keys are the compressed public keys of the inputs; version 0 only.
+	Kind      PaymentKind
+	// Keys are the keys of the inputs; version 0 only: compressed, or the x-only output keys of taproot addresses.
 	Keys [][]byte
 }
 
@@ -112,7 +146,7 @@ type Output struct {
 	Value  uint64
 }
 
-// InputSigned is one signature, 64 bytes r‖s.
+// InputSigned is one signature, 64 bytes r‖s or, for taproot, as BIP340 has it.
 type InputSigned struct {
 	Payment   uint64
 	Version   uint64
@@ -135,6 +169,7 @@ type Complete struct {
 	BtcFee      uint64
 	MinterFee   uint64
 	Raw         []byte
+	Kind        PaymentKind
 }
 
 // SentTo says which transaction the Bitcoin canister took.
@@ -157,6 +192,7 @@ type RefundReason uint8
 const (
 	RefundAmountTooLow  RefundReason = iota + 1 // the fees would leave less than dust
 	RefundTooManyInputs                         // the payment alone needs more inputs than a transaction may have
+	RefundCancelled                             // no transaction was mined in time, and one that cancels them is final
 )
 
 // Refund schedules a reimbursement.

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"fusion/btc"
+	"fusion/ckledger/minting"
 )
 
 // Memos are what the minter writes into the ledger's blocks, in the CBOR of ckBTC's minter: an array of the alternative's number and of its fields
@@ -52,78 +53,34 @@ type Consolidate struct{ Value, Inputs uint64 }
 // DepositMemo is the memo of the mint for a deposit.
 func DepositMemo(op btc.Outpoint, checkFee uint64) []byte {
 	b := append([]byte{0x82, 0x00, 0x83, 0x58, 32}, op.Txid[:]...)
-	return appendUint(appendUint(b, 0, uint64(op.Vout)), 0, checkFee)
+	return minting.AppendHead(minting.AppendHead(b, 0, uint64(op.Vout)), 0, checkFee)
 }
 
 // WithdrawalMemo is the memo of the burn for a withdrawal.
 func WithdrawalMemo(address string) []byte {
-	return append(appendUint([]byte{0x82, 0x00, 0x81}, 3, uint64(len(address))), address...)
+	return minting.AppendBytes([]byte{0x82, 0x00, 0x81}, 3, []byte(address))
+}
+
+// ConsolidationMemo is the memo of the burn of a consolidation's fee.
+func ConsolidationMemo(value, inputs uint64) []byte {
+	return minting.AppendHead(minting.AppendHead([]byte{0x82, 0x01, 0x82}, 0, value), 0, inputs)
 }
 
 // RefundMemo is the memo of the mint that refunds a burn.
-func RefundMemo(burnBlock uint64) []byte { return appendUint([]byte{0x82, 0x03, 0x81}, 0, burnBlock) }
-
-// appendUint writes a CBOR head.
-func appendUint(b []byte, major byte, n uint64) []byte {
-	switch {
-	case n < 24:
-		return append(b, major<<5|byte(n))
-	case n < 1<<8:
-		return append(b, major<<5|24, byte(n))
-	case n < 1<<16:
-		return append(b, major<<5|25, byte(n>>8), byte(n))
-	case n < 1<<32:
-		return append(b, major<<5|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-	}
-	b = append(b, major<<5|27)
-	for shift := 56; shift >= 0; shift -= 8 {
-		b = append(b, byte(n>>shift))
-	}
-	return b
+func RefundMemo(burnBlock uint64) []byte {
+	return minting.AppendHead([]byte{0x82, 0x03, 0x81}, 0, burnBlock)
 }
 
 // ErrMemo means that a memo is not one of the minter's.
-var ErrMemo = errors.New("not a memo of the minter")
+var ErrMemo = minting.ErrMemo
 
-// memoReader reads definite-length CBOR.
-type memoReader struct{ b []byte }
-
-func (r *memoReader) head() (major byte, n uint64, err error) {
-	if len(r.b) == 0 {
-		return 0, 0, fmt.Errorf("%w: ends early", ErrMemo)
-	}
-	major, n = r.b[0]>>5, uint64(r.b[0]&31)
-	r.b = r.b[1:]
-	if n < 24 {
-		return major, n, nil
-	}
-	if n > 27 {
-		return 0, 0, fmt.Errorf("%w: indefinite length", ErrMemo)
-	}
-	size := 1 << (n - 24)
-	if len(r.b) < size {
-		return 0, 0, fmt.Errorf("%w: ends early", ErrMemo)
-	}
-	n = 0
-	for _, c := range r.b[:size] {
-		n = n<<8 | uint64(c)
-	}
-	r.b = r.b[size:]
-	return major, n, nil
-}
-
-func (r *memoReader) expect(want byte) (uint64, error) {
-	major, n, err := r.head()
-	if err == nil && major != want {
-		err = fmt.Errorf("%w: item of type %d, want %d", ErrMemo, major, want)
-	}
-	return n, err
-}
+// memoReader reads fields that may be absent.
+type memoReader struct{ minting.MemoReader }
 
 // null takes an absent field.
 func (r *memoReader) null() bool {
-	if len(r.b) > 0 && r.b[0] == 0xf6 {
-		r.b = r.b[1:]
+	if len(r.B) > 0 && r.B[0] == 0xf6 {
+		r.B = r.B[1:]
 		return true
 	}
 	return false
@@ -133,21 +90,8 @@ func (r *memoReader) uint() (*uint64, error) {
 	if r.null() {
 		return nil, nil
 	}
-	n, err := r.expect(0)
+	n, err := r.Expect(0)
 	return &n, err
-}
-
-func (r *memoReader) bytes(major byte) ([]byte, error) {
-	n, err := r.expect(major)
-	if err == nil && n > uint64(len(r.b)) {
-		err = fmt.Errorf("%w: ends early", ErrMemo)
-	}
-	if err != nil {
-		return nil, err
-	}
-	b := append([]byte{}, r.b[:n]...)
-	r.b = r.b[n:]
-	return b, nil
 }
 
 // status reads a unit alternative: its number and an empty array.
@@ -155,17 +99,17 @@ func (r *memoReader) status() (*uint64, error) {
 	if r.null() {
 		return nil, nil
 	}
-	if n, err := r.expect(4); err != nil || n != 2 {
+	if n, err := r.Expect(4); err != nil || n != 2 {
 		return nil, errors.Join(ErrMemo, err)
 	}
-	n, err := r.expect(0)
+	n, err := r.Expect(0)
 	if err == nil && n > 2 {
 		err = fmt.Errorf("%w: status %d", ErrMemo, n)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if k, err := r.expect(4); err != nil || k != 0 {
+	if k, err := r.Expect(4); err != nil || k != 0 {
 		return nil, errors.Join(ErrMemo, err)
 	}
 	return &n, nil
@@ -173,7 +117,7 @@ func (r *memoReader) status() (*uint64, error) {
 
 // fields reads the fields that are present and skips nothing: an unknown further field is an error.
 func (r *memoReader) fields(read ...func() error) error {
-	n, err := r.expect(4)
+	n, err := r.Expect(4)
 	if err != nil {
 		return err
 	}
@@ -189,17 +133,10 @@ func (r *memoReader) fields(read ...func() error) error {
 }
 
 func (r *memoReader) alternative() (uint64, error) {
-	if n, err := r.expect(4); err != nil || n != 2 {
+	if n, err := r.Expect(4); err != nil || n != 2 {
 		return 0, errors.Join(ErrMemo, err)
 	}
-	return r.expect(0)
-}
-
-func (r *memoReader) end() error {
-	if len(r.b) > 0 {
-		return fmt.Errorf("%w: bytes follow", ErrMemo)
-	}
-	return nil
+	return r.Expect(0)
 }
 
 func into[T any](dst *T, read func() (T, error)) func() error {
@@ -211,7 +148,7 @@ func into[T any](dst *T, read func() (T, error)) func() error {
 
 // ParseMintMemo reads the memo of a mint.
 func ParseMintMemo(b []byte) (MintMemo, error) {
-	r := memoReader{b}
+	r := memoReader{minting.MemoReader{B: b}}
 	var m MintMemo
 	which, err := r.alternative()
 	if err != nil {
@@ -224,7 +161,7 @@ func ParseMintMemo(b []byte) (MintMemo, error) {
 			if r.null() {
 				return nil, nil
 			}
-			return r.bytes(2)
+			return r.Bytes(2)
 		}), func() error {
 			n, err := r.uint()
 			if err != nil || n == nil {
@@ -252,14 +189,14 @@ func ParseMintMemo(b []byte) (MintMemo, error) {
 		err = fmt.Errorf("%w: mint memo %d", ErrMemo, which)
 	}
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	return m, err
 }
 
 // ParseBurnMemo reads the memo of a burn.
 func ParseBurnMemo(b []byte) (BurnMemo, error) {
-	r := memoReader{b}
+	r := memoReader{minting.MemoReader{B: b}}
 	var m BurnMemo
 	which, err := r.alternative()
 	if err != nil {
@@ -272,7 +209,7 @@ func ParseBurnMemo(b []byte) (BurnMemo, error) {
 			if r.null() {
 				return nil
 			}
-			s, err := r.bytes(3)
+			s, err := r.Bytes(3)
 			if err == nil && !utf8.Valid(s) {
 				err = fmt.Errorf("%w: address is not text", ErrMemo)
 			}
@@ -293,7 +230,7 @@ func ParseBurnMemo(b []byte) (BurnMemo, error) {
 		err = fmt.Errorf("%w: burn memo %d", ErrMemo, which)
 	}
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	return m, err
 }

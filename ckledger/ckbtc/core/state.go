@@ -32,16 +32,13 @@ type Deposit struct {
 	Block   uint64    // of the ledger, once minted
 }
 
-// Suspended is a deposit that did not pass its checks. It may be tried again a day later.
+// Suspended is a deposit that did not pass its checks. It may be tried again later (Limits.Suspend).
 type Suspended struct {
 	Utxo    Utxo
 	Account Account
 	Reason  SuspendReason
 	Since   uint64 // ns
 }
-
-// RetryAfter is how long a suspended deposit waits before it is checked again: one day, as ckBTC's.
-const RetryAfter = uint64(24 * 3600 * 1e9)
 
 // RequestState is where a withdrawal stands.
 type RequestState uint8
@@ -54,21 +51,24 @@ const (
 	RequestWillRefund                            // ckBTC will be minted back
 	RequestRefunded                              // it was
 	RequestRefundUnknown                         // the mint's outcome cannot be known: an operator must look at the ledger
+	RequestCancelled                             // a transaction that cancels its payment is final: to be refunded
 )
 
 // Request is a withdrawal.
 type Request struct {
-	BlockIndex uint64 // of the burn
-	Amount     uint64
-	Address    btc.Address
-	ReceivedAt uint64
-	Account    Account // to refund
-	State      RequestState
-	Payment    uint64
-	Txid       btc.Hash // of the confirmed transaction
-	Refund     Refund
-	RefundAt   uint64 // the stamp of the refund asked, 0 for none
-	RefundIn   uint64 // the block of the refund
+	BlockIndex   uint64 // of the burn
+	Amount       uint64
+	Address      btc.Address
+	ReceivedAt   uint64
+	Account      Account // to refund
+	State        RequestState
+	Payment      uint64
+	Txid         btc.Hash // of the confirmed transaction
+	FeeRate      uint64   // that it pays
+	Replacements uint64   // of transactions, before one confirmed
+	Refund       Refund
+	RefundAt     uint64 // the stamp of the refund asked, 0 for none
+	RefundIn     uint64 // the block of the refund
 }
 
 // Burn is a burn whose outcome is not known yet.
@@ -94,6 +94,7 @@ type Version struct {
 // Payment is a batch of withdrawals with all transactions ever prepared for it. All spend the same inputs.
 type Payment struct {
 	ID       uint64
+	Kind     PaymentKind // PaysOut or Consolidates
 	Requests []uint64
 	Inputs   []Owned
 	Keys     [][]byte
@@ -108,6 +109,9 @@ type Owned struct {
 
 // Latest is the newest version.
 func (p *Payment) Latest() *Version { return p.Versions[len(p.Versions)-1] }
+
+// Cancelling reports whether a transaction was prepared that pays nobody.
+func (p *Payment) Cancelling() bool { return p.Latest().Kind == Cancels }
 
 // best is the newest version that is complete, or nil.
 func (p *Payment) best() *Version {
@@ -128,6 +132,8 @@ type State struct {
 	openMints map[btc.Outpoint]*Deposit // checked or asked
 	suspended map[btc.Outpoint]*Suspended
 	available map[btc.Outpoint]Owned
+	taproot   map[btc.Outpoint]bool      // deposits to taproot addresses
+	byOwner   map[Account][]btc.Outpoint // deposits that passed their checks
 	known     map[Account][]btc.Outpoint // available, by account
 
 	burns     map[uint64]*Burn
@@ -140,6 +146,23 @@ type State struct {
 	payments map[uint64]*Payment // not final
 	lastPay  uint64
 	txids    map[btc.Hash]uint64 // every transaction ever prepared → payment
+
+	final    map[uint64]*Payment     // final, not settled
+	spends   map[btc.Outpoint]uint64 // inputs of payments that are not settled
+	watched  map[btc.Outpoint]*Watch
+	pins     map[uint64][][]btc.Outpoint // withdrawals that were in payments which lost an input → of each such payment outputs, of which their next one has to spend one
+	rebuilt  map[btc.Outpoint]bool       // restored custody, ever
+	lost     uint64                      // satoshi of minted deposits, written off
+	restored uint64                      // satoshi
+	epoch    *uint64                     // of the Bitcoin canister, nil until it is known
+	reset    bool                        // it changed, and no controller has resumed since
+
+	cancelled      map[uint64]bool   // requests to refund
+	feeBurns       map[uint64]uint64 // block of the ledger → what was burned for consolidations
+	feeCredit      uint64            // of it, not spent yet
+	feeAsked       uint64            // when it was asked last, ns
+	consolidatedAt uint64            // when a consolidation was prepared last, ns
+	consolidations uint64
 
 	lastStamp uint64
 	stamps    map[uint64]Task // every created_at_time ever used → what was asked with it
@@ -154,8 +177,10 @@ func NewState(minter Account) *State {
 	return &State{Minter: minter,
 		deposits: map[btc.Outpoint]*Deposit{}, openMints: map[btc.Outpoint]*Deposit{}, suspended: map[btc.Outpoint]*Suspended{},
 		available: map[btc.Outpoint]Owned{}, known: map[Account][]btc.Outpoint{}, burns: map[uint64]*Burn{}, requests: map[uint64]*Request{},
-		byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{},
-		stamps: map[uint64]Task{}, unknown: map[Task]bool{}}
+		taproot: map[btc.Outpoint]bool{}, byOwner: map[Account][]btc.Outpoint{}, byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{},
+		cancelled: map[uint64]bool{}, feeBurns: map[uint64]uint64{},
+		stamps: map[uint64]Task{}, unknown: map[Task]bool{}, final: map[uint64]*Payment{}, spends: map[btc.Outpoint]uint64{},
+		watched: map[btc.Outpoint]*Watch{}, pins: map[uint64][][]btc.Outpoint{}, rebuilt: map[btc.Outpoint]bool{}}
 }
 
 func misfit(format string, args ...any) error {
@@ -176,6 +201,9 @@ func (s *State) Apply(e *Event) error {
 		s.Config = *e.Init
 		return s.Config.Check()
 	case e.Upgrade != nil:
+		if s.Config.SchnorrKey != "" && e.Upgrade.SchnorrKey != s.Config.SchnorrKey {
+			return misfit("an upgrade changes the key of taproot addresses")
+		}
 		if e.Upgrade.Network != s.Config.Network || !bytes.Equal(e.Upgrade.Ledger, s.Config.Ledger) || e.Upgrade.KeyName != s.Config.KeyName {
 			return misfit("an upgrade changes network, ledger or key")
 		}
@@ -191,7 +219,7 @@ func (s *State) Apply(e *Event) error {
 		s.suspended[x.Utxo.Outpoint()] = &Suspended{x.Utxo, x.Account, x.Reason, e.Time}
 	case e.MintAsked != nil, e.MintRefused != nil, e.MintUnknown != nil, e.Minted != nil:
 		return s.mint(e)
-	case e.BurnAsked != nil, e.BurnRefused != nil, e.BurnUnknown != nil, e.Accepted != nil:
+	case e.BurnAsked != nil, e.BurnRefused != nil, e.BurnUnknown != nil, e.Accepted != nil, e.FeeBurned != nil:
 		return s.burn(e)
 	case e.Prepared != nil:
 		return s.prepared(e)
@@ -201,6 +229,8 @@ func (s *State) Apply(e *Event) error {
 		return s.confirmed(e)
 	case e.Refund != nil, e.RefundAsked != nil, e.RefundRefused != nil, e.RefundUnknown != nil, e.Refunded != nil:
 		return s.refund(e)
+	case e.Vanished != nil, e.Returned != nil, e.Settled != nil, e.Reversed != nil, e.Restored != nil, e.Doubted != nil, e.Epoch != nil, e.Resumed != nil:
+		return s.reorg(e)
 	default:
 		return misfit("empty event")
 	}
@@ -217,7 +247,14 @@ func (s *State) checked(x *UtxoOf) error {
 	}
 	delete(s.suspended, op)
 	d := &Deposit{Utxo: x.Utxo, Account: x.Account, State: DepositChecked}
+	s.byOwner[x.Account] = append(s.byOwner[x.Account], op)
+	if x.Taproot {
+		s.taproot[op] = true
+	}
 	s.deposits[op], s.openMints[op] = d, d
+	if s.Config.settles() {
+		s.watch(Owned{x.Utxo, x.Account}, 0)
+	}
 	return nil
 }
 
@@ -273,7 +310,11 @@ func (s *State) mint(e *Event) error {
 		d.State, d.Block = DepositMinted, e.Minted.BlockIndex
 		delete(s.openMints, op)
 		s.minted += d.Mint.Amount
-		s.own(Owned{d.Utxo, d.Account})
+		if w := s.watched[op]; w != nil && !w.Missing {
+			s.regain(w)
+		} else if w == nil {
+			s.own(Owned{d.Utxo, d.Account})
+		}
 	}
 	return nil
 }
@@ -318,6 +359,12 @@ func (s *State) burn(e *Event) error {
 		}
 		s.lastBurn = b.Number
 		s.burns[b.Number] = &Burn{BurnAsked: *b}
+		if b.Inputs > 0 {
+			if b.From != FeeAccount(s.Minter.Owner) {
+				return misfit("burn %d takes a consolidation's fee from somebody else", b.Number)
+			}
+			s.feeAsked = e.Time
+		}
 		return s.stamp(b.CreatedAt, Task{Kind: TaskBurn, ID: b.Number})
 	case e.BurnRefused != nil:
 		if s.burns[*e.BurnRefused] == nil {
@@ -332,12 +379,22 @@ func (s *State) burn(e *Event) error {
 		}
 		b.Unknown = true
 		s.unknown[Task{Kind: TaskBurn, ID: b.Number}] = true
+	case e.FeeBurned != nil:
+		x := e.FeeBurned
+		if b := s.burns[x.Number]; b == nil || b.Inputs == 0 || b.Amount != x.Amount || s.BurnedIn(x.BlockIndex) {
+			return misfit("burn %d of a fee is not open", x.Number)
+		}
+		delete(s.burns, x.Number)
+		delete(s.unknown, Task{Kind: TaskBurn, ID: x.Number})
+		s.feeBurns[x.BlockIndex] = x.Amount
+		s.feeCredit += x.Amount
+		s.burned += x.Amount
 	default:
 		a := e.Accepted
-		if s.burns[a.Number] == nil {
+		if b := s.burns[a.Number]; b == nil || b.Inputs > 0 {
 			return misfit("burn %d is not open", a.Number)
 		}
-		if s.requests[a.BlockIndex] != nil {
+		if s.BurnedIn(a.BlockIndex) {
 			return misfit("burn block %d is accepted twice", a.BlockIndex)
 		}
 		addr, err := btc.ParseAddress(s.Config.Network, a.Address)
@@ -362,9 +419,12 @@ func (s *State) prepared(e *Event) error {
 		if x.Payment != s.lastPay+1 {
 			return misfit("payment %d follows %d", x.Payment, s.lastPay)
 		}
-		p = &Payment{ID: x.Payment, Requests: x.Requests, Keys: x.Keys}
-		if len(x.Requests) == 0 || len(x.Inputs) == 0 || len(x.Keys) != len(x.Inputs) {
+		p = &Payment{ID: x.Payment, Kind: x.Kind, Requests: x.Requests, Keys: x.Keys}
+		if x.Kind > Consolidates || x.Kind == Cancels || (len(x.Requests) == 0) != (x.Kind == Consolidates) || len(x.Inputs) == 0 || len(x.Keys) != len(x.Inputs) {
 			return misfit("payment %d is empty", x.Payment)
+		}
+		if !s.kills(x.Requests, x.Inputs) {
+			return misfit("payment %d does not spend what a payment before it spent", x.Payment)
 		}
 		for _, u := range x.Inputs {
 			o, ok := s.disown(u.Outpoint())
@@ -372,6 +432,7 @@ func (s *State) prepared(e *Event) error {
 				return misfit("payment %d spends %v, which is not available", x.Payment, u.Outpoint())
 			}
 			p.Inputs = append(p.Inputs, o)
+			s.spends[u.Outpoint()] = x.Payment
 		}
 		for _, id := range x.Requests {
 			r := s.requests[id]
@@ -385,7 +446,8 @@ func (s *State) prepared(e *Event) error {
 		s.payments[p.ID] = p
 	} else {
 		p = s.payments[x.Payment]
-		if p == nil || x.Version != uint64(len(p.Versions)) || !p.Latest().Complete || len(x.Inputs)+len(x.Requests)+len(x.Keys) != 0 {
+		if p == nil || x.Version != uint64(len(p.Versions)) || !p.Latest().Complete || len(x.Inputs)+len(x.Requests)+len(x.Keys) != 0 ||
+			p.Kind != PaysOut || x.Kind > Cancels || p.Cancelling() && x.Kind != Cancels {
 			return misfit("version %d of payment %d is out of order", x.Version, x.Payment)
 		}
 	}
@@ -397,13 +459,18 @@ func (s *State) prepared(e *Event) error {
 		return misfit("transaction %v is prepared twice", v.Txid)
 	}
 	v.PreparedAt = e.Time
+	if x.Kind == Consolidates {
+		s.feeCredit -= x.BtcFee
+		s.consolidatedAt = e.Time
+		s.consolidations++
+	}
 	s.txids[v.Txid] = p.ID
 	p.Versions = append(p.Versions, v)
 	return nil
 }
 
 // version builds the transaction and checks that it pays every request what it is owed less the fees, and the rest to the minter.
-func (s *State) version(p *Payment, x *Prepared) (*Version, error) {
+func (s *State) version(p *Payment, x *Prepared) (v *Version, err error) {
 	tx := &btc.Tx{Version: 2}
 	var in, out, owed uint64
 	for _, u := range p.Inputs {
@@ -414,29 +481,74 @@ func (s *State) version(p *Payment, x *Prepared) (*Version, error) {
 		tx.Outputs = append(tx.Outputs, btc.TxOut{Value: btc.Satoshi(o.Value), Script: o.Script})
 		out += o.Value
 	}
-	if len(x.Outputs) != len(p.Requests)+1 {
-		return nil, misfit("payment %d has %d outputs for %d requests", p.ID, len(x.Outputs), len(p.Requests))
-	}
-	for i, id := range p.Requests {
-		r := s.requests[id]
-		if !bytes.Equal(x.Outputs[i].Script, r.Address.Script()) || x.Outputs[i].Value > r.Amount {
-			return nil, misfit("payment %d does not pay request %d what it asked", p.ID, id)
-		}
-		owed += r.Amount
-	}
-	if in < owed || in != out+x.BtcFee || x.Outputs[len(p.Requests)].Value != in-owed+x.MinterFee {
+	if in != out+x.BtcFee {
 		return nil, misfit("payment %d does not balance", p.ID)
 	}
-	v := &Version{Prepared: *x, Tx: tx, Txid: tx.Txid(), Signatures: make([][]byte, len(p.Inputs))}
-	hashes := btc.NewSigHashes(tx)
-	for i, u := range p.Inputs {
-		d, err := hashes.P2WPKH(i, p.Keys[i], btc.Satoshi(u.Value))
-		if err != nil {
-			return nil, misfit("payment %d: %v", p.ID, err)
+	switch x.Kind {
+	case Cancels:
+		first := p.Versions[0]
+		if len(x.Outputs) != 1 || !bytes.Equal(x.Outputs[0].Script, first.Outputs[len(first.Outputs)-1].Script) || s.refundable(p, x.BtcFee+x.MinterFee) == nil {
+			return nil, misfit("payment %d is not cancelled to the minter alone", p.ID)
 		}
-		v.Digests = append(v.Digests, d)
+	case Consolidates:
+		if len(x.Outputs) != 2 || !bytes.Equal(x.Outputs[0].Script, x.Outputs[1].Script) || x.BtcFee > s.feeCredit || x.MinterFee != 0 {
+			return nil, misfit("consolidation %d spends %d on fees of %d that were burned", p.ID, x.BtcFee, s.feeCredit)
+		}
+	default:
+		if len(x.Outputs) != len(p.Requests)+1 {
+			return nil, misfit("payment %d has %d outputs for %d requests", p.ID, len(x.Outputs), len(p.Requests))
+		}
+		for i, id := range p.Requests {
+			r := s.requests[id]
+			if !bytes.Equal(x.Outputs[i].Script, r.Address.Script()) || x.Outputs[i].Value > r.Amount {
+				return nil, misfit("payment %d does not pay request %d what it asked", p.ID, id)
+			}
+			owed += r.Amount
+		}
+		if in < owed || x.Outputs[len(p.Requests)].Value != in-owed+x.MinterFee {
+			return nil, misfit("payment %d does not balance", p.ID)
+		}
+	}
+	v = &Version{Prepared: *x, Tx: tx, Txid: tx.Txid(), Signatures: make([][]byte, len(p.Inputs))}
+	if v.Digests, err = s.digests(tx, p); err != nil {
+		return nil, misfit("payment %d: %v", p.ID, err)
 	}
 	return v, nil
+}
+
+// digests are what the signatures of a transaction's inputs sign.
+func (s *State) digests(tx *btc.Tx, p *Payment) (ds [][32]byte, err error) {
+	hashes := btc.NewSigHashes(tx)
+	var rooted *btc.TaprootHashes // made if there is a taproot input: it needs all scripts that are spent
+	if slices.ContainsFunc(p.Inputs, func(o Owned) bool { return s.taproot[o.Outpoint()] }) {
+		prevs := make([]btc.TxOut, len(p.Inputs))
+		for i, o := range p.Inputs {
+			a, err := btc.P2WPKHFromPubKey(s.Config.Network, p.Keys[i])
+			if s.taproot[o.Outpoint()] {
+				a, err = btc.NewAddress(s.Config.Network, btc.P2TR, p.Keys[i])
+			}
+			if err != nil {
+				return nil, err
+			}
+			prevs[i] = btc.TxOut{Value: btc.Satoshi(o.Value), Script: a.Script()}
+		}
+		if rooted, err = btc.NewTaprootHashes(tx, prevs); err != nil {
+			return nil, err
+		}
+	}
+	for i, o := range p.Inputs {
+		var d [32]byte
+		if s.taproot[o.Outpoint()] {
+			d, err = rooted.Digest(i)
+		} else {
+			d, err = hashes.P2WPKH(i, p.Keys[i], btc.Satoshi(o.Value))
+		}
+		if err != nil {
+			return nil, err
+		}
+		ds = append(ds, d)
+	}
+	return ds, nil
 }
 
 func (s *State) signed(e *Event) error {
@@ -484,20 +596,57 @@ func (s *State) confirmed(e *Event) error {
 	}
 	i := slices.IndexFunc(p.Versions, func(v *Version) bool { return v.Txid == x.Txid })
 	v := p.Versions[i]
-	for _, id := range p.Requests {
+	var back []uint64
+	if v.Kind == Cancels {
+		back = s.refundable(p, v.BtcFee+v.MinterFee)
+	}
+	for i, id := range p.Requests {
 		r := s.requests[id]
 		r.State, r.Txid = RequestConfirmed, x.Txid
+		r.FeeRate, r.Replacements = v.FeeRate, uint64(len(p.Versions)-1)
+		if v.Kind == Cancels {
+			r.State, r.Refund = RequestCancelled, Refund{BlockIndex: id, Amount: back[i], Account: r.Account, Reason: RefundCancelled}
+			s.cancelled[id] = true
+		}
 	}
-	change := len(v.Outputs) - 1
-	s.own(Owned{Utxo{Txid: x.Txid, Vout: uint32(change), Value: v.Outputs[change].Value, Height: x.Height}, s.Minter})
 	delete(s.payments, x.Payment)
-	return nil
+	return s.finalChange(p, v, x.Height)
+}
+
+// own lists the outputs of a version that come back to the minter.
+func (v *Version) own() (us []Utxo) {
+	first := len(v.Outputs) - 1
+	if v.Kind == Consolidates {
+		first = 0
+	}
+	for i := first; i < len(v.Outputs); i++ {
+		us = append(us, Utxo{Txid: v.Txid, Vout: uint32(i), Value: v.Outputs[i].Value})
+	}
+	return us
+}
+
+// refundable is what the requests of a payment get back if it is cancelled for a fee, in order; nil if some would get nothing.
+func (s *State) refundable(p *Payment, fee uint64) (amounts []uint64) {
+	for i, share := range Distribute(fee, len(p.Requests)) {
+		r := s.requests[p.Requests[i]]
+		if r.Amount <= share {
+			return nil
+		}
+		amounts = append(amounts, r.Amount-share)
+	}
+	return amounts
 }
 
 func (s *State) refund(e *Event) error {
 	if x := e.Refund; x != nil {
 		r := s.requests[x.BlockIndex]
-		if r == nil || r.State != RequestPending || x.Amount == 0 || x.Amount > r.Amount || x.Account != r.Account {
+		if r != nil && r.State == RequestCancelled && s.final[r.Payment] == nil && *x == r.Refund {
+			delete(s.cancelled, x.BlockIndex)
+			r.State = RequestWillRefund
+			s.refunds[x.BlockIndex] = r
+			return nil
+		}
+		if r == nil || r.State != RequestPending || s.abandoned(x.BlockIndex) || x.Amount == 0 || x.Amount > r.Amount || x.Account != r.Account {
 			return misfit("withdrawal %d cannot be refunded", x.BlockIndex)
 		}
 		s.unqueue(x.BlockIndex)
@@ -558,6 +707,12 @@ func (s *State) NextBurn() uint64 { return s.lastBurn + 1 }
 // Deposit returns a deposit that passed its checks, or nil.
 func (s *State) Deposit(op btc.Outpoint) *Deposit { return s.deposits[op] }
 
+// Taproot reports whether a deposit lies at a taproot address.
+func (s *State) Taproot(op btc.Outpoint) bool { return s.taproot[op] }
+
+// Deposits lists the deposits of an account that passed their checks, oldest first.
+func (s *State) Deposits(a Account) []btc.Outpoint { return s.byOwner[a] }
+
 // SuspendedUtxo returns a suspended deposit, or nil.
 func (s *State) SuspendedUtxo(op btc.Outpoint) *Suspended { return s.suspended[op] }
 
@@ -566,6 +721,12 @@ func (s *State) Burn(number uint64) *Burn { return s.burns[number] }
 
 // Request returns a withdrawal by the block of its burn, or nil.
 func (s *State) Request(block uint64) *Request { return s.requests[block] }
+
+// BurnedIn reports whether a block of the ledger is that of a burn which was acted upon.
+func (s *State) BurnedIn(block uint64) bool {
+	_, fee := s.feeBurns[block]
+	return fee || s.requests[block] != nil
+}
 
 // Requests lists the withdrawals that would be refunded to an account, oldest first.
 func (s *State) Requests(a Account) []uint64 { return s.byAccount[a] }
@@ -582,13 +743,28 @@ func (s *State) Known(a Account) []Utxo {
 	return us
 }
 
+// Queued is the number of withdrawals that wait for a payment.
+func (s *State) Queued() int { return len(s.queue) }
+
 // Open is the number of withdrawals that are neither paid nor refunded, with burns whose outcome is open.
 func (s *State) Open() int {
-	n := len(s.queue) + len(s.burns)
+	n := len(s.queue) + len(s.burns) + len(s.cancelled)
 	for _, p := range s.payments {
 		n += len(p.Requests)
 	}
 	return n
+}
+
+// Book counts what a state holds.
+type Book struct {
+	Queued, Payments, Available, Suspended, OpenMints int
+	Consolidations                                    uint64
+}
+
+// Book counts what the state holds.
+func (s *State) Book() Book {
+	return Book{Queued: len(s.queue), Payments: len(s.payments), Available: len(s.available), Suspended: len(s.suspended), OpenMints: len(s.openMints),
+		Consolidations: s.consolidations}
 }
 
 // Events is the number of events applied.
@@ -597,15 +773,22 @@ func (s *State) Events() uint64 { return s.events }
 // Totals are the ckBTC ever minted for deposits, burned for withdrawals and minted back, in satoshi.
 func (s *State) Totals() (minted, burned, refunded uint64) { return s.minted, s.burned, s.refunded }
 
-// Custody is the bitcoin that the log accounts for: spendable outputs and the inputs of payments that are not final.
+// Custody is the bitcoin that the log accounts for: spendable outputs and the inputs of payments that are not final, without those that are missing.
 func (s *State) Custody() uint64 {
 	var sum uint64
 	for _, o := range s.available {
 		sum += o.Value
 	}
+	for _, w := range s.watched {
+		if w.Locked && !w.Missing {
+			sum += w.Value
+		}
+	}
 	for _, p := range s.payments {
 		for _, o := range p.Inputs {
-			sum += o.Value
+			if !s.missing(o.Outpoint()) {
+				sum += o.Value
+			}
 		}
 	}
 	return sum
@@ -616,12 +799,10 @@ func (s *State) CheckInvariants() error {
 	bad := func(format string, args ...any) error { return fmt.Errorf("invariant broken: "+format, args...) }
 	// What holders of ckBTC own, and what is owed for burns, is covered by bitcoin.
 	var owed uint64
-	states := map[RequestState]uint64{}
 	for id, r := range s.requests {
-		states[r.State]++
-		switch r.State {
-		case RequestPending, RequestInPayment, RequestWillRefund, RequestRefundUnknown:
-			owed += r.Amount
+		owed += r.owed()
+		if s.cancelled[id] != (r.State == RequestCancelled) {
+			return bad("withdrawal %d in state %d, cancelled %v", id, r.State, s.cancelled[id])
 		}
 		queued := slices.Contains(s.queue, id)
 		if queued != (r.State == RequestPending) {
@@ -645,8 +826,11 @@ func (s *State) CheckInvariants() error {
 			return bad("deposit %v is spendable in state %d", op, d.State)
 		}
 	}
-	if supply, have := s.minted+s.refunded+owed, s.Custody()+s.burned; supply > have {
-		return bad("minted %d + refunded %d + owed %d exceed custody %d + burned %d", s.minted, s.refunded, owed, s.Custody(), s.burned)
+	if supply, have := s.minted+s.refunded+owed+s.feesDue(), s.Custody()+s.burned+s.Deficit(); supply > have {
+		return bad("minted %d + refunded %d + owed %d exceed custody %d + burned %d + deficit %d", s.minted, s.refunded, owed, s.Custody(), s.burned, s.Deficit())
+	}
+	if err := s.checkWatched(); err != nil {
+		return bad("%v", err)
 	}
 	inputs := map[btc.Outpoint]uint64{}
 	for id, p := range s.payments {

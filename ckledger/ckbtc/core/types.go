@@ -9,40 +9,16 @@ import (
 
 	"fusion/btc"
 	"fusion/chainkey/derive"
+	"fusion/ckledger/minting"
 	"fusion/ic/principal"
 )
 
-// Account is an account of the ckBTC ledger. The zero subaccount is the default one.
-type Account struct {
-	Owner      principal.Principal
-	Subaccount [32]byte
-}
+// Account is an account of the ckBTC ledger.
+type Account = minting.Account
 
 // NewAccount makes an account; a nil subaccount is the default one, any other must have 32 bytes.
 func NewAccount(owner principal.Principal, subaccount *[]byte) (Account, error) {
-	a := Account{Owner: owner}
-	if subaccount == nil {
-		return a, nil
-	}
-	if len(*subaccount) != 32 {
-		return a, fmt.Errorf("subaccount of %d bytes, want 32", len(*subaccount))
-	}
-	copy(a.Subaccount[:], *subaccount)
-	return a, nil
-}
-
-// Sub returns the subaccount for the ledger's interface: nil for the default one.
-func (a Account) Sub() *[]byte {
-	if a.Subaccount == [32]byte{} {
-		return nil
-	}
-	s := append([]byte(nil), a.Subaccount[:]...)
-	return &s
-}
-
-// Path is the derivation path of the account's key below the minter canister's key: the schema number 1, the owner, the subaccount.
-func (a Account) Path() [][]byte {
-	return [][]byte{{1}, a.Owner.Bytes(), append([]byte(nil), a.Subaccount[:]...)}
+	return minting.NewAccount(owner, subaccount)
 }
 
 // withdrawalDomain separates withdrawal subaccounts from others: a length byte, then the name.
@@ -59,10 +35,16 @@ func WithdrawalAccount(minter, user principal.Principal) Account {
 	return a
 }
 
-// PublicKey is the minter canister's key and chain code, as ecdsa_public_key reports them.
+// FeeAccount is where the ledger's fees go; the fees of consolidations are burned from it.
+func FeeAccount(minter principal.Principal) Account {
+	return Account{Owner: minter, Subaccount: [32]byte{30: 0x0f, 31: 0xee}}
+}
+
+// PublicKey is the minter canister's key and chain code, as ecdsa_public_key and schnorr_public_key report them.
 type PublicKey struct {
 	Key       [33]byte
 	ChainCode [32]byte
+	Schnorr   *PublicKey // of taproot addresses; nil for none
 }
 
 // Of derives the key of an account.
@@ -78,6 +60,34 @@ func (k PublicKey) Address(n btc.Network, a Account) (btc.Address, error) {
 		return btc.Address{}, err
 	}
 	return btc.P2WPKHFromPubKey(n, pub[:])
+}
+
+// ErrNoTaproot means that the minter has no key for taproot addresses.
+var ErrNoTaproot = errors.New("this minter has no taproot addresses: it was installed without schnorr_key_name")
+
+// TaprootAddress is the address of an account whose outputs are spent by its Schnorr key alone (BIP341, no script tree).
+func (k PublicKey) TaprootAddress(n btc.Network, a Account) (btc.Address, error) {
+	if k.Schnorr == nil {
+		return btc.Address{}, ErrNoTaproot
+	}
+	pub, err := k.Schnorr.Of(a)
+	if err != nil {
+		return btc.Address{}, err
+	}
+	return btc.P2TRFromInternalKey(n, [32]byte(pub[1:]), nil)
+}
+
+// spender is the key that an input is spent by: compressed, or the x-only output key of taproot.
+func (k PublicKey) spender(a Account, taproot bool) ([]byte, error) {
+	if taproot {
+		addr, err := k.TaprootAddress(btc.Mainnet, a) // the key is the same on all networks
+		if err != nil {
+			return nil, err
+		}
+		return addr.Payload(), nil
+	}
+	pub, err := k.Of(a)
+	return pub[:], err
 }
 
 // Utxo is an unspent output of Bitcoin. Height is that of its block.
@@ -166,14 +176,16 @@ type Config struct {
 	CheckFee       uint64 // satoshi, kept from each deposit
 	Checker        []byte // nil: no checks
 	MaxInputs      uint64 // of one transaction
-	Consolidate    uint64 // available outputs from which on a transaction also spends small ones
+	Consolidate    uint64 // available outputs from which on small ones are merged in transactions of their own
+	SchnorrKey     string // name of the BIP 340 key of taproot deposit addresses; "" for none
+	Limits
 }
 
 // Defaults of the init arguments that may be absent.
 const (
 	DefaultConfirmations = 6    // as ckBTC's
 	DefaultMaxInputs     = 1000 // P2WPKH inputs of 68 vB each: 68 kvB, below the 100 kvB that nodes relay
-	DefaultConsolidate   = 1000 // UTXOs_COUNT_THRESHOLD of ckBTC
+	DefaultConsolidate   = 10_000
 )
 
 // ErrConfig means that init or upgrade arguments cannot be used.
@@ -201,8 +213,10 @@ func (c Config) Check() error {
 		return bad("retrieve_btc_min_amount %d is below %d", c.RetrieveMin, 2*minDust)
 	case c.CheckFee > uint64(btc.Coin):
 		return bad("check_fee %d exceeds one bitcoin", c.CheckFee)
+	case c.Network == btc.Mainnet && c.SchnorrKey == "dfx_test_key":
+		return bad("the development key %s may not hold mainnet coins", c.SchnorrKey)
 	}
-	return nil
+	return c.Limits.check(bad)
 }
 
 // MinDeposit is the smallest value that is minted at a fee rate (millisatoshi per vbyte): what remains after the check fee must be positive, and the

@@ -1,17 +1,11 @@
 package core
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-
 	"fusion/btc"
-	"fusion/ic/principal"
+	"fusion/ckledger/minting"
 )
 
-// The stored form of an event: its time, its kind, the version of its layout, then its fields in order. Numbers are uvarints, byte strings and lists have their
-// length before them. One description of each struct (its visit method) serves both directions. Written by hand because the minter is a
-// canister, where a general codec would cost more bytes than all of this package.
+// The stored form of an event: its time, its kind, the version of its layout, then its fields in order, each by its struct's visit method (minting.Visitor).
 
 // The kinds of stored events: never renumber.
 const (
@@ -37,49 +31,54 @@ const (
 	kindRefundRefused
 	kindRefundUnknown
 	kindRefunded
+	kindVanished
+	kindReturned
+	kindSettled
+	kindReversed
+	kindRestored
+	kindResumed
+	kindFeeBurned
+	kindDoubted
+	kindEpoch
+	kinds // one more than the last
 )
 
 // layout is the version of the fields. A change adds fields at the end of a struct, read if the version says so.
 const layout = 1
 
+// configLayout is that of configurations: the second has a Schnorr key and the limits.
+const configLayout = 2
+
+// depositLayout is that of deposits: the second knows taproot.
+const depositLayout = 2
+
+// paymentLayout is that of transactions: the second knows consolidations and cancellations.
+const paymentLayout = 2
+
+// burnLayout is that of burns: the second knows consolidations, the third where a refund goes.
+const burnLayout = 3
+
 // ErrStored means that bytes are not a stored event.
-var ErrStored = errors.New("malformed stored event")
+var ErrStored = minting.ErrStored
 
 // Marshal gives the stored form of an event. It panics for an event without content.
-func (e *Event) Marshal() []byte {
-	v := visitor{writing: true}
-	v.num(&e.Time)
-	kind := e.visit(&v, 0)
-	if kind == 0 {
-		panic("core: empty event")
-	}
-	return v.buf
-}
+func (e *Event) Marshal() []byte { return minting.Marshal(&e.Time, e.visit) }
 
 // UnmarshalEvent reads a stored event.
 func UnmarshalEvent(b []byte) (Event, error) {
-	v := visitor{buf: b}
 	var e Event
-	v.num(&e.Time)
-	var kind uint64
-	v.num(&kind)
-	if v.err == nil && (kind > kindRefunded || e.visit(&v, kind) == 0) {
-		v.fail("unknown kind %d", kind)
-	}
-	if v.err == nil && len(v.buf) > 0 {
-		v.fail("%d bytes follow", len(v.buf))
-	}
-	return e, v.err
+	err := minting.Unmarshal(b, &e.Time, kinds, e.visit)
+	return e, err
 }
 
 // visit goes through the content: of the kind given when reading, of whatever is set when writing. It returns the kind.
-func (e *Event) visit(v *visitor, kind uint64) uint64 {
+func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 	switch {
-	case part(v, kind, kindInit, &e.Init, (*Config).visit):
+	case minting.Part(v, kind, kindInit, configLayout, &e.Init, (*Config).visit):
 		return kindInit
-	case part(v, kind, kindUpgrade, &e.Upgrade, (*Config).visit):
+	case minting.Part(v, kind, kindUpgrade, configLayout, &e.Upgrade, (*Config).visit):
 		return kindUpgrade
-	case part(v, kind, kindCheckedUtxo, &e.CheckedUtxo, (*UtxoOf).visit):
+	case minting.Part(v, kind, kindCheckedUtxo, depositLayout, &e.CheckedUtxo, (*UtxoOf).visit):
 		return kindCheckedUtxo
 	case part(v, kind, kindSuspendedUtxo, &e.SuspendedUtxo, (*Suspension).visit):
 		return kindSuspendedUtxo
@@ -91,7 +90,7 @@ func (e *Event) visit(v *visitor, kind uint64) uint64 {
 		return kindMintUnknown
 	case part(v, kind, kindMinted, &e.Minted, (*Minted).visit):
 		return kindMinted
-	case part(v, kind, kindBurnAsked, &e.BurnAsked, (*BurnAsked).visit):
+	case minting.Part(v, kind, kindBurnAsked, burnLayout, &e.BurnAsked, (*BurnAsked).visit):
 		return kindBurnAsked
 	case part(v, kind, kindBurnRefused, &e.BurnRefused, visitNumber):
 		return kindBurnRefused
@@ -99,11 +98,13 @@ func (e *Event) visit(v *visitor, kind uint64) uint64 {
 		return kindBurnUnknown
 	case part(v, kind, kindAccepted, &e.Accepted, (*Accepted).visit):
 		return kindAccepted
-	case part(v, kind, kindPrepared, &e.Prepared, (*Prepared).visit):
+	case part(v, kind, kindFeeBurned, &e.FeeBurned, (*FeeBurned).visit):
+		return kindFeeBurned
+	case minting.Part(v, kind, kindPrepared, paymentLayout, &e.Prepared, (*Prepared).visit):
 		return kindPrepared
 	case part(v, kind, kindSigned, &e.Signed, (*InputSigned).visit):
 		return kindSigned
-	case part(v, kind, kindComplete, &e.Complete, (*Complete).visit):
+	case minting.Part(v, kind, kindComplete, paymentLayout, &e.Complete, (*Complete).visit):
 		return kindComplete
 	case part(v, kind, kindSent, &e.Sent, (*SentTo).visit):
 		return kindSent
@@ -119,288 +120,209 @@ func (e *Event) visit(v *visitor, kind uint64) uint64 {
 		return kindRefundUnknown
 	case part(v, kind, kindRefunded, &e.Refunded, (*Refunded).visit):
 		return kindRefunded
+	case part(v, kind, kindVanished, &e.Vanished, visitOutpoint):
+		return kindVanished
+	case part(v, kind, kindReturned, &e.Returned, (*Return).visit):
+		return kindReturned
+	case part(v, kind, kindSettled, &e.Settled, (*Outputs).visit):
+		return kindSettled
+	case part(v, kind, kindReversed, &e.Reversed, visitNumber):
+		return kindReversed
+	case part(v, kind, kindRestored, &e.Restored, (*Utxo).visit):
+		return kindRestored
+	case part(v, kind, kindResumed, &e.Resumed, (*Outputs).visit):
+		return kindResumed
+	case part(v, kind, kindDoubted, &e.Doubted, visitNumber):
+		return kindDoubted
+	case part(v, kind, kindEpoch, &e.Epoch, visitNumber):
+		return kindEpoch
 	}
 	return 0
 }
 
 // part visits one kind of content if it is the one at hand.
-func part[T any](v *visitor, kind, own uint64, p **T, visit func(*T, *visitor)) bool {
-	if v.writing {
-		if *p == nil {
-			return false
-		}
-		v.num(&own)
-	} else {
-		if kind != own {
-			return false
-		}
-		*p = new(T)
-	}
-	version := uint64(layout)
-	v.num(&version)
-	if version != layout {
-		v.fail("layout %d", version)
-	}
-	visit(*p, v)
-	return true
+func part[T any](v *minting.Visitor, kind, own uint64, p **T, visit func(*T, *minting.Visitor)) bool {
+	return minting.Part(v, kind, own, layout, p, visit)
 }
 
-// visitor writes fields to buf or reads them from it.
-type visitor struct {
-	buf     []byte
-	writing bool
-	err     error // of reading; everything after it reads as zero
+func visitNumber(n *uint64, v *minting.Visitor) { v.Num(n) }
+
+func visitBytes(b *[]byte, v *minting.Visitor) { v.Bytes(b) }
+
+func visitOutpoint(o *btc.Outpoint, v *minting.Visitor) {
+	v.Fixed(o.Txid[:])
+	minting.Small(v, &o.Vout)
 }
 
-func (v *visitor) fail(format string, args ...any) {
-	if v.err == nil {
-		v.err = fmt.Errorf("%w: %s", ErrStored, fmt.Sprintf(format, args...))
-	}
-	v.buf = nil
+func (u *Utxo) visit(v *minting.Visitor) {
+	v.Fixed(u.Txid[:])
+	minting.Small(v, &u.Vout)
+	v.Num(&u.Value)
+	minting.Small(v, &u.Height)
 }
 
-func (v *visitor) num(n *uint64) {
-	if v.writing {
-		v.buf = binary.AppendUvarint(v.buf, *n)
-		return
+func (c *Config) visit(v *minting.Visitor) {
+	minting.Small(v, &c.Network)
+	v.Bytes(&c.Ledger)
+	v.Text(&c.KeyName)
+	v.Num(&c.DepositMin)
+	v.Num(&c.RetrieveMin)
+	v.Num(&c.MaxTimeInQueue)
+	minting.Small(v, &c.Confirmations)
+	minting.Small(v, &c.Mode.Kind)
+	minting.List(v, &c.Mode.Allowed, visitBytes)
+	v.Num(&c.CheckFee)
+	v.Bytes(&c.Checker)
+	v.Num(&c.MaxInputs)
+	v.Num(&c.Consolidate)
+	if !v.Writing {
+		c.Limits = DefaultLimits(c.Network)
 	}
-	x, size := binary.Uvarint(v.buf)
-	if size <= 0 || size > 1 && v.buf[size-1] == 0 {
-		v.fail("malformed number")
-		return
-	}
-	*n, v.buf = x, v.buf[size:]
-}
-
-// small visits a number of fewer bits.
-func small[T ~uint8 | ~uint32](v *visitor, n *T) {
-	x := uint64(*n)
-	v.num(&x)
-	if *n = T(x); uint64(*n) != x {
-		v.fail("number out of range")
+	if v.Layout >= 2 {
+		v.Text(&c.SchnorrKey)
+		c.Limits.visit(v)
 	}
 }
 
-func (v *visitor) flag(b *bool) {
-	var x uint8
-	if *b {
-		x = 1
-	}
-	small(v, &x)
-	if x > 1 {
-		v.fail("malformed flag")
-	}
-	*b = x == 1
-}
-
-func (v *visitor) bytes(b *[]byte) {
-	n := uint64(len(*b))
-	v.num(&n)
-	if v.writing {
-		v.buf = append(v.buf, *b...)
-		return
-	}
-	if n > uint64(len(v.buf)) {
-		v.fail("ends early")
-		return
-	}
-	if n == 0 {
-		*b = nil
-		return
-	}
-	*b, v.buf = append([]byte(nil), v.buf[:n]...), v.buf[n:]
-}
-
-func (v *visitor) text(s *string) {
-	b := []byte(*s)
-	v.bytes(&b)
-	*s = string(b)
-}
-
-func (v *visitor) fixed(b []byte) {
-	if v.writing {
-		v.buf = append(v.buf, b...)
-		return
-	}
-	if len(v.buf) < len(b) {
-		v.fail("ends early")
-		return
-	}
-	copy(b, v.buf)
-	v.buf = v.buf[len(b):]
-}
-
-func (v *visitor) account(a *Account) {
-	owner := a.Owner.Bytes()
-	v.bytes(&owner)
-	if !v.writing {
-		p, err := principal.FromBytes(owner)
-		if err != nil {
-			v.fail("%v", err)
-			return
-		}
-		a.Owner = p
-	}
-	v.fixed(a.Subaccount[:])
-}
-
-// list visits a list whose items take at least one byte each.
-func list[T any](v *visitor, items *[]T, visit func(*T, *visitor)) {
-	n := uint64(len(*items))
-	v.num(&n)
-	if !v.writing {
-		if n > uint64(len(v.buf)) {
-			v.fail("ends early")
-			return
-		}
-		if *items = nil; n > 0 {
-			*items = make([]T, n)
-		}
-	}
-	for i := range *items {
-		visit(&(*items)[i], v)
-	}
-}
-
-func visitNumber(n *uint64, v *visitor) { v.num(n) }
-
-func visitBytes(b *[]byte, v *visitor) { v.bytes(b) }
-
-func visitOutpoint(o *btc.Outpoint, v *visitor) {
-	v.fixed(o.Txid[:])
-	small(v, &o.Vout)
-}
-
-func (u *Utxo) visit(v *visitor) {
-	v.fixed(u.Txid[:])
-	small(v, &u.Vout)
-	v.num(&u.Value)
-	small(v, &u.Height)
-}
-
-func (c *Config) visit(v *visitor) {
-	small(v, &c.Network)
-	v.bytes(&c.Ledger)
-	v.text(&c.KeyName)
-	v.num(&c.DepositMin)
-	v.num(&c.RetrieveMin)
-	v.num(&c.MaxTimeInQueue)
-	small(v, &c.Confirmations)
-	small(v, &c.Mode.Kind)
-	list(v, &c.Mode.Allowed, visitBytes)
-	v.num(&c.CheckFee)
-	v.bytes(&c.Checker)
-	v.num(&c.MaxInputs)
-	v.num(&c.Consolidate)
-}
-
-func (x *UtxoOf) visit(v *visitor) {
+func (x *UtxoOf) visit(v *minting.Visitor) {
 	x.Utxo.visit(v)
-	v.account(&x.Account)
+	v.Account(&x.Account)
+	if v.Layout >= 2 {
+		v.Flag(&x.Taproot)
+	}
 }
 
-func (x *Suspension) visit(v *visitor) {
+func (x *Suspension) visit(v *minting.Visitor) {
 	x.Utxo.visit(v)
-	v.account(&x.Account)
-	small(v, &x.Reason)
+	v.Account(&x.Account)
+	minting.Small(v, &x.Reason)
 }
 
-func (x *MintAsked) visit(v *visitor) {
+func (x *MintAsked) visit(v *minting.Visitor) {
 	visitOutpoint(&x.Outpoint, v)
-	v.num(&x.Amount)
-	v.num(&x.CheckFee)
-	v.num(&x.CreatedAt)
+	v.Num(&x.Amount)
+	v.Num(&x.CheckFee)
+	v.Num(&x.CreatedAt)
 }
 
-func (x *Minted) visit(v *visitor) {
+func (x *Minted) visit(v *minting.Visitor) {
 	visitOutpoint(&x.Outpoint, v)
-	v.num(&x.BlockIndex)
+	v.Num(&x.BlockIndex)
 	x.Utxo.visit(v)
-	v.account(&x.Account)
+	v.Account(&x.Account)
 }
 
-func (x *BurnAsked) visit(v *visitor) {
-	v.num(&x.Number)
-	v.account(&x.From)
-	v.flag(&x.Approval)
-	v.num(&x.Amount)
-	v.text(&x.Address)
-	v.num(&x.CreatedAt)
+func (x *BurnAsked) visit(v *minting.Visitor) {
+	v.Num(&x.Number)
+	v.Account(&x.From)
+	v.Flag(&x.Approval)
+	v.Num(&x.Amount)
+	v.Text(&x.Address)
+	v.Num(&x.CreatedAt)
+	if v.Layout >= 2 {
+		v.Num(&x.Value)
+		v.Num(&x.Inputs)
+	}
+	if v.Layout < 3 {
+		x.Refund = x.From
+		return
+	}
+	v.Account(&x.Refund)
 }
 
-func (x *Accepted) visit(v *visitor) {
-	v.num(&x.Number)
-	v.num(&x.BlockIndex)
-	v.num(&x.Amount)
-	v.text(&x.Address)
-	v.account(&x.Refund)
+func (x *FeeBurned) visit(v *minting.Visitor) {
+	v.Num(&x.Number)
+	v.Num(&x.BlockIndex)
+	v.Num(&x.Amount)
+	v.Text(&x.Address)
 }
 
-func (o *Output) visit(v *visitor) {
-	v.bytes(&o.Script)
-	v.num(&o.Value)
+func (x *Accepted) visit(v *minting.Visitor) {
+	v.Num(&x.Number)
+	v.Num(&x.BlockIndex)
+	v.Num(&x.Amount)
+	v.Text(&x.Address)
+	v.Account(&x.Refund)
 }
 
-func (x *Prepared) visit(v *visitor) {
-	v.num(&x.Payment)
-	v.num(&x.Version)
-	list(v, &x.Requests, visitNumber)
-	list(v, &x.Inputs, (*Utxo).visit)
-	list(v, &x.Outputs, (*Output).visit)
-	v.num(&x.FeeRate)
-	v.num(&x.BtcFee)
-	v.num(&x.MinterFee)
-	list(v, &x.Keys, visitBytes)
+func (o *Output) visit(v *minting.Visitor) {
+	v.Bytes(&o.Script)
+	v.Num(&o.Value)
 }
 
-func (x *InputSigned) visit(v *visitor) {
-	v.num(&x.Payment)
-	v.num(&x.Version)
-	v.num(&x.Input)
-	v.bytes(&x.Signature)
+func (x *Prepared) visit(v *minting.Visitor) {
+	v.Num(&x.Payment)
+	v.Num(&x.Version)
+	minting.List(v, &x.Requests, visitNumber)
+	minting.List(v, &x.Inputs, (*Utxo).visit)
+	minting.List(v, &x.Outputs, (*Output).visit)
+	v.Num(&x.FeeRate)
+	v.Num(&x.BtcFee)
+	v.Num(&x.MinterFee)
+	minting.List(v, &x.Keys, visitBytes)
+	if v.Layout >= 2 {
+		minting.Small(v, &x.Kind)
+	}
 }
 
-func (x *Complete) visit(v *visitor) {
-	v.num(&x.Payment)
-	v.num(&x.Version)
-	v.fixed(x.Txid[:])
-	v.fixed(x.Old[:])
-	list(v, &x.Requests, visitNumber)
-	list(v, &x.Inputs, (*Utxo).visit)
-	small(v, &x.ChangeVout)
-	v.num(&x.ChangeValue)
-	v.num(&x.FeeRate)
-	v.num(&x.BtcFee)
-	v.num(&x.MinterFee)
-	v.bytes(&x.Raw)
+func (x *InputSigned) visit(v *minting.Visitor) {
+	v.Num(&x.Payment)
+	v.Num(&x.Version)
+	v.Num(&x.Input)
+	v.Bytes(&x.Signature)
 }
 
-func (x *SentTo) visit(v *visitor) {
-	v.num(&x.Payment)
-	v.num(&x.Version)
+func (x *Complete) visit(v *minting.Visitor) {
+	v.Num(&x.Payment)
+	v.Num(&x.Version)
+	v.Fixed(x.Txid[:])
+	v.Fixed(x.Old[:])
+	minting.List(v, &x.Requests, visitNumber)
+	minting.List(v, &x.Inputs, (*Utxo).visit)
+	minting.Small(v, &x.ChangeVout)
+	v.Num(&x.ChangeValue)
+	v.Num(&x.FeeRate)
+	v.Num(&x.BtcFee)
+	v.Num(&x.MinterFee)
+	v.Bytes(&x.Raw)
+	if v.Layout >= 2 {
+		minting.Small(v, &x.Kind)
+	}
 }
 
-func (x *ConfirmedTx) visit(v *visitor) {
-	v.num(&x.Payment)
-	v.fixed(x.Txid[:])
-	small(v, &x.Height)
+func (x *SentTo) visit(v *minting.Visitor) {
+	v.Num(&x.Payment)
+	v.Num(&x.Version)
 }
 
-func (x *Refund) visit(v *visitor) {
-	v.num(&x.BlockIndex)
-	v.num(&x.Amount)
-	v.account(&x.Account)
-	small(v, &x.Reason)
-	v.num(&x.Inputs)
-	v.num(&x.MaxInputs)
+func (x *ConfirmedTx) visit(v *minting.Visitor) {
+	v.Num(&x.Payment)
+	v.Fixed(x.Txid[:])
+	minting.Small(v, &x.Height)
 }
 
-func (x *RefundAsked) visit(v *visitor) {
-	v.num(&x.BlockIndex)
-	v.num(&x.CreatedAt)
+func (x *Refund) visit(v *minting.Visitor) {
+	v.Num(&x.BlockIndex)
+	v.Num(&x.Amount)
+	v.Account(&x.Account)
+	minting.Small(v, &x.Reason)
+	v.Num(&x.Inputs)
+	v.Num(&x.MaxInputs)
 }
 
-func (x *Refunded) visit(v *visitor) {
-	v.num(&x.BlockIndex)
-	v.num(&x.MintBlock)
+func (x *RefundAsked) visit(v *minting.Visitor) {
+	v.Num(&x.BlockIndex)
+	v.Num(&x.CreatedAt)
 }
+
+func (x *Refunded) visit(v *minting.Visitor) {
+	v.Num(&x.BlockIndex)
+	v.Num(&x.MintBlock)
+}
+
+func (x *Return) visit(v *minting.Visitor) {
+	visitOutpoint(&x.Outpoint, v)
+	minting.Small(v, &x.Height)
+}
+
+func (x *Outputs) visit(v *minting.Visitor) { minting.List(v, &x.List, visitOutpoint) }

@@ -94,8 +94,8 @@ func FuzzTarget(f *testing.F) {
 			t.Fatalf("the gateway claims the interface at %q", address)
 		}
 		at, err := g.resolve(r)
-		_, own := g.below(hostname(host))
-		if err == nil && (at.shared == own || at.raw && at.shared || own && !strings.HasPrefix(hostname(host), at.canister.String()+".")) {
+		_, own := g.below(Hostname(host))
+		if err == nil && (at.shared == own || at.raw && at.shared || own && !strings.HasPrefix(Hostname(host), at.canister.String()+".")) {
 			t.Fatalf("%q %q is %+v", host, address, at)
 		}
 	})

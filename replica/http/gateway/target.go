@@ -21,8 +21,8 @@ type target struct {
 // errNoCanister means that nothing in a request for the host itself names a canister.
 var errNoCanister = errors.New("the request names no canister")
 
-// hostname is the name in a Host header, in lower case, without port and brackets.
-func hostname(host string) string {
+// Hostname is the name in a Host header, in lower case, without port and brackets.
+func Hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -47,14 +47,22 @@ func (g *Gateway) Claims(r *nethttp.Request) bool {
 	if r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
 		return false
 	}
-	if _, ok := g.below(hostname(r.Host)); ok {
+	if _, ok := g.below(Hostname(r.Host)); ok {
 		return true
 	}
 	if r.URL.Path == "/health" || r.URL.Path == "/metrics" {
 		return false
 	}
+	return g.Names(r) || r.URL.Path == "/"
+}
+
+// Names reports whether a request names a canister, or should: by a host that is a canister's own, by its query, or by that of the page from which it came.
+func (g *Gateway) Names(r *nethttp.Request) bool {
+	if _, ok := g.below(Hostname(r.Host)); ok {
+		return true
+	}
 	_, named := byParameter(r)
-	return named || r.URL.Path == "/"
+	return named
 }
 
 // byParameter finds the canister id in a request's query, or in that of the page from which it came.
@@ -73,7 +81,7 @@ func byParameter(r *nethttp.Request) (id string, ok bool) {
 // resolve finds out what a request is about.
 func (g *Gateway) resolve(r *nethttp.Request) (target, error) {
 	var t target
-	host := hostname(r.Host)
+	host := Hostname(r.Host)
 	id, own := g.below(host)
 	if own {
 		id, t.raw = strings.CutSuffix(id, ".raw")

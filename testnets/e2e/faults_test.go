@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"fusion/testnets/faults"
+	"fusion/testnets/golden"
+)
+
+// manifests is how many seeds TestManifests runs; FUSION_MANIFESTS says otherwise, and FUSION_SEED=N runs one alone.
+const manifests = 1
+
+// experimentTimeout is for a machine that does other things as well.
+const experimentTimeout = 10 * time.Minute
+
+// programs are the fusion program and those that perturbations need, as far as the environment names them.
+func programs(t *testing.T) faults.Options {
+	o := faults.Options{Program: program(t, "FUSION_BIN"), Log: t.Logf, Programs: map[string]string{}}
+	for name, variable := range map[string]string{faults.FaultBuild: "FUSION_FAULT_BIN", faults.ByzantineBuild: "FUSION_BYZANTINE_BIN"} {
+		if bin := os.Getenv(variable); bin != "" {
+			o.Programs[name] = bin
+		}
+	}
+	return o
+}
+
+func experiment(t *testing.T, m *faults.Manifest, o faults.Options) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), experimentTimeout)
+	defer cancel()
+	o.Dir = golden.Clone(t)
+	r, err := faults.Run(ctx, m, o)
+	if err != nil {
+		text, _ := m.Encode() // it was valid
+		for i := range m.Nodes {
+			t.Logf("end of node%d.log:\n%s", i, golden.Tail(o.Dir+"/node"+strconv.Itoa(i)+".log", 25))
+		}
+		t.Fatalf("%v\n%s", err, text)
+	}
+	t.Logf("%s", r)
+}
+
+// TestManifests runs experiments that are generated from seeds. With FUSION_FAULT_BIN they have slow disks and wrong clocks as well.
+func TestManifests(t *testing.T) {
+	o := programs(t)
+	choice := faults.Choice{Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade}}
+	if o.Programs[faults.FaultBuild] != "" {
+		choice.Kinds = append(choice.Kinds, faults.SlowDisk, faults.ClockSkew)
+	}
+	if o.Programs[faults.ByzantineBuild] != "" {
+		choice.Kinds = append(choice.Kinds, faults.Byzantine)
+	}
+	first, last := 1, manifests
+	for name, set := range map[string]func(int){"FUSION_MANIFESTS": func(n int) { last = n }, "FUSION_SEED": func(n int) { first, last = n, n }} {
+		if s := os.Getenv(name); s != "" {
+			n, err := strconv.Atoi(s)
+			must(t, err)
+			set(n)
+		}
+	}
+	for seed := first; seed <= last; seed++ {
+		m := faults.Generate(uint64(seed), choice)
+		t.Run(m.Name, func(t *testing.T) { experiment(t, m, o) })
+	}
+}
+
+// TestScenarios runs the experiments that have names, where it is asked for:
+//
+//	FUSION_SCENARIOS=1 make e2e case=TestScenarios/halves
+func TestScenarios(t *testing.T) {
+	o := programs(t)
+	if os.Getenv("FUSION_SCENARIOS") == "" {
+		t.Skip("the generated manifests stand for them; FUSION_SCENARIOS=1 runs them")
+	}
+	for _, name := range faults.Scenarios() {
+		t.Run(name, func(t *testing.T) {
+			m, err := faults.Scenario(name)
+			must(t, err)
+			if err := faults.Needs(m, o.Programs); errors.Is(err, faults.ErrProgram) {
+				t.Skip(err)
+			}
+			experiment(t, m, o)
+		})
+	}
+}

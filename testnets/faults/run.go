@@ -1,0 +1,494 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fusion/replica"
+	"fusion/replica/misdeed"
+	"fusion/testnets"
+	"fusion/testnets/golden"
+	"fusion/testnets/processes"
+)
+
+// FaultBuild is the name of the program that slow-disk and clock-skew run a replica with: the same one, built with an injected clock and disk.
+const FaultBuild = "fault-build"
+
+// Environment of the fault build.
+const (
+	EnvClock = "FUSION_FAULT_CLOCK_SECONDS" // what is added to the wall clock, in seconds
+	EnvSync  = "FUSION_FAULT_SYNC_MILLIS"   // how much longer each fsync takes, in milliseconds
+)
+
+// Options say how to run an experiment.
+type Options struct {
+	// Dir is a stopped copy of the golden network, of the manifest's size. It is used up.
+	Dir string
+	// Program is the fusion program. Programs are others by name, for upgrade, and the FaultBuild.
+	Program  string
+	Programs map[string]string
+	// Log is told what happens; the default is nobody.
+	Log func(format string, args ...any)
+}
+
+// Outcome is what a perturbation did.
+type Outcome struct {
+	*Perturbation
+	Hits  []int
+	Began uint64 // block
+	// Meanwhile is how many blocks the others made while it lasted, and Lasted how long that was.
+	Meanwhile uint64
+	Lasted    time.Duration
+	// Recovered is how long it took from its end until all replicas that nothing else hit were healthy and certified new blocks.
+	Recovered time.Duration
+}
+
+// Report is what an experiment showed.
+type Report struct {
+	*Manifest
+	Outcomes    []Outcome
+	Blocks      uint64 // made in the experiment
+	Compared    int    // blocks of which the states of two replicas or more were compared
+	Payments    int    // all made once
+	Retries     int    // of clients, at another replica
+	Redemptions int    // burns, each followed to its end
+	Supply      uint64
+	Took        time.Duration
+}
+
+// String is a table of faults and outcomes.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d nodes, delay %v, loss %v: passed in %.0f s, %d blocks, %d states compared, %d payments (%d retries), %d deposits, %d redemptions, supply %d sat\n", r.Name, r.Nodes,
+		time.Duration(r.Links.Delay), r.Links.Loss, r.Took.Seconds(), r.Blocks, r.Compared, r.Payments, r.Retries, r.Load.Deposits, r.Redemptions, r.Supply)
+	for _, o := range r.Outcomes {
+		fmt.Fprintf(&b, "  %-12s %-14s at block %-5d lasted %5.1f s, others made %3d blocks, all back after %5.1f s\n", o.Kind, fmt.Sprint(o.Hits), o.Began, o.Lasted.Seconds(), o.Meanwhile, o.Recovered.Seconds())
+	}
+	return b.String()
+}
+
+// experiment is one that runs.
+type experiment struct {
+	m      *Manifest
+	o      Options
+	n      *processes.Network
+	mesh   *mesh
+	world  *golden.World
+	watch  *watch
+	start  uint64
+	locks  []chan struct{} // a process is stopped and started by one perturbation at a time
+	mu     sync.Mutex
+	hit    map[int]int // how many perturbations keep a node from taking part
+	report *Report
+}
+
+// Run runs an experiment. An error says what was wrong with the network; the replicas' logs stay in the directory.
+func Run(ctx context.Context, m *Manifest, o Options) (_ *Report, err error) {
+	began := time.Now()
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	x := &experiment{m: m, o: o, hit: map[int]int{}, report: &Report{Manifest: m, Outcomes: make([]Outcome, len(m.Perturb))}}
+	if err := Needs(m, o.Programs); err != nil {
+		return nil, err
+	}
+	for range m.Nodes {
+		x.locks = append(x.locks, make(chan struct{}, 1))
+	}
+	if x.n, err = processes.Open(o.Dir, o.Program); err != nil {
+		return nil, err
+	}
+	if x.n.Nodes != m.Nodes {
+		return nil, fmt.Errorf("%s is a network of %d nodes, the manifest wants %d", o.Dir, x.n.Nodes, m.Nodes)
+	}
+	defer func() { err = errors.Join(err, x.n.Close()) }()
+	if err := x.connect(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, x.mesh.Close()) }()
+	if err := errors.Join(x.n.StartBitcoin(), x.n.Each(x.n.Start)); err != nil {
+		return nil, err
+	}
+	if err := x.n.Ready(ctx, 0); err != nil {
+		return nil, err
+	}
+	chain, err := x.n.Chain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if x.world, err = golden.OpenWorld(ctx, o.Dir, chain, x.n.Status); err != nil {
+		return nil, err
+	}
+	defer x.world.Close()
+	if err := x.live(ctx); err != nil {
+		return nil, err
+	}
+	for i := range m.Nodes {
+		if err := x.n.Stop(i); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.inspect(); err != nil {
+		return nil, err
+	}
+	x.report.Took = time.Since(began)
+	return x.report, nil
+}
+
+// ErrProgram says that an experiment needs a program that was not given.
+var ErrProgram = errors.New("a program is missing")
+
+// Needs tells whether an experiment finds the programs that it needs beside the usual one.
+func Needs(m *Manifest, programs map[string]string) error {
+	for _, p := range m.Perturb {
+		name := p.Program
+		if special, _ := p.special(); special != "" {
+			name = special
+		}
+		if name != "" && programs[name] == "" {
+			return fmt.Errorf("%w: %s of %s needs %q", ErrProgram, p.Name, m.Name, name)
+		}
+	}
+	return nil
+}
+
+// special is the program, and its environment, that a kind of perturbation runs its nodes with; without a name it is no such kind.
+func (p *Perturbation) special() (name string, env []string) {
+	switch p.Kind {
+	case SlowDisk, ClockSkew:
+		return FaultBuild, []string{fmt.Sprintf("%s=%d", EnvClock, int64(time.Duration(p.Skew)/time.Second)), fmt.Sprintf("%s=%d", EnvSync, time.Duration(p.Sync).Milliseconds())}
+	case Byzantine:
+		var names []string
+		for _, d := range p.Misdeeds {
+			names = append(names, string(d))
+		}
+		return ByzantineBuild, []string{misdeed.Env + "=" + strings.Join(names, ",")}
+	}
+	return "", nil
+}
+
+// connect puts the mesh between the replicas.
+func (x *experiment) connect() (err error) {
+	x.mesh = newMesh(x.m.Links)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, x.mesh.Close())
+		}
+	}()
+	var own []replica.Peer
+	configs := make([]*replica.Config, x.m.Nodes)
+	for i := range configs {
+		if configs[i], err = replica.LoadConfig(testnets.NodeDir(x.o.Dir, i)); err != nil {
+			return err
+		}
+		own = append(own, replica.Peer{Consensus: configs[i].Consensus, Gossip: configs[i].Gossip})
+	}
+	for i, c := range configs {
+		c.Peers = slices.Clone(own)
+		for j := range c.Peers {
+			if i == j {
+				continue
+			}
+			if c.Peers[j].Consensus, err = x.mesh.open(i, j, own[j].Consensus); err != nil {
+				return err
+			}
+			if c.Peers[j].Gossip, err = x.mesh.open(i, j, own[j].Gossip); err != nil {
+				return err
+			}
+		}
+		if err := c.Save(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// live is the experiment from when the network works until all that was asked of it is done and checked.
+func (x *experiment) live(ctx context.Context) error {
+	x.watch = newWatch(x)
+	g, gctx := errgroup.WithContext(ctx)
+	watching, stopWatching := context.WithCancel(gctx)
+	defer stopWatching()
+	g.Go(func() error { return x.watch.run(watching) })
+	l, err := x.newLoad(gctx)
+	if err != nil {
+		stopWatching()
+		return errors.Join(err, g.Wait())
+	}
+	g.Go(func() error {
+		defer stopWatching()
+		return x.play(gctx, l)
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	x.report.Compared = x.watch.compared()
+	return nil
+}
+
+// play lets the perturbations happen beside the load, and checks what is left.
+func (x *experiment) play(ctx context.Context, l *load) error {
+	if err := golden.Wait(ctx, "a look at the replicas", func() (string, error) {
+		if x.watch.top() == 0 {
+			return x.watch.String(), nil
+		}
+		return "", nil
+	}); err != nil {
+		return err
+	}
+	x.start = x.watch.top()
+	g, gctx := errgroup.WithContext(ctx)
+	working, enough := context.WithCancel(gctx)
+	defer enough()
+	l.start(g, gctx, working)
+	ended := map[string]chan struct{}{}
+	var all sync.WaitGroup
+	for i := range x.m.Perturb {
+		p := &x.m.Perturb[i]
+		done, after := make(chan struct{}), ended[p.After]
+		ended[p.Name] = done
+		all.Add(1)
+		g.Go(func() error {
+			defer all.Done()
+			if after != nil {
+				select {
+				case <-after:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
+			}
+			if err := x.perturb(gctx, p, &x.report.Outcomes[i]); err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
+			}
+			close(done)
+			return nil
+		})
+	}
+	g.Go(func() error {
+		all.Wait()
+		enough()
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	x.report.Blocks = x.watch.top() - x.start
+	return x.check(ctx, l)
+}
+
+// perturb carries out a perturbation and waits until the network is over it.
+func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome) error {
+	if err := golden.Wait(ctx, fmt.Sprintf("block %d", x.start+p.At), func() (string, error) {
+		if top := x.watch.top(); top < x.start+p.At {
+			return fmt.Sprintf("block %d", top), nil
+		}
+		return "", nil
+	}); err != nil {
+		return err
+	}
+	if p.Kind != Disconnect && p.Kind != Partition {
+		for _, i := range sorted(p.Nodes) { // in one order, so that nobody waits in a circle
+			select {
+			case x.locks[i] <- struct{}{}:
+				defer func() { <-x.locks[i] }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	*out = Outcome{Perturbation: p, Hits: x.m.Hits(p), Began: x.watch.top()}
+	x.o.Log("%s: %s begins at block %d, hits %v", x.m.Name, p.Name, out.Began, out.Hits)
+	began := time.Now()
+	if p.Kind == Upgrade {
+		for _, i := range p.Nodes {
+			if err := x.apply(ctx, p, []int{i}); err != nil {
+				return err
+			}
+			if _, err := x.recover(ctx, p.Name); err != nil {
+				return err
+			}
+		}
+	} else if err := x.apply(ctx, p, out.Hits); err != nil {
+		return err
+	}
+	out.Lasted, out.Meanwhile = time.Since(began), x.watch.top()-out.Began
+	took, err := x.recover(ctx, p.Name)
+	out.Recovered = took
+	x.o.Log("%s: %s lasted %.1f s, all back after %.1f s", x.m.Name, p.Name, out.Lasted.Seconds(), took.Seconds())
+	return err
+}
+
+// apply begins what a perturbation does to nodes, waits, and ends it.
+func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (err error) {
+	x.count(hits, 1)
+	defer x.count(hits, -1)
+	each := func(fn func(i int) error) error {
+		var g errgroup.Group
+		for _, i := range hits {
+			g.Go(func() error { return fn(i) })
+		}
+		return g.Wait()
+	}
+	start := x.n.Start
+	var before map[int]figures
+	switch p.Kind {
+	case Kill:
+		err = each(x.n.Kill)
+	case Pause:
+		err = each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGSTOP) })
+	case Restart:
+		err = each(x.n.Stop)
+	case Upgrade:
+		err = each(func(i int) error { return x.n.Retire(ctx, i) })
+		if p.Program != "" {
+			start = func(i int) error { return x.n.StartWith(i, x.o.Programs[p.Program], nil) }
+		}
+	case Disconnect:
+		x.links(p, 0, 1)
+	case Partition:
+		x.links(p, 1, 0)
+	case SlowDisk, ClockSkew, Byzantine:
+		if p.Kind == Byzantine {
+			before = x.figures(ctx, hits)
+		}
+		name, env := p.special()
+		err = each(func(i int) error {
+			if err := x.n.Stop(i); err != nil {
+				return err
+			}
+			return x.n.StartWith(i, x.o.Programs[name], env)
+		})
+		if err == nil && p.Kind != Byzantine {
+			err = x.moving(ctx, hits)
+		}
+	}
+	if err == nil {
+		err = x.last(ctx, time.Duration(p.For))
+	}
+	if err == nil && p.Kind == Byzantine {
+		err = x.seen(ctx, p, before)
+	}
+	if err != nil {
+		return err
+	}
+	switch p.Kind {
+	case Kill, Restart, Upgrade:
+		return each(start)
+	case Pause:
+		return each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGCONT) })
+	case Disconnect:
+		x.links(p, 0, -1)
+	case Partition:
+		x.links(p, -1, 0)
+	case SlowDisk, ClockSkew, Byzantine:
+		return each(func(i int) error { return errors.Join(x.n.Stop(i), x.n.Start(i)) })
+	}
+	return nil
+}
+
+// links changes the links that a perturbation divides.
+func (x *experiment) links(p *Perturbation, held, cut int) {
+	side := map[int]int{}
+	for i, g := range p.Groups {
+		for _, node := range g {
+			side[node] = i
+		}
+	}
+	for a := range x.m.Nodes {
+		for b := range a {
+			if p.Kind == Partition && side[a] != side[b] || p.Kind == Disconnect && (slices.Contains(p.Nodes, a) || slices.Contains(p.Nodes, b)) {
+				x.mesh.set(between(a, b), held, cut)
+			}
+		}
+	}
+}
+
+func (x *experiment) count(nodes []int, by int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, i := range nodes {
+		x.hit[i] += by
+	}
+}
+
+// spared are the nodes that nothing hits now, if they have a quorum.
+func (x *experiment) spared() (out []int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i := range x.m.Nodes {
+		if x.hit[i] == 0 {
+			out = append(out, i)
+		}
+	}
+	if len(out) < x.m.Quorum() {
+		return nil
+	}
+	return out
+}
+
+// last waits as long as a perturbation has to last: a time, and until those who are spared have made two blocks. The network has to go on without
+// those that are hit; whether it does is what this waits for.
+func (x *experiment) last(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	base := x.watch.top()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return golden.Wait(ctx, "the others to make blocks", func() (string, error) {
+		if others := x.spared(); others != nil && x.watch.height(others) < base+2 {
+			return fmt.Sprintf("block %d of %d; %s", x.watch.height(others), base+2, x.watch), nil
+		}
+		return "", nil
+	})
+}
+
+// moving waits until nodes certify new blocks, whatever they think of their clocks.
+func (x *experiment) moving(ctx context.Context, nodes []int) error {
+	base := x.watch.top()
+	return golden.Wait(ctx, fmt.Sprintf("nodes %v to go on", nodes), func() (string, error) {
+		if x.spared() == nil {
+			return "", nil // nobody can
+		}
+		for _, i := range nodes {
+			if s, err := x.watch.status(i); err != nil || s.Certified <= base {
+				return fmt.Sprintf("node %d is not above block %d: %s", i, base, x.watch), nil
+			}
+		}
+		return "", nil
+	})
+}
+
+// recover waits until all nodes that nothing hits are healthy and certify new blocks.
+func (x *experiment) recover(ctx context.Context, what string) (time.Duration, error) {
+	began, base := time.Now(), x.watch.top()
+	err := golden.Wait(ctx, "recovery from "+what, func() (string, error) {
+		others := x.spared()
+		if others == nil {
+			return "too many are hit", nil
+		}
+		for _, i := range others {
+			if p := x.n.Replica(i); p.Ended() != nil {
+				return "", fmt.Errorf("replica %d ended by itself: %w; see %s", i, p.Ended(), x.n.LogFile(fmt.Sprintf("node%d", i)))
+			}
+			if s, err := x.watch.status(i); err != nil || !s.Healthy || s.Certified <= base {
+				return fmt.Sprintf("node %d is not above block %d: %s", i, base, x.watch), nil
+			}
+		}
+		return "", nil
+	})
+	return time.Since(began), err
+}
