@@ -53,6 +53,7 @@ type User struct {
 	Name  string
 	Agent *agent.Agent
 	w     *World
+	node  int // the replica that he calls
 }
 
 // NewWorld joins a network that runs in this process.
@@ -127,7 +128,7 @@ func (w *World) UserOf(name string, id identity.Identity, node int) (*User, erro
 	if err != nil {
 		return nil, err
 	}
-	u := &User{name, a, w}
+	u := &User{name, a, w, node}
 	w.users = append(w.users, u)
 	return u, nil
 }
@@ -145,7 +146,7 @@ func (u *User) Account() icrc.Account { return icrc.Account{Owner: u.Agent.Sende
 // Balance asks the ledger for an account's balance.
 func (u *User) Balance(ctx context.Context, a icrc.Account) (uint64, error) {
 	var n candid.Nat
-	if err := u.Agent.Ask(ctx, u.w.Ledger, "icrc1_balance_of", []any{a}, []any{&n}); err != nil {
+	if err := u.ask(ctx, "icrc1_balance_of", []any{a}, &n); err != nil {
 		return 0, fmt.Errorf("balance of %s: %w", a.Owner, err)
 	}
 	v, ok := n.Uint64()
@@ -153,6 +154,27 @@ func (u *User) Balance(ctx context.Context, a icrc.Account) (uint64, error) {
 		return 0, fmt.Errorf("balance of %s is %s", a.Owner, n)
 	}
 	return v, nil
+}
+
+// ask queries the ledger. A query is answered from one replica's state, which may be a block behind the replica that has just
+// answered somebody else's update; so the user's replica first has to be where the furthest one was.
+func (u *User) ask(ctx context.Context, method string, args []any, out any) error {
+	var furthest uint64
+	for i := range u.w.Nodes {
+		if s, err := u.w.Status(ctx, i); err == nil { // otherwise it is stopped
+			furthest = max(furthest, s.Height)
+		}
+	}
+	if err := Wait(ctx, fmt.Sprintf("%s's replica %d to be at block %d", u.Name, u.node, furthest), func() (string, error) {
+		s, err := u.w.Status(ctx, u.node)
+		if err != nil || s.Height >= furthest {
+			return "", nil // of a stopped replica the query says so
+		}
+		return fmt.Sprintf("it is at block %d", s.Height), nil
+	}); err != nil {
+		return err
+	}
+	return u.Agent.Ask(ctx, u.w.Ledger, method, args, []any{out})
 }
 
 // Own is the user's balance.
@@ -345,7 +367,7 @@ func (w *World) WaitTip(ctx context.Context, hash string) error {
 // Supply is the ledger's total.
 func (w *World) Supply(ctx context.Context, u *User) (uint64, error) {
 	var n candid.Nat
-	if err := u.Agent.Ask(ctx, w.Ledger, "icrc1_total_supply", nil, []any{&n}); err != nil {
+	if err := u.ask(ctx, "icrc1_total_supply", nil, &n); err != nil {
 		return 0, fmt.Errorf("supply: %w", err)
 	}
 	v, _ := n.Uint64()
