@@ -297,7 +297,7 @@ func (m *minter) finalizedStatus(r *core.Request) *FinalizedStatus {
 	case r.State == core.RequestSucceeded:
 		fee := nat(feeOf(r.Receipt))
 		return &FinalizedStatus{Success: &Success{hash, &fee}}
-	case r.State == core.RequestRefunded && len(r.Refunds) > 0:
+	case r.State == core.RequestRefunded:
 		f := r.Refunds[0]
 		return &FinalizedStatus{Reimbursed: &Reimbursed{hash, nat(f.Amount), nat(core.AmountOf(f.Block))}}
 	}

@@ -274,8 +274,8 @@ func (s *State) CheckInvariants() error {
 		if _, open := s.openReqs[n]; open != (r.State <= RequestTokenBurning || r.State == RequestWillRefund) {
 			return bad("withdrawal %d in state %d, open %v", n, r.State, open)
 		}
-		if len(r.Refunds) > 0 && r.State != RequestWillRefund && r.State != RequestRefunded || r.State == RequestSucceeded && len(r.Refunds) > 0 {
-			return bad("withdrawal %d in state %d has refunds", n, r.State)
+		if back := r.State == RequestWillRefund || r.State == RequestRefunded; back != (len(r.Refunds) > 0) {
+			return bad("withdrawal %d in state %d has %d refunds", n, r.State, len(r.Refunds))
 		}
 		if r.Burned() && s.ids[r.ID] != n {
 			return bad("withdrawal %d is not known as %d", n, r.ID)

@@ -376,6 +376,39 @@ func TestReplacement(t *testing.T) {
 	}
 }
 
+// A filler leaves something of the amount, if only a wei: what it costs at most is less. So there is always a refund, whose block the user can be told.
+func TestFillerLeavesSomethingToMintBack(t *testing.T) {
+	base := AmountOf(19e9)
+	lowest := eth.Bump(cheap, base)
+	cost := lowest.Cost(GasEther)
+	begin := func(wei uint64) (h *harness, filler Event) {
+		h = newHarness(t)
+		h.deposit(1, ether)
+		n := h.withdraw(3, wei)
+		h.s.Create(0, cheap, mainAddr, h.apply)
+		h.apply(Event{Signed: &Signed{Transfer: 1, Raw: []byte{1}, Hash: eth.Hash{8}}})
+		h.apply(Event{Sent: &SentTo{Transfer: 1}})
+		return h, Event{Replaced: &Created{Transfer: 1, Number: n, Nonce: 5, Fee: lowest, Main: mainAddr, Filler: true}}
+	}
+	h, filler := begin(cost.Uint64())
+	if e := h.s.Replace(h.s.Transfers()[0], h.s.Config.FillAfter(), cheap, base); e != nil {
+		t.Errorf("a filler takes all: %+v", e.Replaced)
+	}
+	h.refused("a filler that takes all", filler)
+	h, filler = begin(cost.Uint64() + 1)
+	h.apply(filler)
+	h.apply(Event{Finalized: &Receipt{Transfer: 1, Version: 1, GasUsed: GasEther, GasPrice: lowest.MaxFeePerGas, Success: true}})
+	r := h.s.Request(1)
+	if r.State != RequestWillRefund || len(r.Refunds) != 1 || r.Refunds[0].Amount != AmountOf(1) {
+		t.Fatalf("%+v", r)
+	}
+	h.apply(Event{RefundAsked: &RefundStamp{RefundRef{1, 0}, h.s.Stamp(0)}})
+	h.apply(Event{Refunded: &Refunded{RefundRef{1, 0}, 4}})
+	if r.State != RequestRefunded {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A receipt that cannot be, stops everything.
 func TestImpossibleReceiptIsDisputed(t *testing.T) {
 	h := newHarness(t)

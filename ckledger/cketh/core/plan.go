@@ -207,13 +207,11 @@ func (s *State) Replace(t *Transfer, now uint64, fee Fee, base Amount) *Event {
 		return nil // fees may fall
 	}
 	x.Filler, x.Value, x.Fee = true, Amount{}, lowest
-	budget := r.MaxFee
+	cost, most := lowest.Cost(GasEther), plus(r.MaxFee, plus(s.Spare(), r.Reserved))
 	if r.IsEther() {
-		budget = r.Amount
-	} else {
-		budget = plus(budget, plus(s.Spare(), r.Reserved))
+		most = sub(r.Amount, AmountOf(1)) // something must be left to mint back, or the withdrawal would have no end that a user can see
 	}
-	if cost := lowest.Cost(GasEther); cost.Gt(&budget) {
+	if cost.Gt(&most) {
 		return nil
 	}
 	return &Event{Replaced: &x}

@@ -599,20 +599,12 @@ func (s *State) tokenBurn(e *Event) error {
 	return nil
 }
 
-// giveBack schedules refunds. Whatever else was owed for the request is spent.
+// giveBack schedules refunds, each of more than nothing: what a transaction costs is less than what its withdrawal burned. Whatever else was owed for the request is
+// spent.
 func (s *State) giveBack(r *Request, why string, refunds ...Refund) {
 	before := s.owes(r)
-	r.State, r.Why, r.Reserved = RequestWillRefund, why, Amount{}
-	for _, f := range refunds {
-		if !f.Amount.IsZero() {
-			r.Refunds = append(r.Refunds, f)
-		}
-	}
-	if len(r.Refunds) == 0 {
-		r.State = RequestRefunded
-	} else {
-		s.openReqs[r.Number] = r
-	}
+	r.State, r.Why, r.Reserved, r.Refunds = RequestWillRefund, why, Amount{}, refunds
+	s.openReqs[r.Number] = r
 	s.settle(r, before)
 }
 
@@ -715,8 +707,11 @@ func (s *State) version(t *Transfer, r *Request, x *Created, at uint64) error {
 	if (x.Filler || !r.IsEther()) != x.Value.IsZero() {
 		return misfit("transfer %d has a value of %v", x.Transfer, &x.Value)
 	}
+	if x.Filler && r.IsEther() && !cost.Lt(&budget) {
+		return misfit("filler of transfer %d costs %v and leaves nothing of %v to mint back", x.Transfer, &cost, &budget)
+	}
 	if over := sub(cost, budget); !over.IsZero() {
-		if !x.Filler || r.IsEther() {
+		if !x.Filler {
 			return misfit("transfer %d costs %v, the withdrawal has %v", x.Transfer, &cost, &budget)
 		}
 		if more := sub(over, r.Reserved); !more.IsZero() {
