@@ -133,7 +133,7 @@ func (w *Watcher) tellPending(ctx context.Context, sub [32]byte, d *ckbtc.Deposi
 	}
 	op := btc.Outpoint{Txid: btc.Hash(d.Outpoint.Txid), Vout: d.Outpoint.Vout}
 	e := &Event{Type: Pending, To: &Account{Owner: w.cfg.Accounts.Owner.String(), Subaccount: fmt.Sprintf("%x", sub)}, Amount: fmt.Sprint(d.Value),
-		Source: &Source{Chain: "bitcoin", Transaction: op.Txid.String(), Index: uint64(op.Vout)}}
+		Source: &Source{Chain: "bitcoin", Transaction: op.Txid.String(), Index: new(uint64(op.Vout))}}
 	detail := ""
 	switch st := d.Status; {
 	case st.Mempool != nil:

@@ -35,11 +35,12 @@ type Account struct {
 	Subaccount string `json:"subaccount"` // 32 bytes in hexadecimal; all zeros is the default account
 }
 
-// Source is what a minter minted for.
+// Source is what a minter minted for, or, of a payout, the transaction that pays it.
 type Source struct {
 	Chain       string `json:"chain"`       // bitcoin or ethereum
 	Transaction string `json:"transaction"` // as explorers show it
-	Index       uint64 `json:"index"`       // of the output, or of the log
+	// Index is that of the output, or of the log. A payout has none: the minter does not say which output of the transaction pays.
+	Index *uint64 `json:"index,omitempty"`
 }
 
 // Event is what a receiver is told, as JSON. Numbers that may exceed 2^53 are texts.
@@ -110,10 +111,10 @@ func accountOf(a *icrc.Account) *Account {
 // sourceOf reads the memo of a mint.
 func sourceOf(memo []byte) *Source {
 	if m, err := ckbtc.ParseMintMemo(memo); err == nil && m.Convert != nil && len(m.Convert.Txid) == 32 && m.Convert.Vout != nil {
-		return &Source{Chain: "bitcoin", Transaction: btc.Hash(m.Convert.Txid).String(), Index: uint64(*m.Convert.Vout)}
+		return &Source{Chain: "bitcoin", Transaction: btc.Hash(m.Convert.Txid).String(), Index: new(uint64(*m.Convert.Vout))}
 	}
 	if m, err := cketh.ParseMintMemo(memo); err == nil && m.Convert != nil {
-		return &Source{Chain: "ethereum", Transaction: m.Convert.Source.Tx.String(), Index: m.Convert.Source.Index}
+		return &Source{Chain: "ethereum", Transaction: m.Convert.Source.Tx.String(), Index: &m.Convert.Source.Index}
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func TestPayout(t *testing.T) {
 	}
 	for key, want := range map[string]string{id("pending"): "", id("submitted/" + hash): hash, id("confirmed/" + hash): hash} {
 		e := w.r.booked[key]
-		if e.Type != watch.Payout || e.Amount != "700" || e.Block == nil || *e.Block != burn || (e.Source == nil) != (want == "") || e.Source != nil && e.Source.Transaction != want {
+		if e.Type != watch.Payout || e.Amount != "700" || e.Block == nil || *e.Block != burn || (e.Source == nil) != (want == "") || e.Source != nil && (e.Source.Transaction != want || e.Source.Index != nil) {
 			t.Errorf("%s: %+v", key, e)
 		}
 	}
