@@ -274,7 +274,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		Metrics: promhttp.HandlerFor(r.metrics.registry, promhttp.HandlerOpts{})})
 	r.server = http.NewServer(handler)
 	r.wg.Go(func() {
-		if err := r.server.Serve(http.LimitListener(ln, maxConnections)); !errors.Is(err, nethttp.ErrServerClosed) {
+		if err := r.server.Serve(http.LimitListener(ln, limits)); !errors.Is(err, nethttp.ErrServerClosed) {
 			r.fail(fmt.Errorf("http on %s: %w", r.cfg.HTTP, err))
 		}
 	})
@@ -334,11 +334,7 @@ func (r *Replica) founders() []consensus.Member {
 	return members
 }
 
-const (
-	// maxConnections bounds the public interface.
-	maxConnections = 2000
-	shutdownGrace  = 2 * time.Second
-)
+const shutdownGrace = 2 * time.Second
 
 // inUse adds what to do when an address is taken.
 func inUse(err error, setting string) error {

@@ -136,7 +136,7 @@ func serveRosetta(ctx context.Context, c *cobra.Command, listen string, cfg rose
 		defer cancel()
 		drained <- server.Shutdown(grace)
 	}()
-	l = replicahttp.LimitListener(l, maxMeshConnections)
+	l = replicahttp.LimitListener(l, replicahttp.Limits{Connections: maxMeshConnections, ClientConnections: -1})
 	fmt.Fprintf(c.OutOrStdout(), "Mesh API at http://%s over %s; blockchain %q, networks:\n", l.Addr(), plural(len(cfg.Ledgers), "ledger"), rosetta.Blockchain)
 	for _, id := range cfg.Ledgers {
 		fmt.Fprintf(c.OutOrStdout(), "  %s\n", id)

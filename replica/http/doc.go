@@ -17,8 +17,8 @@
 // a replica knows and does comes from a [Backend], which the replica's wiring implements. There is nothing of an operator's here: no
 // administration, no profiling, no files.
 //
-// Requests come from anybody: bodies and times are bounded, and [Limits] bound the rate and the number of requests per client and in
-// all. What a request's signatures cost to check is counted before they are checked, so that a flood is refused cheaply: 429, with
+// Requests come from anybody: bodies and times are bounded, and [Limits] bound connections, the rate and the number of requests, and the
+// memory that bodies and unread answers hold, per client and in all. What a request's signatures cost to check is counted before they are checked, so that a flood is refused cheaply: 429, with
 // Retry-After. The Host header must be one of Config.AllowedHosts where that is set, so that a web page cannot reach a developer's
 // network by pointing its own name at it. Browsers of every origin may use the API, as on the Internet Computer: its authentication
 // does not depend on who makes the request.

@@ -147,6 +147,9 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 		return
 	}
 	defer h.lim.leave(addr)
+	x := &exchange{ResponseWriter: w, status: nethttp.StatusOK, body: r.Body, lim: h.lim, client: addr}
+	defer x.release()
+	r.Body = x.reader()
 	defer func() {
 		if reason := recover(); reason != nil {
 			if reason != nethttp.ErrAbortHandler {
@@ -157,12 +160,11 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	}()
 	if g := h.cfg.Gateway; g != nil && g.Claims(r) {
 		start := time.Now()
-		status := &statusWriter{ResponseWriter: w, status: nethttp.StatusOK}
-		defer func() { h.cfg.Observe("gateway", status.status, time.Since(start)) }()
-		g.ServeHTTP(status, r)
+		defer func() { h.cfg.Observe("gateway", x.status, time.Since(start)) }()
+		g.ServeHTTP(x, r)
 		return
 	}
-	h.mux.ServeHTTP(w, r)
+	h.mux.ServeHTTP(x, r)
 }
 
 func (h *Handler) allowedHost(host string) bool {
@@ -231,13 +233,12 @@ func classify(err error) *failure {
 func (h *Handler) route(name string, serve func(w nethttp.ResponseWriter, r *nethttp.Request) error) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		start := time.Now()
-		status := &statusWriter{ResponseWriter: w, status: nethttp.StatusOK}
 		allowOrigins(w)
-		err := serve(status, r)
+		err := serve(w, r)
 		var no *refusal
 		switch {
 		case errors.As(err, &no):
-			tooMany(status, no)
+			tooMany(w, no)
 		case err != nil:
 			f := classify(err)
 			if f == nil {
@@ -247,24 +248,11 @@ func (h *Handler) route(name string, serve func(w nethttp.ResponseWriter, r *net
 			if f.status == nethttp.StatusTooManyRequests || f.status == nethttp.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", "1")
 			}
-			nethttp.Error(status, f.text, f.status)
+			nethttp.Error(w, f.text, f.status)
 		}
-		h.cfg.Observe(name, status.status, time.Since(start))
+		h.cfg.Observe(name, w.(*exchange).status, time.Since(start))
 	}
 }
-
-type statusWriter struct {
-	nethttp.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for net/http.ResponseController.
-func (w *statusWriter) Unwrap() nethttp.ResponseWriter { return w.ResponseWriter }
 
 const apiPrefix = "/api/"
 
@@ -357,6 +345,9 @@ func (h *Handler) read(w nethttp.ResponseWriter, r *nethttp.Request, req *reques
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentCBOR {
 		return &failure{nethttp.StatusUnsupportedMediaType, fmt.Sprintf("content type is %q, want %q", r.Header.Get("Content-Type"), contentCBOR)}
 	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return &failure{nethttp.StatusUnsupportedMediaType, fmt.Sprintf("content encoding is %q: bodies are sent as they are", enc)}
+	}
 	id, err := principal.Parse(r.PathValue("id"))
 	if err != nil {
 		return badRequest("the id in the URL: %v", err)
@@ -377,7 +368,11 @@ func (h *Handler) read(w nethttp.ResponseWriter, r *nethttp.Request, req *reques
 	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 64<<10)+bytes.MinRead)) // more when it has arrived
 	if _, err := buf.ReadFrom(nethttp.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
 		var tooLarge *nethttp.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		var no *refusal
+		switch {
+		case errors.As(err, &no):
+			return no
+		case errors.As(err, &tooLarge):
 			return &failure{nethttp.StatusRequestEntityTooLarge, fmt.Sprintf("body larger than %d bytes", MaxBody)}
 		}
 		return badRequest("reading the body: %v", err)

@@ -658,7 +658,7 @@ func TestLimitListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := replicahttp.LimitListener(inner, 1)
+	ln := replicahttp.LimitListener(inner, replicahttp.Limits{Connections: 1})
 	defer ln.Close()
 	accepted := make(chan net.Conn, 4)
 	go func() {

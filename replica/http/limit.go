@@ -27,6 +27,15 @@ type Limits struct {
 	ClientRequests int
 	// Requests bounds the requests in progress in all. The default is 8192.
 	Requests int
+	// Memory bounds the bytes that the bodies of requests in progress and answers that wait for slow readers hold in all, without the
+	// first 64 KiB of each. The default is 256 MiB.
+	Memory int
+	// ClientMemory is the same for one client; the loopback interface is not held to it. The default is 64 MiB.
+	ClientMemory int
+	// Connections bounds the open connections (LimitListener). The default is 2000.
+	Connections int
+	// ClientConnections is the same for one client; the loopback interface and Proxies are not held to it. The default is 250.
+	ClientConnections int
 	// Proxies are the addresses of proxies in front of the interface, whose X-Forwarded-For header tells who the client is.
 	Proxies []netip.Prefix
 }
@@ -53,6 +62,15 @@ func (l *Limits) ensureDefaults(processors int) {
 	number(&l.Checks, 4096*processors)
 	number(&l.ClientRequests, 4096)
 	number(&l.Requests, 8192)
+	number(&l.Memory, 256<<20)
+	number(&l.ClientMemory, 64<<20)
+	number(&l.Connections, 2000)
+	number(&l.ClientConnections, 250)
+}
+
+// proxy reports whether an address is one of Proxies.
+func (l *Limits) proxy(a netip.Addr) bool {
+	return slices.ContainsFunc(l.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // client says whom a request counts for.
@@ -62,14 +80,11 @@ func (l *Limits) client(r *nethttp.Request) netip.Addr {
 		return netip.Addr{} // not from a network; they share one allowance
 	}
 	addr := at.Addr().Unmap()
-	trusted := func(a netip.Addr) bool {
-		return slices.ContainsFunc(l.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
-	}
 	// Each proxy appends whom it speaks to, so from the right the first address that is not a proxy's is the one that a proxy has seen.
 	hops := r.Header.Values("X-Forwarded-For")
-	for i := len(hops) - 1; i >= 0 && trusted(addr); i-- {
+	for i := len(hops) - 1; i >= 0 && l.proxy(addr); i-- {
 		list := strings.Split(hops[i], ",")
-		for j := len(list) - 1; j >= 0 && trusted(addr); j-- {
+		for j := len(list) - 1; j >= 0 && l.proxy(addr); j-- {
 			next, err := netip.ParseAddr(strings.TrimSpace(list[j]))
 			if err != nil {
 				return network(addr)
@@ -114,6 +129,7 @@ func (b *bucket) wait(n, rate float64) time.Duration {
 type client struct {
 	bucket
 	requests int // in progress
+	memory   int // bytes that they hold
 }
 
 // limiter keeps the Limits.
@@ -125,6 +141,7 @@ type limiter struct {
 	all      bucket
 	requests int
 	checks   int
+	memory   int
 	clients  map[netip.Addr]*client
 	sweepAt  int // number of clients at which those that need not be remembered are forgotten
 }
@@ -211,6 +228,29 @@ func (l *limiter) checked(units int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.checks -= units
+}
+
+// hold admits n more bytes that a request in progress keeps in memory. A nil refusal obliges to call free.
+func (l *limiter) hold(a netip.Addr, n int) *refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.memory > l.Memory-n {
+		return &refusal{"too much is being sent and received", shortWait}
+	}
+	c := l.clients[a]
+	if !a.IsLoopback() && c.memory > l.ClientMemory-n {
+		return &refusal{"too much is being sent and received by this address", shortWait}
+	}
+	l.memory += n
+	c.memory += n
+	return nil
+}
+
+func (l *limiter) free(a netip.Addr, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.memory -= n
+	l.clients[a].memory -= n
 }
 
 func (l *limiter) leave(a netip.Addr) {

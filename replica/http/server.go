@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	nethttp "net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -22,14 +23,19 @@ func NewServer(h *Handler) *nethttp.Server {
 	}
 }
 
-// LimitListener bounds the open connections of a listener: one too many is closed at once.
-func LimitListener(ln net.Listener, connections int) net.Listener {
-	return &limitListener{Listener: ln, free: make(chan struct{}, connections)}
+// LimitListener bounds the open connections of a listener, in all and of each client: one too many is closed at once.
+func LimitListener(ln net.Listener, l Limits) net.Listener {
+	l.ensureDefaults(1)
+	return &limitListener{Listener: ln, limits: l, clients: map[netip.Addr]int{}}
 }
 
 type limitListener struct {
 	net.Listener
-	free chan struct{}
+	limits Limits
+
+	mu      sync.Mutex
+	open    int
+	clients map[netip.Addr]int // open connections
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -38,21 +44,41 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.free <- struct{}{}:
-			return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.free })}, nil
-		default:
-			c.Close()
+		at, _ := netip.ParseAddrPort(c.RemoteAddr().String()) // what is no network's shares one allowance
+		addr := at.Addr().Unmap()
+		if from := network(addr); l.enter(from, addr.IsLoopback() || l.limits.proxy(addr)) {
+			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(from) })}, nil
 		}
+		c.Close()
+	}
+}
+
+func (l *limitListener) enter(from netip.Addr, trusted bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open >= l.limits.Connections || !trusted && l.clients[from] >= l.limits.ClientConnections {
+		return false
+	}
+	l.open++
+	l.clients[from]++
+	return true
+}
+
+func (l *limitListener) leave(from netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.clients[from]--; l.clients[from] == 0 {
+		delete(l.clients, from)
 	}
 }
 
 type limitedConn struct {
 	net.Conn
-	release func()
+	leave func()
 }
 
 func (c *limitedConn) Close() error {
-	defer c.release()
+	defer c.leave()
 	return c.Conn.Close()
 }
