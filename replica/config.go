@@ -6,16 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
-	"fusion/adapters/https"
 	"fusion/replica/http"
 	"fusion/replica/http/face"
 )
@@ -143,7 +139,7 @@ func (c *Config) EnsureDefaults() {
 		}
 	}
 	def(&c.HTTP, "127.0.0.1:4943")
-	def(&c.Admin, filepath.Join(c.Dir, "admin.sock"))
+	def(&c.Admin, c.adminSocket())
 	def(&c.LogLevel, "info")
 	def(&c.Dashboard, string(face.ReadOnly))
 	if c.CommitWait == 0 {
@@ -160,6 +156,8 @@ func (c *Config) EnsureDefaults() {
 	}
 }
 
+func (c *Config) adminSocket() string { return filepath.Join(c.Dir, "admin.sock") }
+
 // domains are the names below which canisters have hosts of their own.
 func (c *Config) domains() []string {
 	var out []string
@@ -171,82 +169,59 @@ func (c *Config) domains() []string {
 	return out
 }
 
-// Validate refuses what cannot run; n is the number of replicas in the genesis document.
+// Validate refuses what cannot run; n is the number of replicas in the genesis document. The error names everything that is wrong.
 func (c *Config) Validate(n int) error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
-	}
 	if c.Dir == "" {
-		return bad("no data directory")
+		return fmt.Errorf("%w: no data directory", ErrConfig)
 	}
-	if n > 1 && len(c.Peers) != n {
-		return bad("peers lists %d replicas, the genesis document has %d", len(c.Peers), n)
+	problems := c.settingsProblems()
+	if p := (Problem{}); errors.As(c.fitsPeers(n), &p) {
+		problems = append(problems, p)
 	}
-	addrs := map[string]string{"http": c.HTTP, "consensus": c.Consensus, "gossip": c.Gossip}
-	for i, p := range c.Peers {
-		addrs[fmt.Sprintf("peers[%d].consensus", i)] = p.Consensus
-		addrs[fmt.Sprintf("peers[%d].gossip", i)] = p.Gossip
+	return refuse(problems)
+}
+
+// refuse makes one error of problems, nil of none.
+func refuse(problems []Problem) error {
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, fmt.Sprintf("%v (%s)", p, p.Next))
 	}
-	for i, p := range c.BitcoinPeers {
-		addrs[fmt.Sprintf("bitcoin_peers[%d]", i)] = p
+	if texts == nil {
+		return nil
 	}
-	for name, a := range addrs {
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			return bad("%s is %q, want host:port", name, a)
-		}
-	}
-	if _, err := https.ParseRules(c.Outcalls.Allow); err != nil {
-		return bad("outcalls.allow: %v", err)
-	}
-	if _, err := c.Limits.http(); err != nil {
-		return bad("limits.proxies: %v", err)
-	}
-	if err := c.Ethereum.validate(); err != nil {
-		return bad("ethereum.%v", err)
-	}
-	if mode, err := face.Parse(c.Dashboard); err != nil {
-		return bad("dashboard is %v", err)
-	} else if mode == face.Wallet && len(c.domains()) == 0 {
-		return bad("dashboard is wallet, which needs a host of its own: add a name that begins with a dot to allowed_hosts, or set read-only")
-	}
-	if c.Outcalls.Parallel < 0 {
-		return bad("outcalls.parallel must not be negative")
-	}
-	if c.CommitWait < 0 || c.ProposeWait < 0 {
-		return bad("commit_wait and propose_wait must not be negative")
-	}
-	return nil
+	return fmt.Errorf("%w: %s", ErrConfig, strings.Join(texts, "; "))
 }
 
 // LoadConfig reads dir/config.toml, or path when it names a file; unknown keys are refused.
 func LoadConfig(path string) (*Config, error) {
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		path = filepath.Join(path, ConfigFile)
-	}
-	c := &Config{Dir: filepath.Dir(path)}
-	meta, err := toml.DecodeFile(path, c)
+	c, _, unknown, err := readConfig(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		return nil, err
 	}
-	if extra := meta.Undecoded(); len(extra) > 0 {
-		return nil, fmt.Errorf("%w: %s: unknown key %s", ErrConfig, path, extra[0])
+	if len(unknown) > 0 {
+		p := unknown[0]
+		return nil, fmt.Errorf("%w: %s: line %d: unknown key %s; %s", ErrConfig, configPath(path), p.Line, p.Key, p.Next)
 	}
 	c.EnsureDefaults()
 	return c, nil
 }
 
-// Save writes the configuration to its directory.
+// Save writes the configuration to its directory, with every key explained (Text).
 func (c *Config) Save() error {
-	var b strings.Builder
-	b.WriteString("# Configuration of one fusion replica; see docs/operate.md.\n")
-	if err := toml.NewEncoder(&b).Encode(c); err != nil {
-		return fmt.Errorf("encoding %s: %w", ConfigFile, err)
+	out := *c
+	if out.Admin == out.adminSocket() { // which follows the directory when it is moved
+		out.Admin = ""
+	}
+	text, err := out.Text()
+	if err != nil {
+		return err
 	}
 	mode := os.FileMode(0o644)
 	if len(c.Ethereum.Providers) > 0 || len(c.Ethereum.Beacon) > 0 { // their URLs and headers hold keys
 		mode = 0o600
 	}
-	return writeFile(filepath.Join(c.Dir, ConfigFile), []byte(b.String()), mode)
+	return writeFile(filepath.Join(c.Dir, ConfigFile), []byte(text), mode)
 }
 
 // Files of the two node keys, each an Ed25519 seed in hexadecimal.

@@ -161,11 +161,8 @@ func (r *Replica) identify() error {
 			return fmt.Errorf("%s is not a node of %s: its key is not in the genesis document, and no node number is set in %s", r.cfg.Dir, doc.ChainID, ConfigFile)
 		}
 	}
-	if doc.Class != genesis.Local && r.cfg.SealKeysWith == "" && len(r.cfg.SealKeysBy) == 0 {
-		return fmt.Errorf("%w: seal_keys_with or seal_keys_by is required on a %s network: name a file with an age identity outside %s, or a command", ErrConfig, doc.Class, r.cfg.Dir)
-	}
-	if doc.Class != genesis.Local && (r.cfg.Outcalls.AllowHTTP || len(r.cfg.Outcalls.Hosts) > 0) {
-		return fmt.Errorf("%w: outcalls.allow_http and outcalls.hosts are for local networks, this one is %s", ErrConfig, doc.Class)
+	if p := (Problem{}); errors.As(r.cfg.fitsClass(doc), &p) {
+		return refuse([]Problem{p})
 	}
 	if err := r.cfg.Ethereum.fits(doc); err != nil {
 		return err

@@ -122,6 +122,19 @@ func (s *Store) start(o Options) error {
 	return nil
 }
 
+// CheckSealing refuses an identity file or a command that a store could not be opened with. It runs nothing and changes nothing.
+func CheckSealing(o Options) error {
+	switch {
+	case o.IdentityFile != "" && len(o.SealCommand) > 0:
+		return fmt.Errorf("%w: an identity file and a command are both named; one of them seals the store", ErrUnsealed)
+	case len(o.SealCommand) > 0:
+		return checkCommand(o.SealCommand)
+	case o.IdentityFile != "":
+		return (&Store{}).seal(o)
+	}
+	return nil
+}
+
 func (s *Store) seal(o Options) error {
 	dir, err := resolve(o.Dir)
 	if err != nil {

@@ -50,7 +50,7 @@ replica cannot start or cannot go on.`,
 	if err := cmd.MarkPersistentFlagRequired("config"); err != nil {
 		panic(err)
 	}
-	cmd.AddCommand(replayCmd(&config), recoverCmd(&config), joinCmd(&config), importUTXOsCmd(&config))
+	cmd.AddCommand(initCmd(&config), replayCmd(&config), recoverCmd(&config), joinCmd(&config), importUTXOsCmd(&config))
 	return cmd
 }
 
