@@ -446,8 +446,22 @@ func (f *full) resend() (never []btc.Hash, waits bool) {
 	return never, waits
 }
 
-// operate is what an operator does about a pause: he waits, pays what is missing, resumes.
-func (f *full) operate() {
+// spentOtherwise lists the deposits that were in a block, are in none, and never will be.
+func (f *full) spentOtherwise() (ids []btc.Hash) {
+	there := map[btc.Hash]bool{}
+	for _, tx := range slices.Concat(append(slices.Clone(f.chain.blocks), f.chain.pool)...) {
+		there[tx.Txid()] = true
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(f.chain.deposits), func(a, b btc.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+		if !there[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// operate is what an operator does about a pause: he waits, pays what is missing, resumes. If named is not set he may keep to himself which deposits never return.
+func (f *full) operate(named bool) {
 	f.stats.Pauses++
 	if slices.ContainsFunc(f.chain.pool, func(tx *btc.Tx) bool { return f.chain.deposits[tx.Txid()] != nil }) {
 		return // what is missing may come back: what it was paid for by then would be paid twice
@@ -455,6 +469,9 @@ func (f *full) operate() {
 	never, waits := f.resend()
 	if waits {
 		return // the same
+	}
+	if named || f.rng.IntN(2) == 0 { // deposits that were spent otherwise
+		never = append(never, f.spentOtherwise()...)
 	}
 	faults := f.faults
 	defer func() { f.faults = faults }()
@@ -537,7 +554,7 @@ func (f *full) step() {
 			f.chain.pool = slices.Delete(f.chain.pool, i, i+1)
 		}
 		if f.m.state.Paused() != "" {
-			f.operate()
+			f.operate(false)
 		}
 	}
 	for range f.rng.IntN(6) {
@@ -618,8 +635,8 @@ func (f *full) finish() {
 		f.resend()
 		f.chain.mine()
 		f.check()
-		if s().Paused() != "" && round%4 == 3 {
-			f.operate()
+		if (s().Paused() != "" || s().Aside(5000) != nil) && round%4 == 3 {
+			f.operate(round > 20)
 		}
 		if n, _ := f.openDeposits(); round > 8 && n == 0 && s().Open() == 0 && s().Paused() == "" && len(s().Tasks()) == 0 && !s().Watching() && len(s().Payments()) == 0 {
 			break

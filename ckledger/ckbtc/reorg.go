@@ -197,7 +197,7 @@ func (m *minter) health() *Health {
 	return h
 }
 
-// ResumeArgs name transactions of the minter, as explorers show them, that can never be mined again.
+// ResumeArgs name transactions, as explorers show them, that can never be mined again: the minter's own, or those of deposits.
 type ResumeArgs struct {
 	Never []string `candid:"never"`
 }
@@ -223,7 +223,7 @@ const (
 
 // resume is the operator's way out of a deficit that Bitcoin does not close. Outputs at the minter's own address that it knows nothing of are taken into
 // custody; if that is then enough for all that is owed, the missing deposits are written off. Change that is missing because a transaction of the minter is in no
-// block is written off only if the operator names the transaction: see core.State.Resume.
+// block is written off only if the operator names the transaction, and so it is with deposits that are all that a signed transaction spends: see core.State.Resume.
 func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult]) {
 	if !m.c.IsController(msg.Caller()) {
 		m.c.Trap("only a controller of the minter may call resume")
@@ -295,7 +295,7 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 						r.Restored, m.main, m.state.Config.Confirmations)
 					return
 				}
-				if len(e.Resumed.List) > 0 || m.state.Reset() {
+				if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || m.state.Reset() {
 					m.emit(*e)
 				}
 				r.WrittenOff = m.state.WrittenOff() - before

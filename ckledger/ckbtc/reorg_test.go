@@ -371,6 +371,50 @@ func TestResumeWaitsForSettledPayments(t *testing.T) {
 	}
 }
 
+// A withdrawal whose transaction spends only deposits that are gone waits for them, and says so, until the operator knows that they never return.
+func TestWithdrawalWaitsForWhatWasWrittenOff(t *testing.T) {
+	for _, returns := range []bool{false, true} {
+		u := newUniverse(t, 29, deep(20, 0))
+		alice, dst := user(0), destination(1)
+		u.deposit(alice, 200_000)
+		u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+		if e := retrieve(u, alice, dst.String(), 150_000); e != nil {
+			t.Fatalf("%+v", e)
+		}
+		block := uint64(len(u.ledger.blocks) - 1)
+		u.advance(4 * time.Second)
+		gone := u.chain.takeBack(6, func(*btc.Tx) bool { return false })
+		u.advance(15 * time.Second)
+		u.chain.fund(u.m.main.String(), 200_000)
+		for range 3 {
+			u.chain.mine()
+		}
+		if r := u.resume(); r.Ok == nil || r.Ok.WrittenOff != 200_000 {
+			t.Fatalf("%+v", r)
+		}
+		u.crash()
+		u.settle(8)
+		s, err := native.Query[*WithdrawalStatus](u.w, alice, minterID, "get_withdrawal_status", BlockIndex{BlockIndex: block})
+		must(t, err)
+		if _, times := u.chain.paid(dst); times != 0 || s.SetAside == nil || !strings.Contains(*s.SetAside, gone[0].Txid().String()) || u.health().Stopped != nil {
+			t.Fatalf("paid %d times, %+v, %+v", times, s, u.health())
+		}
+		if returns {
+			u.chain.pool = append(u.chain.pool, gone...)
+		} else if r := u.resume(gone[0].Txid()); r.Ok == nil {
+			t.Fatalf("%+v", r)
+		}
+		u.settle(30)
+		u.audit(map[string]uint64{dst.String(): 150_000})
+		if _, times := u.chain.paid(dst); times != 1 {
+			t.Errorf("paid %d times", times)
+		}
+		if h := u.health(); returns != (h.WrittenOff == 0) {
+			t.Errorf("%+v", h)
+		}
+	}
+}
+
 // A transaction that is named must be one.
 func TestResumeRefusesWhatIsNoTransaction(t *testing.T) {
 	u := newUniverse(t, 27, nil)

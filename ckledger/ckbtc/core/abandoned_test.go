@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"fusion/btc"
@@ -47,9 +48,22 @@ func (y *story) restored(us ...Utxo) {
 	for _, u := range us {
 		y.apply(Event{Restored: &u})
 	}
-	e, err := y.s.Resume(day, nil)
+	y.resumed()
+}
+
+// resumed resumes, with the word of the controller that what made some outputs can never be mined.
+func (y *story) resumed(never ...Utxo) {
+	y.t.Helper()
+	var ids []btc.Hash
+	for _, u := range never {
+		ids = append(ids, u.Txid)
+	}
+	e, err := y.s.Resume(day, ids)
 	if err != nil {
 		y.t.Fatal(err)
+	}
+	if got := e.Resumed.Never; !slices.Equal(got, ids) {
+		y.t.Fatalf("never mined: %v, want %v", got, ids)
 	}
 	y.apply(*e)
 }
@@ -214,7 +228,8 @@ func TestAbandonedWithdrawalHoldsUpNobody(t *testing.T) {
 // A batch whose fees an abandoned withdrawal cannot bear leaves it out and pays it by itself.
 func TestAbandonedWithdrawalIsPaidAlone(t *testing.T) {
 	y := newStory(t)
-	a := y.minted(1, 12_000)
+	a := y.minted(1, 6_000)
+	y.minted(2, 6_000)
 	y.withdraw(10, 10_500)
 	y.lose(a)
 	y.restored(coin(5, 12_000))
@@ -224,4 +239,132 @@ func TestAbandonedWithdrawalIsPaidAlone(t *testing.T) {
 	y.burn(11, 200_000)
 	y.pays(40_000, 10)
 	y.pays(40_000, 11)
+}
+
+// A transaction that spends only what was written off cannot be killed: what it pays is neither paid otherwise nor refunded until it is mined, or until a controller says
+// that it never will be.
+func TestPaymentThatNothingKillsWaits(t *testing.T) {
+	const high = 400_000
+	begin := func(t *testing.T) (*story, Utxo, *Payment) {
+		y := newStory(t)
+		a := y.minted(1, 60_000)
+		p := y.withdraw(10, 40_000)
+		y.lose(a)
+		y.restored(coin(5, 60_000))
+		if why := y.s.Aside(5000)[10]; !strings.Contains(why, a.Txid.String()) || y.s.Request(10).State != RequestInPayment || y.s.WrittenOff() != 60_000 || y.s.Paused() != "" {
+			t.Fatalf("%q, %+v", why, y.s.Request(10))
+		}
+		if events := y.batch(5000); len(events) != 0 {
+			t.Fatalf("%+v", events)
+		}
+		if ts := y.s.Tasks(); slices.ContainsFunc(ts, func(t Task) bool { return t.Kind == TaskSign }) {
+			t.Fatalf("signs what cannot be mined: %+v", ts)
+		}
+		return y, a, p
+	}
+	t.Run("no refund", func(t *testing.T) {
+		y, _, _ := begin(t)
+		y.refuses(Event{Refund: &Refund{BlockIndex: 10, Amount: 40_000, Account: y.u, Reason: RefundAmountTooLow}})
+	})
+	t.Run("nor another payment", func(t *testing.T) {
+		y, _, _ := begin(t)
+		y.burn(11, 15_000)
+		next := y.pays(5000, 11)
+		if spendsAny(next, coin(1, 0)) {
+			t.Error("what is gone is spent")
+		}
+	})
+	t.Run("it comes back", func(t *testing.T) {
+		y, a, p := begin(t)
+		y.apply(Event{Returned: &Return{a.Outpoint(), 9}})
+		if y.s.Aside(5000) != nil || y.s.WrittenOff() != 0 || y.s.Custody() != 120_000 {
+			t.Fatalf("aside %v, %d written off, custody %d", y.s.Aside(5000), y.s.WrittenOff(), y.s.Custody())
+		}
+		y.final(p)
+		y.settle(p)
+	})
+	t.Run("it is mined at once", func(t *testing.T) {
+		y, _, p := begin(t)
+		change := p.Latest().own()[0]
+		change.Height = 9
+		events, _ := y.s.Final(day, 20, []Utxo{change})
+		y.apply(events...)
+		if r := y.s.Request(10); r.State != RequestConfirmed || y.s.WrittenOff() != 0 {
+			t.Fatalf("%+v, %d written off", r, y.s.WrittenOff())
+		}
+	})
+	t.Run("never: paid", func(t *testing.T) {
+		y, a, p := begin(t)
+		y.resumed(a)
+		if next := y.pays(5000, 10); next.ID == p.ID || y.s.Aside(5000) != nil {
+			t.Fatalf("%+v", next)
+		}
+	})
+	t.Run("never: refunded", func(t *testing.T) {
+		y, a, _ := begin(t)
+		y.resumed(a)
+		if events := y.batch(high); len(events) != 1 || events[0].Refund == nil || events[0].Refund.Amount != 40_000 {
+			t.Fatalf("%+v", events)
+		}
+	})
+	t.Run("what does not matter is not noted", func(t *testing.T) {
+		y, a, _ := begin(t)
+		y.resumed(a)
+		e, err := y.s.Resume(day, []btc.Hash{a.Txid, {9}})
+		if err != nil || len(e.Resumed.List)+len(e.Resumed.Never) != 0 {
+			t.Fatalf("%+v %v", e, err)
+		}
+	})
+}
+
+// The outputs that kill an abandoned payment may be lost too. Then it is like one that spent nothing else, until a controller names one of them.
+func TestAbandonedPaymentLosesItsLastKill(t *testing.T) {
+	y := newStory(t)
+	a, b := y.minted(1, 50_000), y.minted(2, 45_000)
+	y.withdraw(10, 90_000)
+	y.lose(a)
+	y.restored(coin(4, 60_000))
+	y.lose(b)
+	y.restored(coin(5, 45_000))
+	if why := y.s.Aside(5000)[10]; !strings.Contains(why, a.Txid.String()) || !strings.Contains(why, b.Txid.String()) {
+		t.Fatalf("%q", why)
+	}
+	if events := y.batch(5000); len(events) != 0 {
+		t.Fatalf("%+v", events)
+	}
+	y.resumed(b)
+	y.pays(5000, 10)
+}
+
+// What spends the change of a payment that can never be mined cannot be mined either.
+func TestNeverMinedIsInherited(t *testing.T) {
+	y := newStory(t)
+	a := y.minted(1, 60_000)
+	parent := y.withdraw(10, 20_000)
+	y.final(parent)
+	child := y.withdraw(11, 20_000)
+	if !spendsAny(child, parent.Latest().own()[0]) {
+		t.Fatal("the second payment spends something else than the change of the first")
+	}
+	y.apply(Event{Reversed: &parent.ID})
+	y.lose(a)
+	y.apply(Event{Restored: new(coin(3, 60_000))})
+	y.resumed(a)
+	y.pays(5000, 10, 11)
+}
+
+// A log of the first layout goes on as it did: it forgot payments that nothing kills.
+func TestWriteOffOfTheFirstLayout(t *testing.T) {
+	y := newStory(t)
+	a := y.minted(1, 60_000)
+	y.withdraw(10, 40_000)
+	y.lose(a)
+	y.apply(Event{Restored: new(coin(5, 60_000))})
+	old := append([]byte{9, kindResumed, 1, 1}, append(a.Txid[:], 0)...)
+	e, err := UnmarshalEvent(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.apply(e)
+	y.pays(5000, 10)
 }

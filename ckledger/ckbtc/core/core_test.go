@@ -162,7 +162,7 @@ func samples() []Event {
 		{Time: 16, Sent: &SentTo{1, 2}}, {Time: 17, Confirmed: &ConfirmedTx{1, btc.Hash{2}, 3}}, {Time: 18, Refund: &Refund{1, 2, a, RefundTooManyInputs, 3, 4}},
 		{Time: 19, RefundAsked: &RefundAsked{1, 2}}, {Time: 20, RefundRefused: number(3)}, {Time: 21, RefundUnknown: number(4)}, {Time: 1 << 63, Refunded: &Refunded{5, 6}},
 		{Time: 23, Vanished: &op}, {Time: 24, Returned: &Return{op, 5}}, {Time: 25, Settled: &Outputs{[]btc.Outpoint{op, op}}}, {Time: 26, Reversed: number(7)},
-		{Time: 27, Restored: &u}, {Time: 28, Resumed: &Outputs{[]btc.Outpoint{op}}}, {Time: 29, Doubted: number(30)},
+		{Time: 27, Restored: &u}, {Time: 28, Resumed: &WriteOff{List: []btc.Outpoint{op}, Never: []btc.Hash{op.Txid}}}, {Time: 29, Doubted: number(30)},
 		{Time: 29, FeeBurned: &FeeBurned{1, 2, 3, "bcrt1"}}, {Time: 31, Epoch: number(32)},
 	}
 }

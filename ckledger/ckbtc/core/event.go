@@ -41,7 +41,7 @@ type Event struct {
 	Restored *Utxo         // somebody paid this to the minter's own account to restore custody: nothing is minted for it
 	Doubted  *uint64       // everything may have been taken back, settled or not: this many outputs are watched again
 	Epoch    *uint64       // how often the Bitcoin canister forgot its chain and began again, when that is learnt first and whenever it is more
-	Resumed  *Outputs      // a controller gave these missing deposits up, custody being enough without them
+	Resumed  *WriteOff     // a controller gave what is missing up, custody being enough without it
 }
 
 // UtxoOf is a deposit to an account: to its taproot address, or to its P2WPKH one.

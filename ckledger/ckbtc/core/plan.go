@@ -266,7 +266,7 @@ func (s *State) refuse(now uint64, requests []uint64, why RefundReason, inputs u
 // payment. Replace returns nil if none is due, or if the fee would exceed its bounds: then the transaction is only sent again.
 func (s *State) Replace(p *Payment, now, feeRate uint64) *Event {
 	v, c := p.Latest(), &s.Config
-	if s.Paused() != "" || s.changeSpent(p) { // a replacement would end the payments that spend the change
+	if s.Paused() != "" || s.changeSpent(p) || s.waits(p) != nil { // a replacement would end the payments that spend the change, or has no better inputs
 		return nil
 	}
 	late := c.CancelAfter > 0 && p.Versions[0].Complete && now >= p.Versions[0].CompleteAt+c.CancelAfter && !p.Cancelling()
@@ -522,7 +522,7 @@ func (s *State) Tasks() []Task {
 		if v := p.best(); v != nil {
 			ts = append(ts, Task{Kind: TaskSend, ID: id, Version: v.Version})
 		}
-		if v := p.Latest(); !v.Complete && !paused {
+		if v := p.Latest(); !v.Complete && !paused && s.waits(p) == nil {
 			for i, sig := range v.Signatures {
 				if sig == nil {
 					ts = append(ts, Task{Kind: TaskSign, ID: id, Version: v.Version, Input: uint64(i)})

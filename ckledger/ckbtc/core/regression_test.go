@@ -138,7 +138,7 @@ func TestNothingIsWrittenOffWhileTheLedgerIsAsked(t *testing.T) {
 	if e, err := y.s.Resume(1, nil); !errors.Is(err, ErrShort) {
 		t.Fatalf("%+v %v", e, err)
 	}
-	y.refuses(Event{Resumed: &Outputs{[]btc.Outpoint{u.Outpoint()}}})
+	y.refuses(Event{Resumed: &WriteOff{List: []btc.Outpoint{u.Outpoint()}}})
 }
 
 // A payment in a block spent what the minter believed missing: so it is not missing, and the pause ends.

@@ -29,6 +29,7 @@ type Watch struct {
 	Payment uint64 // whose change it is, 0 for deposits and restored custody
 	Missing bool   // the chain has it no more
 	Locked  bool   // not to be spent before it is settled
+	Lost    bool   // written off; a payment that spends nothing else waits for it
 }
 
 // Return says at which height an output lies that was missing, or lay elsewhere.
@@ -39,6 +40,14 @@ type Return struct {
 
 // Outputs is a list of outpoints.
 type Outputs struct{ List []btc.Outpoint }
+
+// WriteOff is how a controller ends a pause.
+type WriteOff struct {
+	List  []btc.Outpoint // missing outputs that are given up
+	Never []btc.Hash     // transactions that can never be mined, by the controller's word
+	// forgets is the rule of the first layout: a payment that spends nothing but what is given up was forgotten, although it might be mined one day.
+	forgets bool
+}
 
 // watch begins to watch an output.
 func (s *State) watch(o Owned, payment uint64) *Watch {
@@ -79,7 +88,15 @@ func (s *State) Deficit() (sum uint64) {
 	return sum
 }
 
-func (s *State) isDeficit(w *Watch) bool { return w.Missing && w.Payment == 0 }
+func (s *State) isDeficit(w *Watch) bool { return w.Missing && w.Payment == 0 && !w.Lost }
+
+// found notes that an output is there after all, written off or not.
+func (s *State) found(w *Watch) {
+	if w.Lost {
+		s.lost -= w.Value
+	}
+	w.Missing, w.Lost = false, false
+}
 
 // Unsettled is the value of what is watched and there.
 func (s *State) Unsettled() (sum uint64) {
@@ -147,7 +164,7 @@ func (s *State) reorg(e *Event) error {
 		}
 		w.Height = e.Returned.Height
 		if w.Missing {
-			w.Missing = false
+			s.found(w)
 			s.regain(w)
 		}
 	case e.Settled != nil:
@@ -329,8 +346,8 @@ func (s *State) reversed(id, now uint64) error {
 func (s *State) finalChange(p *Payment, v *Version, height uint32) error {
 	s.final[p.ID] = p
 	for _, in := range p.Inputs { // what was missing is there: it was spent in a block
-		if w := s.watched[in.Outpoint()]; w != nil && s.isDeficit(w) {
-			w.Missing = false
+		if w := s.watched[in.Outpoint()]; w != nil && w.Missing && w.Payment == 0 {
+			s.found(w)
 		}
 	}
 	for other, w := range s.watched { // the payment was final before, by another version perhaps
@@ -364,7 +381,7 @@ var ErrUnmined = errors.New("the minter's own transactions are in no block")
 
 // Resume gives the event that ends a pause: what is missing is written off. Change of a settled payment is not missing because somebody spent otherwise what made
 // it: as long as its transaction can be mined, so can those that spend it, and what they pay would be paid again by others. So it is written off only if never
-// names the transaction.
+// names the transaction. Payments that spend nothing but missing deposits wait for them until never names one that made such a deposit, now or later.
 func (s *State) Resume(now uint64, never []btc.Hash) (*Event, error) {
 	var unmined []string
 	for _, op := range slices.SortedFunc(maps.Keys(s.watched), compareOutpoints) {
@@ -379,7 +396,7 @@ func (s *State) Resume(now uint64, never []btc.Hash) (*Event, error) {
 	if n := s.Shortfall(); n > 0 {
 		return nil, fmt.Errorf("%w: %d satoshi are missing", ErrShort, n)
 	}
-	e := &Event{Time: now, Resumed: &Outputs{}}
+	e := &Event{Time: now, Resumed: &WriteOff{}}
 	for _, op := range slices.SortedFunc(maps.Keys(s.watched), compareOutpoints) {
 		if s.isDeficit(s.watched[op]) {
 			if d := s.deposits[op]; d != nil && d.State != DepositMinted {
@@ -388,18 +405,46 @@ func (s *State) Resume(now uint64, never []btc.Hash) (*Event, error) {
 			e.Resumed.List = append(e.Resumed.List, op)
 		}
 	}
+	for _, id := range never {
+		if s.awaits(id) && !slices.Contains(e.Resumed.Never, id) {
+			e.Resumed.Never = append(e.Resumed.Never, id)
+		}
+	}
 	return e, nil
 }
 
-// resumed writes missing deposits off. Payments that would spend them are abandoned: what they would have paid is queued again. Bitcoin may yet bring back
-// what it took, and with it their transactions, which are signed. So each withdrawal keeps, for each payment that was abandoned under it, the outputs that kill
-// that payment when something else spends them: see pins.
+// awaits reports whether it matters that a transaction can never be mined: it made what is missing, or what payments that were given up spend.
+func (s *State) awaits(id btc.Hash) bool {
+	of := func(op btc.Outpoint) bool { return op.Txid == id }
+	for op, w := range s.watched {
+		if of(op) && w.Missing && w.Payment == 0 {
+			return true
+		}
+	}
+	for _, pins := range s.pins {
+		if slices.ContainsFunc(pins, func(p pin) bool { return slices.ContainsFunc(p.lost, of) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// pin is a payment that was abandoned under a withdrawal although it is signed. It can never be mined once something else spends one of the outputs in kills, or
+// if one of those in lost, which it spends too, never comes back. Of what it spends that a payment abandoned before it made, both lists have what that one spends.
+type pin struct{ kills, lost []btc.Outpoint }
+
+// resumed writes missing deposits off. Bitcoin may yet bring back what it took, and with it the payments that would spend it, which are signed. So:
+//
+//   - A payment one of whose inputs can never come back, by the controller's word, is dead: what it would have paid is queued again.
+//   - One that spends something else besides is abandoned: what it would have paid is queued again and keeps, as a pin, what the next payment has to conflict with.
+//   - One that spends nothing else cannot be killed. It stays open, and what it pays is neither paid otherwise nor refunded, until it is mined or dead.
 func (s *State) resumed(e *Event) error {
 	if s.Shortfall() > 0 {
 		return misfit("%v", ErrShort)
 	}
+	x := e.Resumed
 	gone := map[btc.Outpoint]bool{}
-	for _, op := range e.Resumed.List {
+	for _, op := range x.List {
 		w := s.watched[op]
 		d := s.deposits[op]
 		if w == nil || !s.isDeficit(w) || d != nil && d.State != DepositMinted {
@@ -407,26 +452,38 @@ func (s *State) resumed(e *Event) error {
 		}
 		gone[op] = true
 		s.lost += w.Value
-		delete(s.watched, op)
+		w.Lost = true
 	}
 	s.reset = false
+	never := map[btc.Hash]bool{}
+	for _, id := range x.Never {
+		never[id] = true
+	}
+	lost := func(op btc.Outpoint) bool { w := s.watched[op]; return gone[op] || w != nil && w.Lost }
 	var back []uint64
-	heirs := map[btc.Outpoint][]btc.Outpoint{}                // change of an abandoned payment → what kills that payment, and so what spends the change
+	heirs := map[btc.Outpoint]pin{}                           // change of an abandoned payment → how that payment dies, and so what spends the change
 	for _, id := range slices.Sorted(maps.Keys(s.payments)) { // a payment is younger than those whose change it spends
 		p := s.payments[id]
-		if !slices.ContainsFunc(p.Inputs, func(o Owned) bool { return gone[o.Outpoint()] }) {
+		if !slices.ContainsFunc(p.Inputs, func(o Owned) bool { return lost(o.Outpoint()) }) {
+			continue
+		}
+		left := pin{}
+		for _, o := range p.Inputs {
+			left.kills = append(left.kills, o.Outpoint())
+		}
+		left = left.without(lost, heirs)
+		dead := left.dead(never)
+		if len(left.kills) == 0 && !dead && p.Kind == PaysOut && !x.forgets {
 			continue
 		}
 		delete(s.payments, id)
 		if p.Kind == Consolidates {
 			s.feeCredit += p.Versions[0].BtcFee
 		}
-		var kills []btc.Outpoint
 		for _, o := range p.Inputs {
 			op := o.Outpoint()
 			delete(s.spends, op)
-			kills = append(kills, op)
-			if gone[op] {
+			if lost(op) {
 				continue
 			}
 			if w := s.watched[op]; w != nil {
@@ -437,24 +494,38 @@ func (s *State) resumed(e *Event) error {
 				s.own(o)
 			}
 		}
-		kills = inherit(kills, gone, heirs)
+		if dead {
+			for _, v := range p.Versions {
+				never[v.Txid] = true
+			}
+		}
 		for op, w := range s.watched {
 			if w.Payment == id {
 				gone[op] = true
-				heirs[op] = kills
+				if !dead {
+					heirs[op] = left
+				}
 				delete(s.watched, op)
 			}
 		}
 		for _, r := range p.Requests {
 			q := s.requests[r]
 			q.State, q.Payment = RequestPending, 0
-			s.pins[r] = append(s.pins[r], kills)
+			if !dead {
+				s.pins[r] = append(s.pins[r], left)
+			}
 			back = append(back, r)
 		}
 	}
-	for _, sets := range s.pins {
-		for i := range sets {
-			sets[i] = inherit(sets[i], gone, heirs)
+	for r, pins := range s.pins {
+		for i := range pins {
+			pins[i] = pins[i].without(lost, heirs)
+		}
+		s.unpin(r, func(p pin) bool { return p.dead(never) || x.forgets && len(p.kills) == 0 })
+	}
+	for op, w := range s.watched {
+		if w.Lost && s.spends[op] == 0 {
+			delete(s.watched, op)
 		}
 	}
 	slices.Sort(back)
@@ -462,66 +533,104 @@ func (s *State) resumed(e *Event) error {
 	return nil
 }
 
-// inherit puts in the place of outputs that are gone what kills the payments that made them, if payments did.
-func inherit(ops []btc.Outpoint, gone map[btc.Outpoint]bool, heirs map[btc.Outpoint][]btc.Outpoint) (out []btc.Outpoint) {
-	add := func(op btc.Outpoint) {
-		if !slices.Contains(out, op) {
-			out = append(out, op)
+// without moves what is lost out of what kills a payment; in the place of what payments made that are abandoned comes how those die.
+func (p pin) without(lost func(btc.Outpoint) bool, heirs map[btc.Outpoint]pin) (out pin) {
+	add := func(list *[]btc.Outpoint, ops ...btc.Outpoint) {
+		for _, op := range ops {
+			if !slices.Contains(*list, op) {
+				*list = append(*list, op)
+			}
 		}
 	}
-	for _, op := range ops {
-		if !gone[op] {
-			add(op)
-			continue
-		}
-		for _, h := range heirs[op] {
-			add(h)
+	add(&out.lost, p.lost...)
+	for _, op := range p.kills {
+		parent, made := heirs[op]
+		switch {
+		case made:
+			add(&out.kills, parent.kills...)
+			add(&out.lost, parent.lost...)
+		case lost(op):
+			add(&out.lost, op)
+		default:
+			add(&out.kills, op)
 		}
 	}
 	return out
 }
 
-// buried forgets the abandoned payments that a settled payment killed. A withdrawal under which all of them are dead is like one that was never in a payment.
+// dead reports whether the payment spends what one of some transactions made, which can never be mined.
+func (p pin) dead(never map[btc.Hash]bool) bool {
+	return slices.ContainsFunc(p.lost, func(op btc.Outpoint) bool { return never[op.Txid] })
+}
+
+// unpin forgets the payments that were abandoned under a withdrawal and are dead. If all are, it is like one that was never in a payment.
+func (s *State) unpin(r uint64, dead func(pin) bool) {
+	if s.pins[r] = slices.DeleteFunc(s.pins[r], dead); len(s.pins[r]) == 0 {
+		delete(s.pins, r)
+	}
+}
+
+// buried forgets the abandoned payments that a settled payment killed.
 func (s *State) buried(p *Payment) {
-	for r, sets := range s.pins {
-		sets = slices.DeleteFunc(sets, func(set []btc.Outpoint) bool {
-			return slices.ContainsFunc(p.Inputs, func(o Owned) bool { return slices.Contains(set, o.Outpoint()) })
+	for r := range s.pins {
+		s.unpin(r, func(x pin) bool {
+			return slices.ContainsFunc(p.Inputs, func(o Owned) bool { return slices.Contains(x.kills, o.Outpoint()) })
 		})
-		if s.pins[r] = sets; len(sets) == 0 {
-			delete(s.pins, r)
-		}
 	}
 }
 
 // abandoned reports whether a transaction that is signed, and that nothing settled conflicts with, may still pay a withdrawal: then it is not refunded.
 func (s *State) abandoned(id uint64) bool { return len(s.pins[id]) > 0 }
 
-// pinned lists outputs that a payment of requests has to spend so that no payment abandoned under them can be mined beside it, and tells whether all can be
-// spent now. What nothing can kill any more, because all that it spends was written off, asks for none.
-func (s *State) pinned(requests []uint64) (pins []Owned, ok bool) {
+// waits lists what was written off of the inputs of a payment. If it is not empty, the payment spends nothing else.
+func (s *State) waits(p *Payment) (ops []btc.Outpoint) {
+	for _, o := range p.Inputs {
+		if w := s.watched[o.Outpoint()]; w != nil && w.Lost {
+			ops = append(ops, o.Outpoint())
+		}
+	}
+	return ops
+}
+
+// lostInputs says what to do about a transaction that spends nothing but what was written off.
+func lostInputs(ops []btc.Outpoint) error {
+	var ids []string
+	for _, op := range ops {
+		if id := op.Txid.String(); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return fmt.Errorf("its transaction is signed and spends only what was written off: it is mined if that comes back; if it cannot, a controller of the minter names in resume's never one of %s", strings.Join(ids, ", "))
+}
+
+// pinned lists outputs that a payment of requests has to spend so that no payment abandoned under them can be mined beside it, or says why there are none now.
+func (s *State) pinned(requests []uint64) (pins []Owned, err error) {
 	have := func(op btc.Outpoint) bool {
 		return slices.ContainsFunc(pins, func(o Owned) bool { return o.Outpoint() == op })
 	}
 	for _, id := range requests {
-		for _, set := range s.pins[id] {
-			if len(set) == 0 || slices.ContainsFunc(set, have) {
+		for _, p := range s.pins[id] {
+			if len(p.kills) == 0 {
+				return nil, lostInputs(p.lost)
+			}
+			if slices.ContainsFunc(p.kills, have) {
 				continue
 			}
-			i := slices.IndexFunc(set, func(op btc.Outpoint) bool { _, free := s.available[op]; return free })
+			i := slices.IndexFunc(p.kills, func(op btc.Outpoint) bool { _, free := s.available[op]; return free })
 			if i < 0 { // another payment of ours spends it, or it is not settled
-				return nil, false
+				return nil, errPinned
 			}
-			pins = append(pins, s.available[set[i]])
+			pins = append(pins, s.available[p.kills[i]])
 		}
 	}
-	return pins, true
+	return pins, nil
 }
 
 // kills reports whether inputs include what a payment of requests has to spend.
 func (s *State) kills(requests []uint64, inputs []Utxo) bool {
 	for _, id := range requests {
-		for _, set := range s.pins[id] {
-			if len(set) > 0 && !slices.ContainsFunc(inputs, func(u Utxo) bool { return slices.Contains(set, u.Outpoint()) }) {
+		for _, p := range s.pins[id] {
+			if !slices.ContainsFunc(inputs, func(u Utxo) bool { return slices.Contains(p.kills, u.Outpoint()) }) {
 				return false
 			}
 		}
@@ -534,9 +643,9 @@ var errPinned = errors.New("a transaction that was given up may still be mined, 
 
 // selectFor chooses outputs for requests, those that they have to spend first.
 func (s *State) selectFor(requests []uint64, free []Owned, target uint64, outputs int, maxInputs, many uint64) ([]Owned, error) {
-	pins, ok := s.pinned(requests)
-	if !ok {
-		return nil, errPinned
+	pins, err := s.pinned(requests)
+	if err != nil {
+		return nil, err
 	}
 	for _, o := range pins {
 		target -= min(target, o.Value)
@@ -557,6 +666,19 @@ func (s *State) selectFor(requests []uint64, free []Owned, target uint64, output
 // others do not wait for them. Each is tried again, and refunded if it cannot be paid once no such transaction can be mined any more.
 func (s *State) Aside(feeRate uint64) map[uint64]string {
 	var aside map[uint64]string
+	note := func(id uint64, why error) {
+		if aside == nil {
+			aside = map[uint64]string{}
+		}
+		aside[id] = why.Error()
+	}
+	for _, p := range s.payments {
+		if ops := s.waits(p); ops != nil {
+			for _, id := range p.Requests {
+				note(id, lostInputs(ops))
+			}
+		}
+	}
 	var free []Owned
 	for _, id := range s.queue {
 		if !s.abandoned(id) {
@@ -566,10 +688,7 @@ func (s *State) Aside(feeRate uint64) map[uint64]string {
 			free = s.free()
 		}
 		if _, err := s.alone(id, free, min(feeRate, s.Config.MaxFeeRate)); err != nil && !errors.Is(err, errFunds) {
-			if aside == nil {
-				aside = map[uint64]string{}
-			}
-			aside[id] = err.Error()
+			note(id, err)
 		}
 	}
 	return aside
@@ -786,9 +905,12 @@ func (s *State) checkWatched() error {
 			return fmt.Errorf("payment %d is open and final", id)
 		}
 	}
-	for id, sets := range s.pins {
-		for _, set := range sets {
-			for _, op := range set {
+	for id, pins := range s.pins {
+		for _, p := range pins {
+			if len(p.kills)+len(p.lost) == 0 {
+				return fmt.Errorf("a payment that was abandoned under withdrawal %d spends nothing", id)
+			}
+			for _, op := range p.kills {
 				if _, free := s.available[op]; !free && s.spends[op] == 0 && s.watched[op] == nil {
 					return fmt.Errorf("output %v, which kills a payment that was abandoned under withdrawal %d, is nowhere", op, id)
 				}
@@ -800,6 +922,8 @@ func (s *State) checkWatched() error {
 		_, free := s.available[op]
 		d := s.deposits[op]
 		switch {
+		case w.Lost && (!w.Missing || w.Payment != 0 || s.payments[s.spends[op]] == nil || len(s.waits(s.payments[s.spends[op]])) != len(s.payments[s.spends[op]].Inputs)):
+			return fmt.Errorf("output %v is written off: %+v, and payment %d does not wait for it", op, *w, s.spends[op])
 		case free && (w.Missing || w.Locked || s.spends[op] != 0):
 			return fmt.Errorf("output %v is spendable: %+v", op, *w)
 		case w.Missing && s.final[s.spends[op]] != nil:

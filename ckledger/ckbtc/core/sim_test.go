@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ type simulated struct {
 
 	chain  [][]*btc.Tx
 	pool   []*btc.Tx
+	kept   []*btc.Tx                // deposits that were taken back, and that their senders may send again
 	utxos  map[btc.Outpoint]simCoin // of the chain; nil when to be computed again
 	funded uint64
 	rate   uint64
@@ -57,7 +59,8 @@ type simulated struct {
 type simStats struct {
 	Deposits, Taproot, Paid, Refunded, Cancelled, Merged, Replaced                 int // what the minter does
 	Small, Tainted, Relented, Silent                                               int // what the checker says of deposits
-	Reorgs, Deep, DoubleSpent, Vanished, Reversed, Halts, Resumed                  int // what Bitcoin takes back; deep ones reach what was minted
+	Reorgs, Deep, DoubleSpent, Vanished, Reversed, Halts                           int // what Bitcoin takes back; deep ones reach what was minted
+	Resumed, Waits, Named, Back                                                    int // what operators do about it; payments that nothing can kill wait until an operator names what they spend, or it is back
 	Spikes, Evicted, Outages, Crashes, Upgrades, ReadOnly, Unknown, NotMoved, Lost int // what goes wrong
 }
 
@@ -167,6 +170,7 @@ func (w *simulated) chance(p float64) bool { return w.rng.Float64() < p }
 func (w *simulated) emit(e Event) {
 	e.Time = w.now
 	w.log = append(w.log, e.Marshal())
+	waited := w.waiting()
 	if err := w.s.Apply(&e); err != nil {
 		w.fail("%v", err)
 	}
@@ -210,9 +214,23 @@ func (w *simulated) emit(e Event) {
 		w.stats.Cancelled++
 	case e.Prepared != nil:
 		w.stats.Replaced++
+	case e.Returned != nil && waited > 0 && w.waiting() < waited:
+		w.stats.Back++
 	case e.Resumed != nil:
 		w.stats.Resumed++
+		w.stats.Waits += max(w.waiting()-waited, 0)
+		w.stats.Named += max(waited-w.waiting(), 0)
 	}
+}
+
+// waiting counts the payments that spend only what was written off.
+func (w *simulated) waiting() (n int) {
+	for _, p := range w.s.payments {
+		if w.s.waits(p) != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // break1 makes a mistake once.
@@ -338,6 +356,8 @@ func (w *simulated) reorg(depth int) {
 				w.stats.DoubleSpent++
 				if w.chance(0.5) {
 					w.fund(w.place(), uint64(tx.Outputs[0].Value))
+				} else if w.chance(0.5) {
+					w.kept = append(w.kept, tx)
 				}
 			}
 			continue
@@ -369,6 +389,8 @@ func (w *simulated) halt() {
 		for _, tx := range b {
 			if _, free := unspent[btc.Outpoint{Txid: tx.Txid()}]; !isFunding(tx) || !free || w.chance(0.7) {
 				again = append(again, tx)
+			} else if w.chance(0.3) {
+				w.kept = append(w.kept, tx)
 			}
 		}
 	}
@@ -379,6 +401,48 @@ func (w *simulated) halt() {
 	}
 	w.epoch++
 	w.stats.Halts++
+}
+
+// resend brings back deposits.
+func (w *simulated) resend() {
+	w.pool, w.kept = append(w.pool, w.kept...), nil
+}
+
+// operate is what an operator does about a pause, or about withdrawals that wait for what was written off: he pays what is missing, resumes, and sometimes names
+// the deposits of which he knows that they never come back.
+func (w *simulated) operate(names bool) {
+	if w.s.Paused() == "" && w.s.Aside(w.rate) == nil {
+		return
+	}
+	for _, u := range w.at(Place{Account: minter}) {
+		if w.tip()-u.Height+1 >= simConfirmations && w.s.Foreign(u) {
+			w.emit(Event{Restored: &u})
+		}
+	}
+	var never []btc.Hash
+	if names {
+		alive := map[btc.Hash]bool{}
+		for _, tx := range slices.Concat(append(slices.Clone(w.chain), w.pool, w.kept)...) {
+			alive[tx.Txid()] = true
+		}
+		made := slices.AppendSeq(slices.Collect(maps.Keys(w.s.deposits)), maps.Keys(w.s.rebuilt))
+		for _, op := range made {
+			if !alive[op.Txid] {
+				never = append(never, op.Txid)
+			}
+		}
+		slices.SortFunc(never, func(a, b btc.Hash) int { return bytes.Compare(a[:], b[:]) })
+	}
+	if short := w.s.Shortfall(); short > 0 {
+		if _, err := w.s.Resume(w.now, never); err == nil {
+			w.fail("resumes %d short", short)
+		}
+		w.fund(Place{Account: minter}, short)
+	} else if e, err := w.s.Resume(w.now, never); err != nil {
+		w.note("%v", err)
+	} else if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || w.s.Reset() {
+		w.emit(*e)
+	}
 }
 
 // send is the memory pool: a transaction replaces those that it conflicts with if it pays more.
@@ -810,7 +874,7 @@ func (w *simulated) check() {
 func (w *simulated) step() {
 	w.now += 1 + w.rng.Uint64N(4*second)
 	user := w.rng.IntN(simUsers)
-	switch w.rng.IntN(17) {
+	switch w.rng.IntN(19) {
 	case 0, 1:
 		w.fund(w.place(), []uint64{900, 15_000, 60_000, 200_000}[w.rng.IntN(4)])
 	case 2, 3, 4:
@@ -844,6 +908,12 @@ func (w *simulated) step() {
 		w.now += 30 * second
 	case 16:
 		w.upgrade()
+	case 17: // a bold operator: he resumes although what is missing may come back
+		if w.viewed == w.epoch {
+			w.operate(w.chance(0.3))
+		}
+	case 18:
+		w.resend()
 	}
 	switch w.rng.IntN(4) {
 	case 0, 1:
@@ -874,22 +944,11 @@ func (w *simulated) settle() {
 		w.work()
 		w.audit()
 		w.check()
-		if w.s.Paused() != "" && round%4 == 3 {
-			for _, u := range w.at(Place{Account: minter}) {
-				if w.tip()-u.Height+1 >= simConfirmations && w.s.Foreign(u) {
-					w.emit(Event{Restored: &u})
-				}
-			}
-			if short := w.s.Shortfall(); short > 0 {
-				if _, err := w.s.Resume(w.now, nil); err == nil {
-					w.fail("resumes %d short", short)
-				}
-				w.fund(Place{Account: minter}, short)
-			} else if e, err := w.s.Resume(w.now, nil); err != nil {
-				w.note("%v", err)
-			} else {
-				w.emit(*e)
-			}
+		if round%4 == 3 {
+			w.operate(round > 20 || w.chance(0.5))
+		}
+		if round == 16 {
+			w.resend()
 		}
 		if n, _ := w.openDeposits(); round > 2*simSettled && n == 0 && w.s.Open() == 0 && w.s.Paused() == "" && len(w.s.Tasks()) == 0 && !w.s.Watching() && len(w.s.payments) == 0 {
 			break

@@ -150,12 +150,12 @@ type State struct {
 	final    map[uint64]*Payment     // final, not settled
 	spends   map[btc.Outpoint]uint64 // inputs of payments that are not settled
 	watched  map[btc.Outpoint]*Watch
-	pins     map[uint64][][]btc.Outpoint // withdrawals that were in payments which lost an input → of each such payment outputs, of which their next one has to spend one
-	rebuilt  map[btc.Outpoint]bool       // restored custody, ever
-	lost     uint64                      // satoshi of minted deposits, written off
-	restored uint64                      // satoshi
-	epoch    *uint64                     // of the Bitcoin canister, nil until it is known
-	reset    bool                        // it changed, and no controller has resumed since
+	pins     map[uint64][]pin      // withdrawals → payments that were abandoned under them
+	rebuilt  map[btc.Outpoint]bool // restored custody, ever
+	lost     uint64                // satoshi of minted deposits, written off
+	restored uint64                // satoshi
+	epoch    *uint64               // of the Bitcoin canister, nil until it is known
+	reset    bool                  // it changed, and no controller has resumed since
 
 	cancelled      map[uint64]bool   // requests to refund
 	feeBurns       map[uint64]uint64 // block of the ledger → what was burned for consolidations
@@ -180,7 +180,7 @@ func NewState(minter Account) *State {
 		taproot: map[btc.Outpoint]bool{}, byOwner: map[Account][]btc.Outpoint{}, byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{},
 		cancelled: map[uint64]bool{}, feeBurns: map[uint64]uint64{},
 		stamps: map[uint64]Task{}, unknown: map[Task]bool{}, final: map[uint64]*Payment{}, spends: map[btc.Outpoint]uint64{},
-		watched: map[btc.Outpoint]*Watch{}, pins: map[uint64][][]btc.Outpoint{}, rebuilt: map[btc.Outpoint]bool{}}
+		watched: map[btc.Outpoint]*Watch{}, pins: map[uint64][]pin{}, rebuilt: map[btc.Outpoint]bool{}}
 }
 
 func misfit(format string, args ...any) error {

@@ -55,6 +55,9 @@ const depositLayout = 2
 // paymentLayout is that of transactions: the second knows consolidations and cancellations.
 const paymentLayout = 2
 
+// writeOffLayout is that of what controllers give up: the second knows which transactions can never be mined.
+const writeOffLayout = 2
+
 // burnLayout is that of burns: the second knows consolidations, the third where a refund goes.
 const burnLayout = 3
 
@@ -130,7 +133,7 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindReversed
 	case part(v, kind, kindRestored, &e.Restored, (*Utxo).visit):
 		return kindRestored
-	case part(v, kind, kindResumed, &e.Resumed, (*Outputs).visit):
+	case minting.Part(v, kind, kindResumed, writeOffLayout, &e.Resumed, (*WriteOff).visit):
 		return kindResumed
 	case part(v, kind, kindDoubted, &e.Doubted, visitNumber):
 		return kindDoubted
@@ -326,3 +329,10 @@ func (x *Return) visit(v *minting.Visitor) {
 }
 
 func (x *Outputs) visit(v *minting.Visitor) { minting.List(v, &x.List, visitOutpoint) }
+
+func (x *WriteOff) visit(v *minting.Visitor) {
+	minting.List(v, &x.List, visitOutpoint)
+	if x.forgets = v.Layout < 2; !x.forgets {
+		minting.List(v, &x.Never, func(id *btc.Hash, v *minting.Visitor) { v.Fixed(id[:]) })
+	}
+}
