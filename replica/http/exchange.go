@@ -19,7 +19,8 @@ type exchange struct {
 	lim     *limiter
 	client  netip.Addr
 	read    int // bytes of the body
-	held    int // of these, those that count
+	length  int // of the body, negative if it is not known
+	held    int // bytes that count
 }
 
 func (x *exchange) release() {
@@ -38,11 +39,16 @@ func (x *exchange) reader() io.ReadCloser {
 
 type requestBody exchange
 
-// Read fails with a *refusal if the body would hold too much.
+// Read fails with a *refusal if the body would hold too much. What counts is what a reader makes room for: all that was announced, or
+// twice what has come.
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.read += n
-	if more := b.read - freeMemory - b.held; more > 0 {
+	size := b.length
+	if size < 0 {
+		size = 2 * b.read
+	}
+	if more := size - freeMemory - b.held; more > 0 && b.read > freeMemory {
 		if no := b.lim.hold(b.client, more); no != nil {
 			return 0, no
 		}

@@ -147,7 +147,7 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 		return
 	}
 	defer h.lim.leave(addr)
-	x := &exchange{ResponseWriter: w, status: nethttp.StatusOK, body: r.Body, lim: h.lim, client: addr}
+	x := &exchange{ResponseWriter: w, status: nethttp.StatusOK, body: r.Body, lim: h.lim, client: addr, length: int(r.ContentLength)}
 	defer x.release()
 	r.Body = x.reader()
 	defer func() {
@@ -365,8 +365,18 @@ func (h *Handler) read(w nethttp.ResponseWriter, r *nethttp.Request, req *reques
 	if r.ContentLength > MaxBody {
 		return &failure{nethttp.StatusRequestEntityTooLarge, fmt.Sprintf("body of %d bytes, at most %d", r.ContentLength, MaxBody)}
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 64<<10)+bytes.MinRead)) // more when it has arrived
-	if _, err := buf.ReadFrom(nethttp.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
+	// Room for a large body is made when its beginning has come, which is when it counts (exchange).
+	body := nethttp.MaxBytesReader(w, r.Body, MaxBody)
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), freeMemory)+bytes.MinRead))
+	if rest := int(r.ContentLength) - freeMemory; rest > 0 {
+		if _, err = io.CopyN(buf, body, freeMemory+1); err == nil {
+			buf.Grow(rest + bytes.MinRead)
+		}
+	}
+	if err == nil {
+		_, err = buf.ReadFrom(body)
+	}
+	if err != nil {
 		var tooLarge *nethttp.MaxBytesError
 		var no *refusal
 		switch {

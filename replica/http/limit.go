@@ -28,7 +28,7 @@ type Limits struct {
 	// Requests bounds the requests in progress in all. The default is 8192.
 	Requests int
 	// Memory bounds the bytes that the bodies of requests in progress and answers that wait for slow readers hold in all, without the
-	// first 64 KiB of each. The default is 256 MiB.
+	// first 64 KiB of each. The default is 192 MiB.
 	Memory int
 	// ClientMemory is the same for one client; the loopback interface is not held to it. The default is 64 MiB.
 	ClientMemory int
@@ -62,7 +62,7 @@ func (l *Limits) ensureDefaults(processors int) {
 	number(&l.Checks, 4096*processors)
 	number(&l.ClientRequests, 4096)
 	number(&l.Requests, 8192)
-	number(&l.Memory, 256<<20)
+	number(&l.Memory, 192<<20)
 	number(&l.ClientMemory, 64<<20)
 	number(&l.Connections, 2000)
 	number(&l.ClientConnections, 250)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fusion/testnets"
+	"fusion/testnets/processes"
 )
 
 // idle is how long a network is left alone before its memory is looked at.
@@ -46,7 +47,7 @@ func (s *suite) start(ctx context.Context) error {
 			if err := wait(ctx, idle); err != nil {
 				return errors.Join(err, up.stop())
 			}
-			rss, err := resident(up.cmd.Process.Pid)
+			rss, err := processes.Resident(up.cmd.Process.Pid)
 			if err != nil {
 				return errors.Join(err, up.stop())
 			}
@@ -201,19 +202,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// resident is the memory that a process has in RAM, in bytes.
-func resident(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0, fmt.Errorf("reading the resident memory: %w", err)
-	}
-	var size, pages uint64
-	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
-		return 0, fmt.Errorf("reading the resident memory: %w", err)
-	}
-	return pages * uint64(os.Getpagesize()), nil
 }
 
 // tick is the unit of processor time in /proc, which Linux fixes for all user programs (USER_HZ).

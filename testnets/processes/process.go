@@ -87,3 +87,19 @@ func (p *Process) await(what string) error {
 		return fmt.Errorf("process %d did not end within %v of %s; see %s", p.cmd.Process.Pid, grace, what, p.log)
 	}
 }
+
+// Resident is the memory that the process has in RAM, in bytes.
+func (p *Process) Resident() (uint64, error) { return Resident(p.cmd.Process.Pid) }
+
+// Resident is the memory that a process has in RAM, in bytes.
+func Resident(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the resident memory: %w", err)
+	}
+	var size, pages uint64
+	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
+		return 0, fmt.Errorf("reading the resident memory: %w", err)
+	}
+	return pages * uint64(os.Getpagesize()), nil
+}
