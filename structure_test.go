@@ -32,7 +32,7 @@ var layers = map[string][]string{
 }
 
 // pure lists the folders of deterministic state machines: no socket, clock, goroutine or randomness of their own.
-var pure = []string{"btc", "eth", "ckledger", "internal/codec", "internal/kv", "ic/candid", "ic/hashtree", "replica/payload", "replica/genesis", "replica/members", "chainkey/derive", "chainkey/vetkd"}
+var pure = []string{"btc", "eth", "ckledger", "internal/codec", "internal/kv", "ic/candid", "ic/hashtree", "replica/payload", "replica/genesis", "replica/members", "chainkey/derive", "chainkey/idkg", "chainkey/vetkd"}
 
 var impure = map[string]bool{"net": true, "net/http": true, "math/rand": true, "math/rand/v2": true, "crypto/rand": true, "os/exec": true}
 

@@ -1,0 +1,202 @@
+package idkg
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fusion/chainkey"
+	"fusion/chainkey/idkg/curve"
+)
+
+// Transcript is the public result of a sharing: a commitment to the polynomial on which the members' shares lie, and which dealings made it.
+type Transcript struct {
+	key        chainkey.KeyID
+	curve      curve.Curve
+	kind       Kind
+	sharing    [32]byte
+	roster     [32]byte // of those who hold shares
+	members    int
+	left       [32]byte // digests of the inputs, or zeros
+	right      [32]byte
+	commitment []*curve.Point
+	dealers    []int
+	dealings   [][32]byte
+	digest     [32]byte
+}
+
+// Kind is that of the sharing.
+func (t *Transcript) Kind() Kind { return t.kind }
+
+// Key is what the transcript belongs to.
+func (t *Transcript) Key() chainkey.KeyID { return t.key }
+
+// Digest names the transcript.
+func (t *Transcript) Digest() [32]byte { return t.digest }
+
+// Roster is the digest of the members who hold shares.
+func (t *Transcript) Roster() [32]byte { return t.roster }
+
+// Dealings are the digests of the dealings that made it, in the order in which Load wants them.
+func (t *Transcript) Dealings() [][32]byte { return slices.Clone(t.dealings) }
+
+// PublicKey is secret·G of an unmasked transcript; nil of a masked one.
+func (t *Transcript) PublicKey() []byte {
+	if t.kind.Masked() {
+		return nil
+	}
+	return t.commitment[0].Bytes()
+}
+
+// at is the commitment to a seat's share.
+func (t *Transcript) at(seat int) *curve.Point { return t.curve.EvaluateVar(t.commitment, seat) }
+
+// Encode returns the transcript's one encoding, for replicated state.
+func (t *Transcript) Encode() []byte {
+	w := newWriter(wireTranscript)
+	name := t.key.String()
+	w.u8(uint8(len(name)))
+	w.bytes([]byte(name))
+	w.u8(uint8(t.kind))
+	w.bytes(t.sharing[:])
+	w.bytes(t.roster[:])
+	w.u16(t.members)
+	w.bytes(t.left[:])
+	w.bytes(t.right[:])
+	w.u16(len(t.commitment))
+	w.points(t.commitment)
+	w.u16(len(t.dealers))
+	for i, d := range t.dealers {
+		w.u16(d)
+		w.bytes(t.dealings[i][:])
+	}
+	return w.b
+}
+
+// DecodeTranscript reads what Encode returned. It is for bytes out of the own replicated state: that the commitment is that of the dealings
+// is not checked again.
+func DecodeTranscript(b []byte) (*Transcript, error) {
+	r := newReader(b, wireTranscript)
+	t := &Transcript{}
+	name := string(r.take(int(r.u8())))
+	if r.err == nil {
+		var err error
+		if t.key, err = chainkey.ParseKeyID(name); err == nil {
+			t.curve, err = curveOf(t.key.Algorithm)
+		}
+		if err != nil {
+			r.fail("%v", err)
+		}
+	}
+	t.kind = Kind(r.u8())
+	t.sharing, t.roster, t.members = r.hash(), r.hash(), r.u16()
+	t.left, t.right = r.hash(), r.hash()
+	if r.err == nil && (!t.kind.valid() || t.members < 1 || t.members > MaxMembers) {
+		r.fail("kind %d of %d members", uint8(t.kind), t.members)
+	}
+	t.commitment = r.points(t.curve, r.count("coefficients", 1, MaxMembers))
+	for i := range r.count("dealings", 1, MaxMembers) {
+		t.dealers, t.dealings = append(t.dealers, r.u16()), append(t.dealings, r.hash())
+		if r.err == nil && (t.dealers[i] >= MaxMembers || i > 0 && t.dealers[i] <= t.dealers[i-1]) {
+			r.fail("dealers are not ascending seats")
+		}
+	}
+	if err := r.end(); err != nil {
+		return nil, fmt.Errorf("transcript: %w", err)
+	}
+	if len(t.commitment) != (t.members-1)/3+1 {
+		return nil, fmt.Errorf("transcript: %w: %d coefficients for %d members", ErrEncoding, len(t.commitment), t.members)
+	}
+	t.digest = sha256.Sum256(b)
+	return t, nil
+}
+
+// ErrTooFew says that not enough certified dealings are there yet.
+var ErrTooFew = errors.New("too few certified dealings")
+
+var errTally = errors.New("transcript: the tally is of another roster")
+
+// Select picks from valid dealings those that make the transcript: the first Needed distinct dealers' by seat, each certified. It returns
+// ErrTooFew while there are less. Dealings that do not verify are passed over.
+func (s *Sharing) Select(dealings []*Dealing, support *Tally) ([]*Dealing, error) {
+	if support.roster.digest != s.Receivers.digest {
+		return nil, errTally
+	}
+	sorted := slices.Clone(dealings)
+	slices.SortStableFunc(sorted, func(a, b *Dealing) int {
+		if a.dealer != b.dealer {
+			return a.dealer - b.dealer
+		}
+		return compareHashes(a.digest, b.digest)
+	})
+	var out []*Dealing
+	for _, d := range sorted {
+		if len(out) < s.Needed() && (len(out) == 0 || out[len(out)-1].dealer != d.dealer) && support.Certified(d.digest) && s.VerifyDealing(d) == nil {
+			out = append(out, d)
+		}
+	}
+	if len(out) < s.Needed() {
+		return nil, fmt.Errorf("%w: %d of %d", ErrTooFew, len(out), s.Needed())
+	}
+	return out, nil
+}
+
+// Combine makes the transcript of exactly Needed dealings in ascending order of their dealers, each verified and certified. It is how a block
+// that names dealings is checked, and how every replica computes what they make.
+func (s *Sharing) Combine(dealings []*Dealing, support *Tally) (*Transcript, error) {
+	if len(dealings) != s.Needed() {
+		return nil, fmt.Errorf("%w: %d of %d", ErrTooFew, len(dealings), s.Needed())
+	}
+	if support.roster.digest != s.Receivers.digest {
+		return nil, errTally
+	}
+	t := &Transcript{key: s.Key, curve: s.curve, kind: s.Kind, sharing: s.id, roster: s.Receivers.digest, members: s.Receivers.N()}
+	if s.Left != nil {
+		t.left = s.Left.digest
+	}
+	if s.Right != nil {
+		t.right = s.Right.digest
+	}
+	for i, d := range dealings {
+		if i > 0 && d.dealer <= dealings[i-1].dealer {
+			return nil, errors.New("transcript: the dealers are not in ascending order")
+		}
+		if err := s.VerifyDealing(d); err != nil {
+			return nil, fmt.Errorf("transcript: %w", err)
+		}
+		if !support.Certified(d.digest) {
+			return nil, fmt.Errorf("transcript: dealing of seat %d: %w", d.dealer, ErrTooFew)
+		}
+		t.dealers, t.dealings = append(t.dealers, d.dealer), append(t.dealings, d.digest)
+	}
+	weights := s.weights(t.dealers)
+	for k := range s.Receivers.Threshold() {
+		sum := s.curve.Identity()
+		if weights == nil {
+			for _, d := range dealings {
+				sum = sum.Add(d.commitment[k])
+			}
+		} else {
+			points := make([]*curve.Point, len(dealings))
+			for i, d := range dealings {
+				points[i] = d.commitment[k]
+			}
+			sum = s.curve.SumVar(weights, points)
+		}
+		if sum.IsIdentity() { // by chance once in 2^252; no dealer can steer it there with shares that 2f+1 members found good
+			return nil, errors.New("transcript: a coefficient is zero")
+		}
+		t.commitment = append(t.commitment, sum)
+	}
+	t.digest = sha256.Sum256(t.Encode())
+	return t, nil
+}
+
+// weights are the factors of the dealings: nil where they are added.
+func (s *Sharing) weights(dealers []int) []*curve.Scalar {
+	if s.Kind == Random || s.Kind == RandomUnmasked {
+		return nil
+	}
+	return s.curve.Lagrange(dealers, s.curve.Scalar(0))
+}
