@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"fusion/btc"
 	"fusion/ckledger/checker"
 	"fusion/ckledger/ckbtc"
 	"fusion/ckledger/icrc"
@@ -84,7 +86,7 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 	list := []install{{n.Ledger, "icrc1_ledger", ledgerArg, archive}, {n.Minter, "ckbtc_minter", minterArg, nil}}
 	for _, c := range []install{
 		{canisters.CkbtcIndex, "icrc1_index", index.Arg{Init: &index.InitArg{LedgerID: n.Ledger}}, nil},
-		{canisters.BtcChecker, "btc_checker", CheckerArg(checker.AcceptAll, n.Nodes, "http://127.0.0.1:18443", nil), nil},
+		{canisters.BtcChecker, "btc_checker", n.checkerArg(), nil},
 	} {
 		if n.hosts(c.id) {
 			list = append(list, c)
@@ -132,6 +134,72 @@ func (n *Network) hosts(id principal.Principal) bool {
 func CheckerArg(mode checker.CheckMode, nodes int, jsonRPC string, blocked []string) *checker.CheckArg {
 	return &checker.CheckArg{Init: &checker.InitArg{Network: checker.BtcNetwork{Regtest: &checker.RegtestNode{URL: jsonRPC}}, Mode: mode, Nodes: uint16(nodes), BlockedAddresses: &blocked}}
 }
+
+// ErrChecker says that a Bitcoin checker cannot judge as it was told to.
+var ErrChecker = errors.New("the Bitcoin checker cannot judge so")
+
+// Ways of a checker to judge.
+const (
+	CheckerAccepts = "accept-all"
+	CheckerRejects = "reject-all"
+	CheckerAsks    = "normal" // asks a full node who paid
+)
+
+// Checker is how the Bitcoin checker of a local network judges deposits and recipients of withdrawals.
+type Checker struct {
+	Mode string `json:"mode"`
+	// Node is the JSON-RPC interface of the Bitcoin node that CheckerAsks asks, http://user:password@host:port. It needs an index of its transactions.
+	Node string `json:"node,omitempty"`
+	// Blocked are addresses of regtest that CheckerAsks refuses beside those of the built-in list.
+	Blocked []string `json:"blocked,omitempty"`
+}
+
+// validate also gives the hosts that the replicas must be allowed to reach.
+func (c *Checker) validate() (hosts []string, err error) {
+	bad := func(format string, args ...any) ([]string, error) {
+		return nil, fmt.Errorf("%w: %s", ErrChecker, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case c.Mode != CheckerAccepts && c.Mode != CheckerRejects && c.Mode != CheckerAsks:
+		return bad("%q is none of %s, %s and %s", c.Mode, CheckerAccepts, CheckerRejects, CheckerAsks)
+	case c.Mode != CheckerAsks && (c.Node != "" || len(c.Blocked) > 0):
+		return bad("%s asks nobody and compares nothing with a list", c.Mode)
+	case c.Mode != CheckerAsks:
+		return nil, nil
+	}
+	node, err := checker.ParseRPC(c.Node)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChecker, err)
+	}
+	for _, text := range c.Blocked {
+		if _, err := btc.ParseAddress(btc.Regtest, text); err != nil {
+			return nil, fmt.Errorf("%w: blocked address %q: %w", ErrChecker, text, err)
+		}
+	}
+	u, err := url.Parse(node.URL)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChecker, err)
+	}
+	return []string{u.Hostname()}, nil
+}
+
+// checkerArg installs the network's Bitcoin checker.
+func (m *Manifest) checkerArg() *checker.CheckArg {
+	c := m.Checker
+	if c == nil {
+		c = &Checker{Mode: CheckerAccepts}
+	}
+	switch c.Mode {
+	case CheckerAsks:
+		return CheckerArg(checker.Normal, m.Nodes, c.Node, c.Blocked)
+	case CheckerRejects:
+		return CheckerArg(checker.RejectAll, m.Nodes, noNode, nil)
+	}
+	return CheckerArg(checker.AcceptAll, m.Nodes, noNode, nil)
+}
+
+// noNode is the node of a checker that asks none.
+const noNode = "http://127.0.0.1:18443"
 
 // install is a canister to be.
 type install struct {

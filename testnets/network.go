@@ -41,6 +41,8 @@ type Manifest struct {
 	ExternalBitcoin bool   `json:"external_bitcoin,omitempty"`
 	// Ethereum is the chain that the network follows, nil for none.
 	Ethereum *EthereumChain `json:"ethereum,omitempty"`
+	// Checker is how the Bitcoin checker judges, nil for a network that accepts everything.
+	Checker *Checker `json:"checker,omitempty"`
 	// Ledger and Minter are the canister ids of ckBTC.
 	Ledger principal.Principal `json:"ckbtc_ledger"`
 	Minter principal.Principal `json:"ckbtc_minter"`
@@ -57,6 +59,8 @@ type Settings struct {
 	// Ethereum is the chain to follow: EthereumGeth in this process, EthereumAnvil beside it, the URL of somebody else's development node, or
 	// EthereumNone, the default.
 	Ethereum string
+	// Checker is how the Bitcoin checker judges; the default accepts everything.
+	Checker *Checker
 	// SubnetAdmins go into the genesis document; the default is none.
 	SubnetAdmins []principal.Principal
 	// Keys are the threshold keys to make; the default is one of each algorithm.
@@ -144,9 +148,16 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		return nil, err
 	}
 	at := func(i int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(ports[i])) }
-	m := &Manifest{Version: Version, Created: time.Now().UTC(), Nodes: s.Nodes, Bitcoin: at(3 * s.Nodes),
+	m := &Manifest{Version: Version, Created: time.Now().UTC(), Nodes: s.Nodes, Bitcoin: at(3 * s.Nodes), Checker: s.Checker,
 		Ledger: canisters.CkbtcLedger, Minter: canisters.CkbtcMinter}
 	m.ChainID = fmt.Sprintf("local-%d", m.Created.Unix())
+	var outcalls replica.Outcalls
+	if s.Checker != nil {
+		if outcalls.Allow, err = s.Checker.validate(); err != nil {
+			return nil, err
+		}
+		outcalls.AllowHTTP = outcalls.Allow != nil
+	}
 	if s.BitcoinPeer != "" {
 		m.Bitcoin, m.ExternalBitcoin = s.BitcoinPeer, true
 	}
@@ -195,7 +206,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 			return nil, err
 		}
 		c := &replica.Config{Dir: d, HTTP: m.HTTP[i], Consensus: peers[i].Consensus, Gossip: peers[i].Gossip, Peers: peers,
-			BitcoinPeers: []string{m.Bitcoin}, Dashboard: string(face.Wallet), Ethereum: m.Ethereum.providers(), CommitWait: replica.Duration(s.CommitWait), ProposeWait: replica.Duration(s.ProposeWait)}
+			BitcoinPeers: []string{m.Bitcoin}, Dashboard: string(face.Wallet), Ethereum: m.Ethereum.providers(), Outcalls: outcalls, CommitWait: replica.Duration(s.CommitWait), ProposeWait: replica.Duration(s.ProposeWait)}
 		c.EnsureDefaults()
 		if err := c.Validate(s.Nodes); err != nil {
 			return nil, err

@@ -383,6 +383,7 @@ or all in one process: fusion up --data-dir DIR, which also installs the ckBTC c
 	f.IntVar(&s.nodes, "nodes", 4, "replicas: 1, or 4 to 13")
 	f.StringVar(&s.http, "http", "127.0.0.1:0", "public HTTP interface of replica 0; port 0 takes a free one")
 	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node: embedded, or host:port of yours")
+	s.checkerFlags(f)
 	f.StringSliceVar(&s.admins, "subnet-admin", nil, "principal that may create canisters, list them all, and start, stop, uninstall and delete any; creating them costs nothing then")
 	cmd.AddCommand(create)
 	return cmd

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"fusion/ckledger/ckbtc"
@@ -42,6 +43,8 @@ type settings struct {
 	http     string
 	bitcoin  string
 	ethereum string
+	checker  string
+	blocked  []string
 	admins   []string // principals
 	logLevel slog.Level
 	detach   bool
@@ -74,6 +77,7 @@ Later starts find all of it again. Ctrl-C stops the network; nothing is lost by 
 	f.StringVar(&s.http, "http", defaultHTTP, "public HTTP interface of replica 0 of a new network; port 0 takes a free one")
 	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node of a new network: embedded, or host:port of yours")
 	f.StringVar(&s.ethereum, "ethereum", testnets.EthereumGeth, "Ethereum development chain of a new network: geth in this process, anvil (the program), the URL of yours, or none")
+	s.checkerFlags(f)
 	f.BoolVar(&s.detach, "detach", false, "return when the network is ready and leave it running")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.IntVar(&s.reportTo, "report-to", 0, "file descriptor that events go to")
@@ -81,6 +85,21 @@ Later starts find all of it again. Ctrl-C stops the network; nothing is lost by 
 		panic(err)
 	}
 	return cmd
+}
+
+func (s *settings) checkerFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.checker, "checker", testnets.CheckerAccepts,
+		"Bitcoin checker of a new network: accept-all, reject-all, or http://USER:PASSWORD@HOST:PORT of your Bitcoin node, which it asks where deposits come from")
+	f.StringSliceVar(&s.blocked, "blocked", nil, "Bitcoin address that a checker which asks refuses; may be repeated")
+}
+
+// checkerOf reads the flags of a Bitcoin checker.
+func (s *settings) checkerOf() *testnets.Checker {
+	c := &testnets.Checker{Mode: s.checker, Blocked: s.blocked}
+	if strings.Contains(s.checker, "://") {
+		c.Mode, c.Node = testnets.CheckerAsks, s.checker
+	}
+	return c
 }
 
 // minFree is how much room a data directory must have: less would fill up within minutes.
@@ -128,6 +147,9 @@ func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
 		}
 		t.BitcoinPeer = s.bitcoin
 	}
+	if t.Checker = s.checkerOf(); t.Checker.Node != "" && t.BitcoinPeer == "" {
+		return nil, false, hint(errors.New("--checker names a Bitcoin node, and the network has its own, which that one does not know"), "name the node's P2P address too: --bitcoin HOST:PORT")
+	}
 	for _, text := range s.admins {
 		p, err := parsePrincipal(text, "principal")
 		if err != nil {
@@ -172,7 +194,16 @@ func (s *settings) agree(m *testnets.Manifest) error {
 			ethereum = e.URL
 		}
 	}
-	return errors.Join(contradiction("nodes", fmt.Sprint(m.Nodes), fmt.Sprint(s.nodes)),
+	has := m.Checker
+	if has == nil {
+		has = &testnets.Checker{Mode: testnets.CheckerAccepts}
+	}
+	wants := s.checkerOf()
+	modes := [2]string{has.Mode, wants.Mode}
+	if has.Mode == wants.Mode && has.Node != wants.Node { // without what may be a password
+		modes = [2]string{"another node", "this node"}
+	}
+	return errors.Join(contradiction("checker", modes[0], modes[1]), contradiction("blocked", fmt.Sprint(has.Blocked), fmt.Sprint(s.blocked)), contradiction("nodes", fmt.Sprint(m.Nodes), fmt.Sprint(s.nodes)),
 		contradiction("http", http, s.http), contradiction("bitcoin", bitcoin, s.bitcoin), contradiction("ethereum", ethereum, s.ethereum))
 }
 
