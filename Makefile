@@ -86,12 +86,22 @@ e2e: build motoko $(BIN)/btcd bitcoind $(BIN)/rosetta-cli $(BIN)/issuer.wasm.gz 
 	FUSION_E2E=1 FUSION_MESSAGES=10000 ANVIL_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/anvil-$(FOUNDRY_ARCH)/bin/anvil \
 	go test -count=1 -v -timeout 40m -run '^(TestReplay|TestMembersAndMoney|TestReshareAmongTheSame|TestEthereumChain)$$' ./testnets
 
-.PHONY: experiments
-experiments: build ## run the experiments with faults: those with names and generated ones, with slow disks, wrong clocks and replicas that misbehave (seeds=200 by default)
+.PHONY: faulty
+faulty: build # programs that do wrong
 	go run ./testnets/faults/build -o $(BIN)/fusion-faults ./cmd/fusion
 	go build -tags byzantine -o $(BIN)/fusion-byzantine ./cmd/fusion
-	FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_FAULT_BIN=$(CURDIR)/$(BIN)/fusion-faults FUSION_BYZANTINE_BIN=$(CURDIR)/$(BIN)/fusion-byzantine FUSION_SCENARIOS=1 FUSION_MANIFESTS=$(seeds) \
+
+FAULTY = FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_FAULT_BIN=$(CURDIR)/$(BIN)/fusion-faults FUSION_BYZANTINE_BIN=$(CURDIR)/$(BIN)/fusion-byzantine
+
+.PHONY: experiments
+experiments: faulty ## run the experiments with faults: those with names and generated ones, with slow disks, wrong clocks and replicas that misbehave (seeds=200 by default)
+	$(FAULTY) FUSION_SCENARIOS=1 FUSION_MANIFESTS=$(seeds) \
 	go test -count=1 -v -timeout 24h -run '^(TestScenarios|TestManifests)$$' ./testnets/e2e
+
+.PHONY: soak
+soak: for = 1h
+soak: faulty ## work at 70 % of capacity with a perturbation every minute (for=1h by default)
+	$(FAULTY) FUSION_SOAK=$(for) go test -count=1 -v -timeout 48h -run '^TestSoak$$' ./testnets/e2e
 
 $(BIN)/btcd: tools/go.mod
 	go build -modfile=tools/go.mod -o $@ github.com/btcsuite/btcd

@@ -31,7 +31,11 @@ func programs(t *testing.T) faults.Options {
 
 func experiment(t *testing.T, m *faults.Manifest, o faults.Options) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), experimentTimeout)
+	limit := experimentTimeout
+	if n := len(m.Perturb); n > 0 {
+		limit += 3 * time.Duration(m.Perturb[n-1].Time)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	o.Dir = golden.Clone(t)
 	r, err := faults.Run(ctx, m, o)
@@ -45,16 +49,33 @@ func experiment(t *testing.T, m *faults.Manifest, o faults.Options) {
 	t.Logf("%s", r)
 }
 
+// choice is what generated experiments are made of, by the programs that there are.
+func choice(o faults.Options) faults.Choice {
+	c := faults.Choice{Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade}}
+	if o.Programs[faults.FaultBuild] != "" {
+		c.Kinds = append(c.Kinds, faults.SlowDisk, faults.ClockSkew)
+	}
+	if o.Programs[faults.ByzantineBuild] != "" {
+		c.Kinds = append(c.Kinds, faults.Byzantine)
+	}
+	return c
+}
+
+// TestSoak works as long as FUSION_SOAK says, such as 1h, at 70 % of what the network can do, with a perturbation every minute.
+func TestSoak(t *testing.T) {
+	o := programs(t)
+	text := os.Getenv("FUSION_SOAK")
+	if text == "" {
+		t.Skip("FUSION_SOAK=1h runs it, or `make soak`")
+	}
+	lasts, err := time.ParseDuration(text)
+	must(t, err)
+	experiment(t, faults.Soak(1, lasts, time.Minute, choice(o)), o)
+}
+
 // TestManifests runs experiments that are generated from seeds. With FUSION_FAULT_BIN they have slow disks and wrong clocks as well.
 func TestManifests(t *testing.T) {
 	o := programs(t)
-	choice := faults.Choice{Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade}}
-	if o.Programs[faults.FaultBuild] != "" {
-		choice.Kinds = append(choice.Kinds, faults.SlowDisk, faults.ClockSkew)
-	}
-	if o.Programs[faults.ByzantineBuild] != "" {
-		choice.Kinds = append(choice.Kinds, faults.Byzantine)
-	}
 	first, last := 1, manifests
 	for name, set := range map[string]func(int){"FUSION_MANIFESTS": func(n int) { last = n }, "FUSION_SEED": func(n int) { first, last = n, n }} {
 		if s := os.Getenv(name); s != "" {
@@ -64,7 +85,7 @@ func TestManifests(t *testing.T) {
 		}
 	}
 	for seed := first; seed <= last; seed++ {
-		m := faults.Generate(uint64(seed), choice)
+		m := faults.Generate(uint64(seed), choice(o))
 		t.Run(m.Name, func(t *testing.T) { experiment(t, m, o) })
 	}
 }

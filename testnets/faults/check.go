@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"time"
 
 	"fusion/testnets"
 	"fusion/testnets/golden"
@@ -37,7 +39,22 @@ func (x *experiment) check(ctx context.Context, l *load) (err error) {
 			return fmt.Errorf("the %s has %d sat and should have %d sat, after %d payments", c.who.Name, got, c.want, l.payments.Load())
 		}
 	}
-	x.report.Supply, err = x.world.Audit(ctx, l.redeemer.users[0], l.receiver, l.depositor.users[0])
+	b := &x.report.Bulk
+	b.Asked, b.Made = int(l.asked.Load()), int(l.made.Load())
+	if b.Asked > 0 {
+		slices.Sort(l.took)
+		at := func(share float64) time.Duration { return l.took[int(share*float64(len(l.took)-1))] }
+		if b.P50, b.P99, b.Max = at(0.5), at(0.99), at(1); b.Made == 0 {
+			return errors.New("no payment of the bulk was made")
+		}
+	}
+	switch got, err := l.crowd.Own(ctx); {
+	case err != nil:
+		return err
+	case got < uint64(b.Made) || got > uint64(b.Asked):
+		return fmt.Errorf("the bulk's payments were asked for %d times and confirmed %d times, and %d were made", b.Asked, b.Made, got)
+	}
+	x.report.Supply, err = x.world.Audit(ctx, l.redeemer.users[0], l.receiver, l.depositor.users[0], l.crowd)
 	x.report.Payments, x.report.Retries = int(l.payments.Load()), int(l.retries.Load())
 	return err
 }

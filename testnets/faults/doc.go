@@ -13,12 +13,15 @@
 //	payers = 1                    clients that transfer without a pause
 //	deposits = 1                  each is minted by the end
 //	redemptions = 1               each is paid, or paid back, by the end
+//	bulk = 0                      more clients that transfer, whose payments are many
+//	share = 0.7                   of what those can do, which is measured before; without it all
 //	[[perturb]]                   as many as one likes
 //	name = "split"                for after; the default is the kind and the place in the list
 //	kind = "partition"
 //	groups = [[0, 1], [2, 3]]     of partition; all others have nodes = [...]
 //	at = 10                       begins when so many blocks were made since the beginning
-//	after = "kill-1"              begins when that one has ended; with neither, after the one above
+//	time = "5m"                   begins when so much time has passed since the beginning
+//	after = "kill-1"              begins when that one has ended; with none of these, after the one above
 //	for = "3s"                    how long it lasts at least
 //
 // The kinds:
@@ -42,7 +45,8 @@
 // experiment does not pass. After it all have to be healthy and to certify new blocks. All the time, and at the end, has to hold:
 //
 //   - replicas at the same block have the same state;
-//   - each payment was made once, each deposit minted once, each burn is paid or paid back, and the minter knows all that it accepted;
+//   - the replicas' memory does not grow, in an experiment of twenty minutes or more;
+//   - each payment was made once (of the bulk all that were confirmed and none that was not asked for), each deposit minted once, each burn is paid or paid back, and the minter knows all that it accepted;
 //   - balances sum up to the supply, and the minter's addresses hold at least as much;
 //   - no process ended by itself, SIGTERM ends each with exit code 0, no log has an error or a panic, and no replica joined a session twice.
 //

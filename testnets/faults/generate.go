@@ -84,6 +84,25 @@ func Generate(seed uint64, c Choice) *Manifest {
 	return m
 }
 
+// Soak makes a manifest in which something happens in every interval, as long as it lasts. A perturbation waits until the one before it has ended.
+func Soak(seed uint64, lasts, every time.Duration, c Choice) *Manifest {
+	r := rand.New(rand.NewPCG(seed, 0x736f_616b))
+	m := &Manifest{Name: fmt.Sprintf("soak-%d", seed), Load: Load{Payers: 4, Deposits: maxLoad, Redemptions: maxLoad, Bulk: 200, Share: 0.7}}
+	for at := every; at <= lasts && len(m.Perturb) < maxPerturb; at += every {
+		p := Generate(r.Uint64(), Choice{Kinds: c.Kinds, Sizes: []int{4}, Most: 1}).Perturb[0]
+		p.Name, p.At, p.Time = fmt.Sprintf("%s-%d", p.Kind, len(m.Perturb)+1), 0, replica.Duration(at)
+		if n := len(m.Perturb); n > 0 {
+			p.After = m.Perturb[n-1].Name
+		}
+		if p.Kind == Byzantine { // more than one would be more than f
+			p.Nodes = []int{3}
+		}
+		m.Perturb = append(m.Perturb, p)
+	}
+	m.EnsureDefaults()
+	return m
+}
+
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
 func millis(r *rand.Rand, low, high int) replica.Duration {

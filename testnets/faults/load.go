@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -68,6 +69,13 @@ type load struct {
 	accepted []uint64 // burns that the minter confirmed
 	deposits uint64   // sat that have to be minted
 	address  string   // of redemptions
+
+	bulk        []*client
+	crowd       *golden.User // whom those pay
+	interval    time.Duration
+	asked, made atomic.Int64 // payments of 1 sat
+	mu          sync.Mutex
+	took        []time.Duration
 }
 
 const (
@@ -83,6 +91,14 @@ func (x *experiment) newLoad(ctx context.Context) (*load, error) {
 		var c *client
 		c, err = l.client(golden.Owner, i)
 		l.payers = append(l.payers, c)
+	}
+	for i := 0; err == nil && i < x.m.Load.Bulk; i++ {
+		var c *client
+		c, err = l.client(golden.Owner, i)
+		l.bulk = append(l.bulk, c)
+	}
+	if err == nil {
+		l.crowd, err = x.world.User("crowd", 0)
 	}
 	if err == nil {
 		l.depositor, err = l.client("depositor", 1)
@@ -121,6 +137,7 @@ func (l *load) start(g *errgroup.Group, ctx, working context.Context) {
 			return nil
 		})
 	}
+	l.startBulk(g, ctx, working)
 	g.Go(func() error {
 		for range l.x.m.Load.Redemptions {
 			if err := l.redeem(ctx); err != nil {
@@ -167,6 +184,72 @@ func (l *load) pay(ctx context.Context, c *client) error {
 		l.paid.Add(amount)
 	}
 	return err
+}
+
+// startBulk lets the bulk of the clients pay. Each begins a payment in every interval, or when the one before it is confirmed.
+func (l *load) startBulk(g *errgroup.Group, ctx, working context.Context) {
+	for i, c := range l.bulk {
+		g.Go(func() error {
+			next := time.Now().Add(l.interval * time.Duration(i) / time.Duration(len(l.bulk)))
+			for wait(working, time.Until(next)) == nil {
+				began := time.Now()
+				if err := l.payBulk(ctx, c); err != nil {
+					return err
+				}
+				l.mu.Lock()
+				l.took = append(l.took, time.Since(began))
+				l.mu.Unlock()
+				if next = next.Add(l.interval); time.Until(next) < 0 {
+					next = time.Now()
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// payBulk pays 1 sat, and again where the outcome is not known.
+func (l *load) payBulk(ctx context.Context, c *client) error {
+	err := c.do(ctx, "a payment of the bulk", func(ctx context.Context, u *golden.User) error {
+		l.asked.Add(1)
+		res, err := u.Transfer(ctx, icrc.TransferArg{To: l.crowd.Account(), Amount: candid.NatFromUint64(1)})
+		if err == nil && res.Ok == nil {
+			err = fmt.Errorf("a payment is %w: %+v", errRefused, res.Err)
+		}
+		return err
+	})
+	if err == nil {
+		l.made.Add(1)
+	}
+	return err
+}
+
+// measureFor is how long the bulk of the clients show what they can do.
+const measureFor = 30 * time.Second
+
+// measure sets the pace of the bulk.
+func (l *load) measure(ctx context.Context) error {
+	share := l.x.m.Load.Share
+	if share == 0 {
+		return nil
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	working, enough := context.WithTimeout(gctx, measureFor)
+	defer enough()
+	began := time.Now()
+	l.startBulk(g, gctx, working)
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	b := &l.x.report.Bulk
+	b.Capacity = float64(l.made.Load()) / time.Since(began).Seconds()
+	if b.Rate = share * b.Capacity; b.Rate == 0 {
+		return errors.New("the bulk of the clients paid nothing while it was measured")
+	}
+	l.interval = time.Duration(float64(len(l.bulk)) / b.Rate * float64(time.Second))
+	l.took = nil
+	l.x.o.Log("%s: %.0f payments/s are possible, %.0f/s from now on", l.x.m.Name, b.Capacity, b.Rate)
+	return nil
 }
 
 // burns are all withdrawals of the redeemer.

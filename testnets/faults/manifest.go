@@ -69,9 +69,14 @@ type Load struct {
 	// Deposits and Redemptions are how many are begun while the perturbations go on. All are followed to their end.
 	Deposits    int `toml:"deposits,omitempty"`
 	Redemptions int `toml:"redemptions,omitempty"`
+	// Bulk is how many more clients transfer. Their payments have no time of creation, so a ledger remembers any number of them; what was confirmed
+	// has to be there, and no more than was asked for.
+	Bulk int `toml:"bulk,omitempty"`
+	// Share is how much of what they can do they do, which is measured before the first perturbation. The default is all, without measuring.
+	Share float64 `toml:"share,omitzero"`
 }
 
-// Perturbation is something that happens to a network. It begins when its conditions hold: At and After, or with neither when the one above
+// Perturbation is something that happens to a network. It begins when its conditions hold: At, Time and After, or with none of them when the one above
 // it has ended. What it begins lasts as long as For says, and until the replicas that are not hit have made two blocks, if they have a quorum.
 // It has ended when all replicas that nothing else hits are healthy, agree and make blocks.
 type Perturbation struct {
@@ -84,6 +89,8 @@ type Perturbation struct {
 	Groups [][]int `toml:"groups,omitempty"`
 	// At is a number of blocks since the experiment began.
 	At uint64 `toml:"at,omitzero"`
+	// Time is how long the experiment has lasted at least.
+	Time replica.Duration `toml:"time,omitempty"`
 	// After names a perturbation above this one.
 	After string `toml:"after,omitempty"`
 	// For is how long it lasts: for kill and restart how long the replicas are down, for upgrade each.
@@ -109,7 +116,9 @@ const (
 	maxSync     = 10 * time.Second
 	maxDelay    = 5 * time.Second
 	maxLoss     = 0.2
+	maxTime     = 24 * time.Hour
 	maxLoad     = 50
+	maxBulk     = 1000
 	defaultSync = replica.Duration(50 * time.Millisecond)
 	defaultSkew = replica.Duration(30 * time.Second)
 )
@@ -161,7 +170,7 @@ func (m *Manifest) EnsureDefaults() {
 		if p.Name == "" {
 			p.Name = fmt.Sprintf("%s-%d", p.Kind, i+1)
 		}
-		if i > 0 && p.At == 0 && p.After == "" {
+		if i > 0 && p.At == 0 && p.Time == 0 && p.After == "" {
 			p.After = m.Perturb[i-1].Name
 		}
 		switch {
@@ -217,6 +226,8 @@ func (m *Manifest) Validate() error {
 		return bad("links.loss is %v, want 0 to %v", m.Links.Loss, maxLoss)
 	case m.Load.Payers < 1 || m.Load.Payers > maxLoad || m.Load.Deposits < 0 || m.Load.Deposits > maxLoad || m.Load.Redemptions < 0 || m.Load.Redemptions > maxLoad:
 		return bad("load: payers are 1 to %d, deposits and redemptions 0 to %d", maxLoad, maxLoad)
+	case m.Load.Bulk < 0 || m.Load.Bulk > maxBulk || !(m.Load.Share >= 0 && m.Load.Share <= 1) || m.Load.Share > 0 && m.Load.Bulk == 0:
+		return bad("load: bulk is 0 to %d, and share 0 to 1 of what it can do", maxBulk)
 	case len(m.Perturb) > maxPerturb:
 		return bad("%d perturbations, at most %d", len(m.Perturb), maxPerturb)
 	}
@@ -252,6 +263,8 @@ func (m *Manifest) check(p *Perturbation, within func(d, lowest replica.Duration
 		return fmt.Errorf("kind is %q, want one of %q", p.Kind, Kinds)
 	case p.At > maxBlocks:
 		return fmt.Errorf("at is %d, want at most %d", p.At, maxBlocks)
+	case !within(p.Time, 0, maxTime):
+		return fmt.Errorf("time is %v, want 0 to %v", time.Duration(p.Time), maxTime)
 	case !within(p.For, 0, maxFor):
 		return fmt.Errorf("for is %v, want 0 to %v", time.Duration(p.For), maxFor)
 	case (p.Kind == SlowDisk) != (p.Sync != 0) || !within(p.Sync, 0, maxSync):

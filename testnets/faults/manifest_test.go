@@ -80,6 +80,11 @@ func TestRefusals(t *testing.T) {
 		{"name = \"x\"\n[links]\ndelay = \"-1s\"", "links.delay"},
 		{"name = \"x\"\n[links]\ndelay = \"soon\"", "invalid duration"},
 		{"name = \"x\"\n[load]\npayers = 51", "payers"},
+		{"name = \"x\"\n[load]\nbulk = 1001", "bulk"},
+		{"name = \"x\"\n[load]\nbulk = 5\nshare = 1.5", "share"},
+		{"name = \"x\"\n[load]\nbulk = 5\nshare = nan", "share"},
+		{"name = \"x\"\n[load]\nshare = 0.5", "share"},
+		{"name = \"x\"\n" + kill + "time = \"48h\"", "time is"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"explode\"\nnodes = [1]", "kind is"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"", "wants nodes"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"\nnodes = [4]", "node 4"},
@@ -189,6 +194,50 @@ func FuzzParse(f *testing.F) {
 		}
 		roundTrip(t, m)
 	})
+}
+
+// A soak has something in every interval, one after the other, and survives being written down.
+func TestSoak(t *testing.T) {
+	m := Soak(1, time.Hour, time.Minute, Choice{})
+	if err := m.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Perturb) != 60 {
+		t.Fatalf("%d perturbations in an hour, want 60", len(m.Perturb))
+	}
+	kinds := map[Kind]bool{}
+	for i, p := range m.Perturb {
+		kinds[p.Kind] = true
+		if want := time.Duration(i+1) * time.Minute; time.Duration(p.Time) != want || p.At != 0 || i > 0 && p.After != m.Perturb[i-1].Name {
+			t.Errorf("perturbation %d is at %v, block %d, after %q; want %v", i, time.Duration(p.Time), p.At, p.After, want)
+		}
+	}
+	if len(kinds) != len(Kinds) {
+		t.Errorf("the kinds are %v, want all of %v", kinds, Kinds)
+	}
+	text, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Parse(text)
+	if err != nil || !reflect.DeepEqual(back, m) {
+		t.Errorf("read back: %v\n%+v\nwant %+v", err, back, m)
+	}
+}
+
+func TestSteady(t *testing.T) {
+	if q := quarters([]uint64{1, 2, 3, 9, 5, 6, 7, 8}); !reflect.DeepEqual(q, []uint64{2, 9, 6, 8}) {
+		t.Errorf("quarters are %d", q)
+	}
+	for _, c := range []struct {
+		lasted   time.Duration
+		resident []uint64
+		ok       bool
+	}{{time.Hour, []uint64{1, 4, 4, 5}, true}, {time.Hour, []uint64{1, 4, 9, 6}, false}, {time.Minute, []uint64{1, 4, 4, 6}, true}, {time.Hour, nil, true}} {
+		if err := steady(c.lasted, c.resident); (err == nil) != c.ok {
+			t.Errorf("%v, %d: %v", c.lasted, c.resident, err)
+		}
+	}
 }
 
 func TestScenarios(t *testing.T) {

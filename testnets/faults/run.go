@@ -59,9 +59,18 @@ type Report struct {
 	Compared    int    // blocks of which the states of two replicas or more were compared
 	Payments    int    // all made once
 	Retries     int    // of clients, at another replica
-	Redemptions int    // burns, each followed to its end
+	Bulk        Bulk
+	Resident    []uint64 // largest resident memory of a replica in bytes, in each quarter of the experiment
+	Redemptions int      // burns, each followed to its end
 	Supply      uint64
 	Took        time.Duration
+}
+
+// Bulk is what the bulk of the clients did.
+type Bulk struct {
+	Capacity, Rate float64 // payments per second: what they could do, and what they were to do
+	Asked, Made    int
+	P50, P99, Max  time.Duration // from asking to the verified answer, also at another replica
 }
 
 // String is a table of faults and outcomes.
@@ -69,6 +78,15 @@ func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d nodes, delay %v, loss %v: passed in %.0f s, %d blocks, %d states compared, %d payments (%d retries), %d deposits, %d redemptions, supply %d sat\n", r.Name, r.Nodes,
 		time.Duration(r.Links.Delay), r.Links.Loss, r.Took.Seconds(), r.Blocks, r.Compared, r.Payments, r.Retries, r.Load.Deposits, r.Redemptions, r.Supply)
+	if r.Bulk.Asked > 0 {
+		fmt.Fprintf(&b, "  bulk: %d of %d payments confirmed, at %.0f/s of the %.0f/s that were possible; p50 %.2f s, p99 %.2f s, longest %.1f s\n", r.Bulk.Made, r.Bulk.Asked, r.Bulk.Rate, r.Bulk.Capacity,
+			r.Bulk.P50.Seconds(), r.Bulk.P99.Seconds(), r.Bulk.Max.Seconds())
+	}
+	fmt.Fprint(&b, "  memory by quarters, MiB:")
+	for _, m := range r.Resident {
+		fmt.Fprintf(&b, " %d", m>>20)
+	}
+	fmt.Fprintln(&b)
 	for _, o := range r.Outcomes {
 		fmt.Fprintf(&b, "  %-12s %-14s at block %-5d lasted %5.1f s, others made %3d blocks, all back after %5.1f s\n", o.Kind, fmt.Sprint(o.Hits), o.Began, o.Lasted.Seconds(), o.Meanwhile, o.Recovered.Seconds())
 	}
@@ -83,7 +101,8 @@ type experiment struct {
 	mesh   *mesh
 	world  *golden.World
 	watch  *watch
-	start  uint64
+	start  uint64          // block
+	began  time.Time       // when that was
 	locks  []chan struct{} // a process is stopped and started by one perturbation at a time
 	mu     sync.Mutex
 	hit    map[int]int // how many perturbations keep a node from taking part
@@ -221,6 +240,7 @@ func (x *experiment) live(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(gctx)
 	defer stopWatching()
 	g.Go(func() error { return x.watch.run(watching) })
+	memory := x.sample(watching, g)
 	l, err := x.newLoad(gctx)
 	if err != nil {
 		stopWatching()
@@ -234,7 +254,52 @@ func (x *experiment) live(ctx context.Context) error {
 		return err
 	}
 	x.report.Compared = x.watch.compared()
-	return nil
+	x.report.Resident = quarters(*memory)
+	return steady(time.Since(x.began), x.report.Resident)
+}
+
+// sampleEvery is how often the replicas' memory is looked at.
+const sampleEvery = time.Second
+
+// sample notes the largest resident memory of a replica, in bytes, until the context ends.
+func (x *experiment) sample(ctx context.Context, g *errgroup.Group) *[]uint64 {
+	list := new([]uint64)
+	g.Go(func() error {
+		for wait(ctx, sampleEvery) == nil {
+			var most uint64
+			for i := range x.m.Nodes {
+				if r, err := x.n.Replica(i).Resident(); err == nil { // otherwise it is down
+					most = max(most, r)
+				}
+			}
+			*list = append(*list, most)
+		}
+		return nil
+	})
+	return list
+}
+
+// quarters are the largest of each quarter of samples.
+func quarters(samples []uint64) (out []uint64) {
+	for q := range 4 {
+		if part := samples[q*len(samples)/4 : (q+1)*len(samples)/4]; len(part) > 0 {
+			out = append(out, slices.Max(part))
+		}
+	}
+	return out
+}
+
+// Growth of memory is looked for in long experiments; in short ones caches still fill. More than this from the second quarter to the last is growth.
+const (
+	longExperiment = 20 * time.Minute
+	mostGrowth     = 1.25
+)
+
+func steady(lasted time.Duration, resident []uint64) error {
+	if lasted < longExperiment || len(resident) < 4 || float64(resident[3]) <= mostGrowth*float64(resident[1]) {
+		return nil
+	}
+	return fmt.Errorf("the memory of a replica grew from %d MiB in the second quarter of %s to %d MiB in the last", resident[1]>>20, lasted.Round(time.Second), resident[3]>>20)
 }
 
 // play lets the perturbations happen beside the load, and checks what is left.
@@ -247,7 +312,10 @@ func (x *experiment) play(ctx context.Context, l *load) error {
 	}); err != nil {
 		return err
 	}
-	x.start = x.watch.top()
+	if err := l.measure(ctx); err != nil {
+		return err
+	}
+	x.start, x.began = x.watch.top(), time.Now()
 	g, gctx := errgroup.WithContext(ctx)
 	working, enough := context.WithCancel(gctx)
 	defer enough()
@@ -295,6 +363,9 @@ func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome)
 		}
 		return "", nil
 	}); err != nil {
+		return err
+	}
+	if err := wait(ctx, time.Until(x.began.Add(time.Duration(p.Time)))); err != nil {
 		return err
 	}
 	if p.Kind != Disconnect && p.Kind != Partition {
@@ -440,13 +511,9 @@ func (x *experiment) spared() (out []int) {
 // last waits as long as a perturbation has to last: a time, and until those who are spared have made two blocks. The network has to go on without
 // those that are hit; whether it does is what this waits for.
 func (x *experiment) last(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	base := x.watch.top()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := wait(ctx, d); err != nil {
+		return err
 	}
 	return golden.Wait(ctx, "the others to make blocks", func() (string, error) {
 		if others := x.spared(); others != nil && x.watch.height(others) < base+2 {
@@ -454,6 +521,18 @@ func (x *experiment) last(ctx context.Context, d time.Duration) error {
 		}
 		return "", nil
 	})
+}
+
+// wait waits for a time, which may be negative.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // moving waits until nodes certify new blocks, whatever they think of their clocks.
