@@ -66,11 +66,12 @@ func ScanPrefix(r Reader, prefix []byte, visit func(key, value []byte) bool) {
 }
 
 // Prefix gives a machine its own key space inside a larger store: keys are seen without the prefix.
-func Prefix(s Store, prefix string) Store { return &prefixed{s, []byte(prefix)} }
+func Prefix(s Store, prefix string) Store { return &prefixed{s: s, p: []byte(prefix)} }
 
 type prefixed struct {
-	s Store
-	p []byte
+	s   Store
+	p   []byte
+	buf []byte // of the latest key written; a store keeps none
 }
 
 func (p *prefixed) key(k []byte) []byte {
@@ -78,11 +79,16 @@ func (p *prefixed) key(k []byte) []byte {
 	return append(append(out, p.p...), k...)
 }
 
+func (p *prefixed) own(k []byte) []byte {
+	p.buf = append(append(p.buf[:0], p.p...), k...)
+	return p.buf
+}
+
 func (p *prefixed) Get(k []byte) ([]byte, bool) { return p.s.Get(p.key(k)) }
-func (p *prefixed) Set(k, v []byte)             { p.s.Set(p.key(k), v) }
-func (p *prefixed) Delete(k []byte)             { p.s.Delete(p.key(k)) }
-func (p *prefixed) SetNew(k, v []byte)          { SetNew(p.s, p.key(k), v) }
-func (p *prefixed) DeleteOld(k, old []byte)     { DeleteOld(p.s, p.key(k), old) }
+func (p *prefixed) Set(k, v []byte)             { p.s.Set(p.own(k), v) }
+func (p *prefixed) Delete(k []byte)             { p.s.Delete(p.own(k)) }
+func (p *prefixed) SetNew(k, v []byte)          { SetNew(p.s, p.own(k), v) }
+func (p *prefixed) DeleteOld(k, old []byte)     { DeleteOld(p.s, p.own(k), old) }
 func (p *prefixed) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
 	hi := PrefixEnd(p.p)
 	if len(upper) > 0 {
@@ -92,7 +98,9 @@ func (p *prefixed) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
 }
 
 // PrefixReader is Prefix for a Reader.
-func PrefixReader(r Reader, prefix string) Reader { return &prefixed{readOnly{r}, []byte(prefix)} }
+func PrefixReader(r Reader, prefix string) Reader {
+	return &prefixed{s: readOnly{r}, p: []byte(prefix)}
+}
 
 type readOnly struct{ Reader }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"lukechampine.com/blake3"
@@ -91,6 +92,82 @@ func minus(a, b uint64) uint64 { return ((a | tops) - b&^tops) ^ (a^^b)&tops }
 func (s *sum) plus(o *sum) {
 	for i := range s {
 		s[i] = plus(s[i], o[i])
+	}
+}
+
+// teller folds the keys whose writers say what changes, beside those who write. The zero value is ready.
+type teller struct {
+	lot  []byte       // changes that wait: sign, length of key and of value, key, value
+	free chan *folded // those who do not fold, all made by the first lot
+}
+
+// folded is what one goroutine at a time adds up.
+type folded struct {
+	folder folder
+	sum    sum
+	lot    []byte
+}
+
+// lotBytes are folded at once: some half a millisecond.
+const lotBytes = 64 << 10
+
+const changeHead = 1 + 4 + 4
+
+// tell notes that a key with a value comes or goes.
+func (t *teller) tell(comes bool, key, value []byte) {
+	sign := byte(0)
+	if comes {
+		sign = 1
+	}
+	t.lot = binary.LittleEndian.AppendUint32(append(t.lot, sign), uint32(len(key)))
+	t.lot = binary.LittleEndian.AppendUint32(t.lot, uint32(len(value)))
+	t.lot = append(append(t.lot, key...), value...)
+	if len(t.lot) >= lotBytes {
+		t.fold()
+	}
+}
+
+// began tells whether anything was told.
+func (t *teller) began() bool { return t.lot != nil }
+
+// fold hands the lot to a goroutine, waiting for one.
+func (t *teller) fold() {
+	if t.free == nil {
+		n := runtime.GOMAXPROCS(0)
+		t.free = make(chan *folded, n)
+		for range n {
+			t.free <- new(folded)
+		}
+	}
+	f := <-t.free
+	f.lot, t.lot = t.lot, slices.Grow(f.lot[:0], lotBytes)
+	go func() {
+		for b := f.lot; len(b) > 0; {
+			comes, k, v := b[0] == 1, binary.LittleEndian.Uint32(b[1:]), binary.LittleEndian.Uint32(b[5:])
+			b = b[changeHead:]
+			if comes {
+				f.folder.add(&f.sum, b[:k], b[k:k+v])
+			} else {
+				f.folder.remove(&f.sum, b[:k], b[k:k+v])
+			}
+			b = b[k+v:]
+		}
+		t.free <- f
+	}()
+}
+
+// addTo waits for what was told and adds it.
+func (t *teller) addTo(s *sum) {
+	if len(t.lot) > 0 {
+		t.fold()
+	}
+	all := make([]*folded, cap(t.free))
+	for i := range all {
+		all[i] = <-t.free
+		s.plus(&all[i].sum)
+	}
+	for _, f := range all {
+		t.free <- f
 	}
 }
 

@@ -65,19 +65,25 @@ func TestInformed(t *testing.T) {
 	held := map[string][]byte{}
 	for h := uint64(1); h <= 6; h++ {
 		x, y := asked.Begin(), told.Begin()
-		for range 2000 {
+		for range 10_000 { // more than one lot of lotBytes
 			k := []byte{byte(rng.Intn(4)), byte(rng.Intn(256))}
-			v := binary.BigEndian.AppendUint32(nil, rng.Uint32())
+			v := binary.BigEndian.AppendUint32(make([]byte, rng.Intn(40)), rng.Uint32())
 			old, ok := held[string(k)]
 			switch {
 			case !ok:
 				x.Set(k, v)
 				kv.SetNew(kv.Prefix(y, ""), k, v)
 				held[string(k)] = v
-			case rng.Intn(3) == 0:
+			case rng.Intn(100) == 0:
 				x.Set(k, v)
 				y.Set(k, v)
 				held[string(k)] = v
+			case rng.Intn(100) == 0:
+				x.Delete(k)
+				y.Delete(k)
+				delete(held, string(k))
+			case rng.Intn(1000) == 0:
+				y.Digest() // one that more changes follow
 			default:
 				x.Delete(k)
 				kv.DeleteOld(kv.Prefix(y, ""), k, old)

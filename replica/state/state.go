@@ -310,58 +310,87 @@ type Block struct {
 	reader
 	db      *DB
 	batch   *pebble.Batch
-	touched map[string]before
-	sum     *sum // set by Digest
+	touched map[string]before // keys whose writer did not say what they held
+	told    teller            // the others
+	sum     *sum              // set by Digest
 }
 
-// before is what a key held when the block began, as far as its writer knew.
+// before is what a key held when it was first touched.
 type before struct {
-	known bool
-	value []byte // nil for none
+	known bool // else it is what the key held when the block began
+	value []byte
+	gone  bool // the latest write deleted the key
 }
 
 // Set implements kv.Store.
 func (b *Block) Set(key, value []byte) {
-	b.set(key, value, before{})
+	b.touch(key, false)
+	b.write(key, value)
 }
 
 // SetNew implements kv.Informed.
-func (b *Block) SetNew(key, value []byte) { b.set(key, value, before{known: true}) }
+func (b *Block) SetNew(key, value []byte) {
+	if !b.again(key, false) {
+		b.told.tell(true, key, value)
+	}
+	b.write(key, value)
+}
 
-func (b *Block) set(key, value []byte, was before) {
-	b.touch(key, was)
-	if err := b.batch.Set(append([]byte{replicated}, key...), value, nil); err != nil {
+func (b *Block) write(key, value []byte) {
+	op := b.batch.SetDeferred(1+len(key), len(value))
+	op.Key[0] = replicated
+	copy(op.Key[1:], key)
+	copy(op.Value, value)
+	if err := op.Finish(); err != nil {
 		panic(fmt.Errorf("block: writing key %x: %w", key, err))
 	}
 }
 
 // Delete implements kv.Store.
 func (b *Block) Delete(key []byte) {
-	b.delete(key, before{})
+	b.touch(key, true)
+	b.erase(key)
 }
 
 // DeleteOld implements kv.Informed.
 func (b *Block) DeleteOld(key, old []byte) {
-	b.delete(key, before{true, append([]byte{}, old...)})
+	if !b.again(key, true) {
+		b.told.tell(false, key, old)
+	}
+	b.erase(key)
 }
 
-func (b *Block) delete(key []byte, was before) {
-	b.touch(key, was)
-	if err := b.batch.Delete(append([]byte{replicated}, key...), nil); err != nil {
+func (b *Block) erase(key []byte) {
+	op := b.batch.DeleteDeferred(1 + len(key))
+	op.Key[0] = replicated
+	copy(op.Key[1:], key)
+	if err := op.Finish(); err != nil {
 		panic(fmt.Errorf("block: deleting key %x: %w", key, err))
 	}
 }
 
-// touch notes a write. What is known of a key that the block wrote before is not what the key held when the block began.
-func (b *Block) touch(key []byte, was before) {
-	if _, ok := b.touched[string(key)]; !ok {
-		b.touched[string(key)] = was
+// touch notes a write before it is made. Where others said what they wrote, the key may be one of theirs, and what it holds by now is what counts.
+func (b *Block) touch(key []byte, gone bool) {
+	if b.again(key, gone) {
+		return
 	}
-	b.sum = nil
+	was := before{known: b.told.began(), gone: gone}
+	if was.known {
+		was.value, _ = b.Get(key)
+	}
+	b.touched[string(key)] = was
 }
 
-// Touched is the number of distinct keys the block wrote so far.
-func (b *Block) Touched() int { return len(b.touched) }
+// again notes another write of a touched key, and tells whether it is one.
+func (b *Block) again(key []byte, gone bool) bool {
+	b.sum = nil
+	was, ok := b.touched[string(key)]
+	if ok && was.gone != gone {
+		was.gone = gone
+		b.touched[string(key)] = was
+	}
+	return ok
+}
 
 // digestShare is how many keys make it worth to hash with another goroutine.
 const digestShare = 256
@@ -383,6 +412,7 @@ func (b *Block) Digest() [32]byte {
 		}
 		wg.Wait()
 		s := b.db.sum
+		b.told.addTo(&s)
 		for w := range sums {
 			if broken[w] != nil { // a read failed: it stops who asked
 				panic(broken[w])
@@ -407,11 +437,14 @@ func (b *Block) fold(f *folder, s *sum, keys []string) {
 	for _, k := range keys {
 		key := append([]byte{replicated}, k...)
 		was := b.touched[k]
-		release := func() {}
+		release, releaseNow := func() {}, func() {}
 		if !was.known {
 			was.value, release = committed.borrow(key)
 		}
-		now, releaseNow := b.borrow(key)
+		var now []byte
+		if !was.gone { // a deleted key would be looked for in the whole database
+			now, releaseNow = b.borrow(key)
+		}
 		if was.value == nil || now == nil || !bytes.Equal(was.value, now) {
 			if was.value != nil {
 				f.remove(s, key[1:], was.value)
