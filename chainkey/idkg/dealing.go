@@ -129,7 +129,7 @@ func (s *Sharing) Deal(me Identity, left, right *Share) (*Dealing, error) {
 		if masks != nil {
 			c = c.Add(s.curve.MulH(masks[i]))
 		}
-		d.commitment = append(d.commitment, c)
+		d.commitment = append(d.commitment, c.Encoded())
 	}
 	var plain [][]*curve.Scalar
 	for seat := range s.Receivers.N() {

@@ -16,7 +16,7 @@ type ciphertext struct {
 
 // popBase is B.
 func popBase(context [32]byte, ephemeral *curve.Point) *curve.Point {
-	return mega.Hash(domain+"mega/possession", append(context[:], ephemeral.Bytes()...))
+	return mega.Hash(domain+"mega/possession", append(context[:], ephemeral.Bytes()...)).Encoded()
 }
 
 // whole is what the proof is bound to.
@@ -31,26 +31,29 @@ func (c *ciphertext) whole(context [32]byte) [32]byte {
 	return h.digest()
 }
 
-// pad is the one-time pad of a receiver's entry.
-func pad(c curve.Curve, context [32]byte, seat, entry int, receiver, ephemeral, shared *curve.Point) *curve.Scalar {
+// pads are the one-time pads of a receiver's entries.
+func pads(c curve.Curve, context [32]byte, seat, entries int, receiver, ephemeral, shared *curve.Point) []*curve.Scalar {
 	s := shared.Bytes()
 	defer clear(s)
-	return newHash("mega/pad").bytes(context[:]).number(uint64(c)).number(uint64(seat)).number(uint64(entry)).points(receiver, ephemeral).bytes(s).scalar(c)
+	out := make([]*curve.Scalar, entries)
+	for entry := range out {
+		out[entry] = newHash("mega/pad").bytes(context[:]).number(uint64(c)).number(uint64(seat)).number(uint64(entry)).points(receiver, ephemeral).
+			bytes(s).scalar(c)
+	}
+	return out
 }
 
 // encrypt hides values[seat] for each receiver. The context names sharing, dealer and commitment.
 func encrypt(c curve.Curve, context [32]byte, receivers *Roster, values [][]*curve.Scalar, random *stream) *ciphertext {
 	r := random.scalar(mega)
 	defer r.Wipe()
-	out := &ciphertext{ephemeral: mega.Mul(r)}
+	out := &ciphertext{ephemeral: mega.Mul(r).Encoded()}
 	base := popBase(context, out.ephemeral)
-	out.hashed = base.Mul(r)
+	out.hashed = base.Mul(r).Encoded()
 	for seat, m := range receivers.members {
-		shared := m.encryption.Mul(r)
 		var box []*curve.Scalar
-		for entry, v := range values[seat] {
-			p := pad(c, context, seat, entry, m.encryption, out.ephemeral, shared)
-			box = append(box, v.Add(p))
+		for entry, p := range pads(c, context, seat, len(values[seat]), m.encryption, out.ephemeral, m.encryption.Mul(r)) {
+			box = append(box, values[seat][entry].Add(p))
 			p.Wipe()
 		}
 		out.boxes = append(out.boxes, box)
@@ -66,10 +69,9 @@ func (c *ciphertext) verify(context [32]byte) bool {
 
 // open takes a seat's values out with the shared point, which only the receiver, or whoever it shows the point to, has.
 func (c *ciphertext) open(cv curve.Curve, context [32]byte, receivers *Roster, seat int, shared *curve.Point) []*curve.Scalar {
-	out := make([]*curve.Scalar, len(c.boxes[seat]))
-	for entry, s := range c.boxes[seat] {
-		p := pad(cv, context, seat, entry, receivers.members[seat].encryption, c.ephemeral, shared)
-		out[entry] = s.Sub(p)
+	out := pads(cv, context, seat, len(c.boxes[seat]), receivers.members[seat].encryption, c.ephemeral, shared)
+	for entry, p := range out {
+		out[entry] = c.boxes[seat][entry].Sub(p)
 		p.Wipe()
 	}
 	return out

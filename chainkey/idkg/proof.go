@@ -42,9 +42,9 @@ func (r relation) challenge(purpose string, context [32]byte, nonces []*curve.Po
 // mul multiplies a base by a secret; the two generators have faster ways.
 func (r relation) mul(base *curve.Point, s *curve.Scalar) *curve.Point {
 	switch {
-	case base.Equal(r.curve.Base()):
+	case base == r.curve.Base():
 		return r.curve.Mul(s)
-	case base.Equal(r.curve.H()):
+	case base == r.curve.H():
 		return r.curve.MulH(s)
 	}
 	return base.Mul(s)

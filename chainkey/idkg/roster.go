@@ -47,7 +47,7 @@ func DecodeDecryptionKey(b chainkey.Secret) (*DecryptionKey, error) {
 	if s.IsZero() {
 		return nil, fmt.Errorf("decryption key: %w: zero", ErrEncoding)
 	}
-	return &DecryptionKey{s, mega.Mul(s)}, nil
+	return &DecryptionKey{s, mega.Mul(s).Encoded()}, nil
 }
 
 // Member is one seat's public keys: the node's, which signs what it says, and the one that dealings are encrypted to, with a proof that
@@ -72,7 +72,7 @@ func NewMember(subnet [32]byte, epoch uint64, node ed25519.PrivateKey, random io
 	}
 	defer s.wipe()
 	k := &DecryptionKey{secret: s.scalar(mega)}
-	k.public = mega.Mul(k.secret)
+	k.public = mega.Mul(k.secret).Encoded()
 	return Member{public, k.public, possession(mega, k.public).prove("possession", context, s, k.secret)}, k, nil
 }
 

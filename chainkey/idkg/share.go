@@ -246,7 +246,7 @@ func (s *Sharing) Complain(d *Dealing, me Identity) (*Complaint, error) {
 	} else if !errors.Is(err, ErrShare) {
 		return nil, fmt.Errorf("complaint: %w", err)
 	}
-	c := &Complaint{sharing: s.id, dealing: d.digest, seat: me.Seat, shared: d.sealed.ephemeral.Mul(me.Key.secret)}
+	c := &Complaint{sharing: s.id, dealing: d.digest, seat: me.Seat, shared: d.sealed.ephemeral.Mul(me.Key.secret).Encoded()}
 	seed, key := me.Node.Seed(), me.Key.secret.Bytes()
 	defer clear(seed)
 	defer clear(key)

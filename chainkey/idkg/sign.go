@@ -69,7 +69,7 @@ func NewSigning(q Request) (*Signing, error) {
 	s.id = newHash("signing").bytes(q.Presignature.digest[:]).bytes(q.Key.digest[:]).bytes(q.ID[:]).bytes(s.derived).bytes(tweak.Bytes()).
 		bytes(digest[:]).bytes(q.Beacon[:]).digest()
 	s.delta = newHash("rerandomise").bytes(s.id[:]).points(q.Presignature.kappa.commitment[0]).scalar(s.curve)
-	s.nonce = q.Presignature.kappa.commitment[0].Add(s.curve.Mul(s.delta))
+	s.nonce = q.Presignature.kappa.commitment[0].Add(s.curve.Mul(s.delta)).Encoded()
 	if s.nonce.IsIdentity() {
 		return bad(errors.New("the nonce is zero")) // by chance once in 2^252
 	}
@@ -130,7 +130,7 @@ func (s *Signing) schnorr(tweak *curve.Scalar) error {
 	rx, odd := s.nonce.XY()
 	s.rest = s.delta
 	if odd {
-		s.nonce, s.flipped, s.rest = s.nonce.Neg(), true, s.rest.Neg()
+		s.nonce, s.flipped, s.rest = s.nonce.Neg().Encoded(), true, s.rest.Neg()
 	}
 	var r secp.FieldVal
 	r.SetByteSlice(rx[:])

@@ -187,7 +187,7 @@ func (s *Sharing) Combine(dealings []*Dealing, support *Tally) (*Transcript, err
 		if sum.IsIdentity() { // by chance once in 2^252; no dealer can steer it there with shares that 2f+1 members found good
 			return nil, errors.New("transcript: a coefficient is zero")
 		}
-		t.commitment = append(t.commitment, sum)
+		t.commitment = append(t.commitment, sum.Encoded())
 	}
 	t.digest = sha256.Sum256(t.Encode())
 	return t, nil

@@ -11,6 +11,7 @@ package curve
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	edwards "github.com/oasisprotocol/curve25519-voi/curve"
 	edscalar "github.com/oasisprotocol/curve25519-voi/curve/scalar"
@@ -227,10 +228,11 @@ func (s *Scalar) Wipe() {
 	}
 }
 
-// Point is an element of the group.
+// Point is an element of the group. It is not changed once it is made, so that goroutines may share it.
 type Point struct {
 	k *secp.Point // either
 	e *edwards.EdwardsPoint
+	b []byte // the encoding, where it is known: computing it takes an inversion
 }
 
 // Format writes the encoding: points are public.
@@ -238,19 +240,19 @@ func (p *Point) Format(f fmt.State, _ rune) { redact.Format(f, fmt.Sprintf("%x",
 
 // second is the other generator of each group, whose discrete logarithm nobody knows: RFC 9380's hash of a fixed text.
 var second = map[Curve]*Point{
-	Secp256k1: Secp256k1.Hash("fusion/chainkey/idkg/v1/second-generator", nil),
-	Ed25519:   Ed25519.Hash("fusion/chainkey/idkg/v1/second-generator", nil),
+	Secp256k1: Secp256k1.Hash("fusion/chainkey/idkg/v1/second-generator", nil).Encoded(),
+	Ed25519:   Ed25519.Hash("fusion/chainkey/idkg/v1/second-generator", nil).Encoded(),
+}
+
+var base = map[Curve]*Point{
+	Secp256k1: (&Point{k: secp.NewGeneratorPoint()}).Encoded(),
+	Ed25519:   (&Point{e: edwards.NewEdwardsPoint().Set(edwards.ED25519_BASEPOINT_POINT)}).Encoded(),
 }
 
 var edSecond = edwards.NewEdwardsBasepointTable(second[Ed25519].e)
 
 // Base is the generator that the curve's standard names.
-func (c Curve) Base() *Point {
-	if c == Ed25519 {
-		return &Point{e: edwards.NewEdwardsPoint().Set(edwards.ED25519_BASEPOINT_POINT)}
-	}
-	return &Point{k: secp.NewGeneratorPoint()}
-}
+func (c Curve) Base() *Point { return base[c] }
 
 // H is the second generator.
 func (c Curve) H() *Point { return second[c] }
@@ -303,6 +305,15 @@ func (c Curve) SumVar(scalars []*Scalar, points []*Point) *Point {
 	if len(scalars) == 0 {
 		return c.Identity()
 	}
+	if len(scalars) == 2 && points[1] == base[c] {
+		scalars, points = []*Scalar{scalars[1], scalars[0]}, []*Point{points[1], points[0]}
+	}
+	if len(scalars) == 2 && points[0] == base[c] { // with tables of the base point
+		if c == Ed25519 {
+			return &Point{e: edwards.NewEdwardsPoint().DoubleScalarMulBasepointVartime(scalars[1].e, points[1].e, scalars[0].e)}
+		}
+		return &Point{k: secp.NewIdentityPoint().DoubleScalarMultBasepointVartime(scalars[0].k, scalars[1].k, points[1].k)}
+	}
 	if c == Ed25519 {
 		ss, ps := make([]*edscalar.Scalar, len(scalars)), make([]*edwards.EdwardsPoint, len(points))
 		for i := range scalars {
@@ -334,13 +345,13 @@ func (c Curve) ParsePoint(b []byte) (*Point, error) {
 		if _, err := p.SetCompressedY(y); err != nil || p.IsIdentity() || !p.IsTorsionFree() {
 			return nil, fmt.Errorf("point: %w", ErrEncoding)
 		}
-		return &Point{e: p}, nil
+		return &Point{e: p, b: slices.Clone(b)}, nil
 	}
 	p := secp.NewIdentityPoint()
 	if _, err := p.SetCompressedBytes(b); err != nil {
 		return nil, fmt.Errorf("point: %w", ErrEncoding)
 	}
-	return &Point{k: p}, nil
+	return &Point{k: p, b: slices.Clone(b)}, nil
 }
 
 // Curve is the point's.
@@ -422,8 +433,14 @@ func (p *Point) IsIdentity() bool {
 	return p.k.IsIdentity() == 1
 }
 
+// Encoded is the point with its encoding computed once and for all.
+func (p *Point) Encoded() *Point { return &Point{p.k, p.e, p.Bytes()} }
+
 // Bytes is the encoding; the neutral element's cannot be parsed.
 func (p *Point) Bytes() []byte {
+	if p.b != nil {
+		return slices.Clone(p.b)
+	}
 	if p.e != nil {
 		b, err := p.e.MarshalBinary()
 		if err != nil {
@@ -439,7 +456,7 @@ func (p *Point) Bytes() []byte {
 
 // XY is a point of secp256k1 other than the neutral element by its x, as an integer modulo the field, and whether y is odd.
 func (p *Point) XY() (x [32]byte, odd bool) {
-	b := p.k.CompressedBytes()
+	b := p.Bytes()
 	return [32]byte(b[1:]), b[0] == 3
 }
 

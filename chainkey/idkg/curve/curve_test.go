@@ -139,6 +139,10 @@ func TestGroup(t *testing.T) {
 			equal("mulH", c.MulH(a), c.H().MulVar(a))
 			equal("identity", pa.Sub(pa), c.Identity())
 			equal("times zero", pa.Mul(c.Scalar(0)), c.Identity())
+			equal("with the base point", c.SumVar([]*Scalar{a, b}, []*Point{c.Base(), pb}), c.Mul(a).Add(pb.Mul(b)))
+			equal("with the base point last", c.SumVar([]*Scalar{a, b}, []*Point{pb, c.Base()}), c.Mul(b).Add(pb.Mul(a)))
+			equal("encoded", pa.Encoded(), pa)
+			pa.Encoded().Bytes()[0]++
 			equal("zero in a sum", c.SumVar([]*Scalar{a, c.Scalar(0), b}, []*Point{c.Base(), pa, c.H()}), c.Mul(a).Add(c.MulH(b)))
 			for _, n := range []uint16{0, 1, 2, 3, 13, 255, 256, 65535} {
 				equal(fmt.Sprint("small ", n), pa.MulSmallVar(n), pa.MulVar(c.Scalar(uint64(n))))
