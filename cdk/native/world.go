@@ -327,6 +327,9 @@ func (w *World) Advance(d time.Duration) error {
 	}
 }
 
+// Pass lets time pass while the subnet stands still: nothing runs.
+func (w *World) Pass(d time.Duration) { w.now += uint64(d) }
+
 // Tick runs the heartbeat of every canister that has one, then everything that follows.
 func (w *World) Tick() error {
 	var ids []principal.Principal

@@ -48,7 +48,7 @@ type full struct {
 type fullStats struct {
 	Deposits, Taproot, Paid, Refunded, Replaced, Cancelled, Consolidated, Tainted, Relented, Silent int
 	Reorgs, Deep, Halts, DoubleSpent, Vanished, Reversed, Pauses, Resumed                           int
-	Crashes, Modes, LedgerUpgrades, Archives, Evicted, Transfers, Compared                          int
+	Crashes, Epochs, Modes, LedgerUpgrades, Archives, Evicted, Transfers, Compared                  int
 }
 
 func (a *fullStats) add(b fullStats) {
@@ -73,6 +73,7 @@ func newFull(t testing.TB, seed uint64, bug string) *full {
 		a.Limits = &Limits{ResubmissionDelayNanos: ptr(uint64(15e9)), CancelAfterNanos: ptr(uint64(40e9)), ConsolidationInputs: ptr(uint64(6)),
 			ConsolidationIntervalNanos: ptr(uint64(60e9)), SuspensionNanos: ptr(uint64(30e9)), CheckerRetries: ptr(uint64(2)), MinBatch: ptr(uint64(2))}
 	})
+	f.chain.epoch = new(uint32)
 	f.lenient, f.errorf = bug != "", f.fail // with a mistake the minter's own checks are off
 	module := []byte("archive")
 	management := native.NewManagement(f.w, 100, func([]byte) func(*cdk.Canister) { return archive.Canister })
@@ -351,6 +352,7 @@ func (f *full) reset() {
 		f.advance(time.Minute) // and so much that an idle minter has asked meanwhile: see TestIdleMinterNoticesAHalt
 	}
 	f.stats.Halts++
+	*f.chain.epoch++
 	f.chain.halted, f.chain.refused = false, 0
 	f.chain.reorg(6 + f.rng.IntN(min(len(f.chain.blocks)-16, 8)))
 	f.resend()
@@ -513,7 +515,7 @@ func (f *full) step() {
 	case 10:
 		if f.bug == "" { // a mistake on the heap is not in the log
 			f.stats.Crashes++
-			f.crash()
+			f.cut()
 		}
 	case 11:
 		f.release()
@@ -545,6 +547,9 @@ func (f *full) step() {
 			f.reset()
 		case len(f.chain.blocks) > 20 && f.rng.IntN(3) == 0:
 			f.chain.halted = true
+		case f.rng.IntN(8) == 0: // the Bitcoin canister is reset and comes back to the same chain
+			f.stats.Epochs++
+			*f.chain.epoch++
 		default:
 			f.chain.congested = !f.chain.congested
 		}
@@ -763,7 +768,7 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	t.Logf("%+v", total)
-	if total.Deposits < 2*seeds || total.Paid < seeds || total.Deep == 0 || total.Archives == 0 || total.Compared < seeds {
+	if total.Deposits < 2*seeds || total.Paid < seeds || total.Deep == 0 || seeds > 10 && total.Epochs == 0 || total.Archives == 0 || total.Compared < seeds {
 		t.Error("the simulation does too little to mean anything")
 	}
 }

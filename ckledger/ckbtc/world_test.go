@@ -90,7 +90,23 @@ func (u *universe) setup(c *cdk.Canister) {
 
 // crash replaces the minter by a new instance that knows only its log; open calls lose their callbacks.
 func (u *universe) crash() {
-	must(u.t, u.w.Advance(2*time.Second)) // later than the instance began: callbacks are numbered from the time
+	u.t.Helper()
+	must(u.t, u.w.Advance(instant))
+	u.replaceNow()
+}
+
+// instant is more than the time at which an instance began: callbacks are numbered from it.
+const instant = 2 * time.Second
+
+// cut is crash between two messages: what is under way when it happens comes to the new instance.
+func (u *universe) cut() {
+	u.t.Helper()
+	u.w.Pass(instant)
+	u.replaceNow()
+}
+
+func (u *universe) replaceNow() {
+	u.t.Helper()
 	before := u.m.state
 	if err := u.w.Upgrade(minterID, u.setup, nil); err != nil {
 		u.t.Fatal(err)

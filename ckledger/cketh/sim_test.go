@@ -15,8 +15,8 @@ import (
 )
 
 // TestSimulation runs deposits of all kinds and withdrawals of several users through a year of faults, scaled down: providers fail, disagree and lag, replies of
-// ledgers are late or lost, signatures fail or leak, blocks are reorganised below finality, fees rise faster than replacements, recipients and tokens revert, and the
-// minter restarts from its log in the middle of everything. After each event the invariants hold and no ledger has issued more than the chain holds; in the
+// ledgers are late or lost, signatures fail or leak, blocks are reorganised below finality, fees rise faster than replacements, recipients and tokens revert, tokens
+// take back what the minter has of them, which pauses them until an operator resumes, and the minter restarts from its log between any two messages. After each event the invariants hold and no ledger has issued more than the chain holds; in the
 // end every withdrawal was paid once or refunded, and no deposit was minted twice. FUSION_SIM_SEEDS sets how many seeds are run.
 func TestSimulation(t *testing.T) {
 	seeds := 8
@@ -37,16 +37,17 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	t.Logf("%+v", total)
-	if total.deposits < 8*ran || total.paid < 3*ran || total.refunded < ran/2 || total.sweeps < ran/4 {
+	if total.deposits < 8*ran || total.paid < 3*ran || total.refunded < ran/2 || total.sweeps < ran/4 || ran > 5 && (total.paused == 0 || total.resumed == 0) {
 		t.Error("the simulation does too little to mean anything")
 	}
 }
 
-type tally struct{ deposits, sweeps, paid, refunded, replaced, adopted int }
+type tally struct{ deposits, sweeps, paid, refunded, replaced, adopted, paused, resumed, filled int }
 
 func (a *tally) add(b tally) {
 	a.deposits, a.sweeps, a.paid = a.deposits+b.deposits, a.sweeps+b.sweeps, a.paid+b.paid
 	a.refunded, a.replaced, a.adopted = a.refunded+b.refunded, a.replaced+b.replaced, a.adopted+b.adopted
+	a.paused, a.resumed, a.filled = a.paused+b.paused, a.resumed+b.resumed, a.filled+b.filled
 }
 
 func simulate(t *testing.T, seed uint64) tally {
@@ -66,6 +67,9 @@ func simulate(t *testing.T, seed uint64) tally {
 	}
 	u.faults = 0.12
 	withdrawals := 0
+	seized, paused := map[eth.Address]bool{}, map[eth.Address]bool{}
+	resume := true
+	var n tally
 	target := func() eth.Address {
 		withdrawals++
 		if u.rng.IntN(12) == 0 {
@@ -76,7 +80,7 @@ func simulate(t *testing.T, seed uint64) tally {
 	for step := range 220 {
 		who := u.rng.IntN(users)
 		from := eth.Address{0xa0, byte(who)}
-		switch u.rng.IntN(16) {
+		switch u.rng.IntN(18) {
 		case 0:
 			u.chain.deposit(u.rng.IntN(2)*2, from, eth.Address{}, core.AmountOf(u.rng.Uint64N(500*milli)+1), word(user(who)), [32]byte{})
 		case 1:
@@ -97,7 +101,7 @@ func simulate(t *testing.T, seed uint64) tally {
 			_, err := u.w.Submit(user(who), minterID, "withdraw_erc20", WithdrawErc20Arg{Recipient: target().String(), Amount: candid.NatFromUint64(1 + u.rng.Uint64N(1e8)), LedgerID: gates[l]})
 			must(t, err)
 		case 10:
-			u.crash()
+			u.cut()
 		case 11:
 			u.release()
 		case 12: // fees move by up to a factor of four
@@ -115,19 +119,47 @@ func simulate(t *testing.T, seed uint64) tally {
 			if step%5 == 0 {
 				u.chain.huge[u.chain.tip().number+1] = true
 			}
+		case 16:
+			token := []eth.Address{usdc, odd}[u.rng.IntN(2)]
+			if seized[token] || u.rng.IntN(3) == 0 {
+				u.chain.seize(token, seized[token])
+				seized[token] = !seized[token]
+			}
+		case 17: // an operator who does not always look
+			if (paused[usdc] || paused[odd]) && u.rng.IntN(2) == 0 {
+				n.resumed++
+				u.cut(MinterArg{Upgrade: &UpgradeArg{Resume: &resume}})
+			}
 		}
 		u.run(time.Duration(u.rng.IntN(4)) * 500 * time.Millisecond)
+		for _, token := range []eth.Address{usdc, odd} {
+			now := u.m.state.Paused(token) != ""
+			if now && !paused[token] {
+				n.paused++
+			}
+			paused[token] = now
+		}
 		u.check()
 	}
 	u.chain.oddFails, u.chain.lagging, u.signer.leak = false, false, false
 	u.chain.base = core.AmountOf(8 * gwei)
-	u.settle(40)
+	for range 10 { // blocks may have turned the order of taking and giving round
+		for _, token := range []eth.Address{usdc, odd} {
+			u.chain.seize(token, true)
+		}
+		u.settle(4)
+	}
+	if u.m.state.Paused(usdc)+u.m.state.Paused(odd) != "" {
+		n.resumed++
+		u.crash(MinterArg{Upgrade: &UpgradeArg{Resume: &resume}})
+	}
 	for range 75 { // what waits after failures has its turn; what fees have outgrown is given up
 		u.run(time.Minute)
 		u.chain.mine()
 	}
 	u.settle(10)
-	return u.finish()
+	n.add(u.finish())
+	return n
 }
 
 // finish checks the end: nothing is open, and ledgers, log and chain agree.
@@ -191,6 +223,9 @@ func (u *universe) finish() (n tally) {
 		}
 		if r.Receipt != nil && r.Receipt.Version > 0 {
 			n.replaced++
+		}
+		if r.Filled {
+			n.filled++
 		}
 		if r.Receipt != nil && u.signer.leaked[r.Receipt.Hash] {
 			n.adopted++

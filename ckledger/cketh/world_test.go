@@ -40,6 +40,7 @@ var (
 	usdc    = eth.Address{0xc1} // behaves
 	odd     = eth.Address{0xc2} // keeps a hundredth of each transfer to the minter; may revert
 	reverts = eth.Address{0xbb} // a contract that takes no ether
+	seizer  = eth.Address{0x5e} // takes tokens from the minter, and gives them back
 )
 
 const (
@@ -141,7 +142,8 @@ func (u *universe) check() {
 	}
 	tip := u.chain.tip()
 	for i, a := range []eth.Address{{}, usdc, odd} {
-		held := tip.balances[holding{a, u.signer.main}]
+		held, hoard := tip.balances[holding{a, u.signer.main}], tip.balances[holding{a, seizer}]
+		held.Add(&held, &hoard)
 		if supply := u.supply(i); supply.Gt(&held) {
 			u.t.Fatalf("supply %v of %v exceeds custody %v", &supply, a, &held)
 		}
@@ -230,7 +232,23 @@ func call[R any](u *universe, who principal.Principal, to principal.Principal, m
 
 // crash replaces the minter by a new instance that knows only its log; open calls lose their callbacks.
 func (u *universe) crash(args ...MinterArg) {
-	must(u.t, u.w.Advance(2*time.Second)) // later than the instance began: callbacks are numbered from the time
+	must(u.t, u.w.Advance(instant))
+	u.replaceNow(args...)
+}
+
+// instant is more than the time at which an instance began: callbacks are numbered from it.
+const instant = 2 * time.Second
+
+// cut is crash between two messages: what is under way when it happens comes to the new instance.
+func (u *universe) cut(args ...MinterArg) {
+	for range u.rng.IntN(30) {
+		u.w.Step()
+	}
+	u.w.Pass(instant)
+	u.replaceNow(args...)
+}
+
+func (u *universe) replaceNow(args ...MinterArg) {
 	before := digest(u.m.state)
 	var arg any
 	if len(args) > 0 {
@@ -545,6 +563,17 @@ func (c *fakeChain) deposit(kind int, from, token eth.Address, value core.Amount
 			logs = append(logs, eth.Event{Address: helpers[2], Topics: []eth.Hash{eth.TopicReceivedETHOrERC20, eth.WordAddress(token), eth.WordAddress(from), who}, Data: append(data[:], sub[:]...)})
 		}
 		return logs, true
+	})
+}
+
+// seize is a token that moves what the minter has of it to somebody else, or back.
+func (c *fakeChain) seize(token eth.Address, back bool) {
+	from, to := c.u.signer.main, seizer
+	if back {
+		from, to = to, from
+	}
+	c.by(eth.Address{1}, func(b *fakeBlock) ([]eth.Event, bool) {
+		return nil, b.move(token, from, to, b.balances[holding{token, from}])
 	})
 }
 

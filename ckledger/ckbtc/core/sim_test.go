@@ -40,6 +40,7 @@ type simulated struct {
 	funded uint64
 	rate   uint64
 	rates  map[btc.Hash]uint64 // fee rates of our transactions
+	resets uint64              // of the Bitcoin canister
 	epoch  int                 // counts changes of the chain
 	viewed int                 // the last one that the minter has seen
 
@@ -59,7 +60,7 @@ type simulated struct {
 type simStats struct {
 	Deposits, Taproot, Paid, Refunded, Cancelled, Merged, Replaced                 int // what the minter does
 	Small, Tainted, Relented, Silent                                               int // what the checker says of deposits
-	Reorgs, Deep, DoubleSpent, Vanished, Reversed, Halts                           int // what Bitcoin takes back; deep ones reach what was minted
+	Reorgs, Deep, DoubleSpent, Vanished, Reversed, Halts, Resets                   int // what Bitcoin takes back; deep ones reach what was minted
 	Resumed, Waits, Named, Back                                                    int // what operators do about it; payments that nothing can kill wait until an operator names what they spend, or it is back
 	Spikes, Evicted, Outages, Crashes, Upgrades, ReadOnly, Unknown, NotMoved, Lost int // what goes wrong
 }
@@ -382,6 +383,9 @@ func (w *simulated) halt() {
 	if e := w.s.Doubt(); e != nil {
 		w.emit(*e)
 	}
+	if w.chance(0.5) { // and it says so
+		w.resets++
+	}
 	depth := simSettled + w.rng.IntN(len(w.chain)-simSettled-5)
 	unspent := w.coins()
 	var again []*btc.Tx
@@ -653,9 +657,29 @@ func (w *simulated) at(p Place) (us []Utxo) {
 // place is one of the users' addresses.
 func (w *simulated) place() Place { return Place{simAccounts[w.rng.IntN(simUsers)], w.chance(0.4)} }
 
+// sawReset asks the Bitcoin canister how often it began again. What it lists then is none of the minter's business before the minter has been told.
+func (w *simulated) sawReset() bool {
+	e, _ := w.s.Epoch(w.resets)
+	if e == nil {
+		return false
+	}
+	w.emit(*e)
+	if !w.s.Reset() {
+		return false
+	}
+	w.stats.Resets++
+	if e := w.s.Doubt(); e != nil {
+		w.emit(*e)
+	}
+	return true
+}
+
 // work is the minter's timer: what the chain shows, what is due, and the tasks, some of which are left for later.
 func (w *simulated) work() {
 	if w.s.Config.Mode.Kind == ReadOnly {
+		return
+	}
+	if w.sawReset() {
 		return
 	}
 	main := w.at(Place{Account: minter})
@@ -716,7 +740,7 @@ func (w *simulated) tasks() {
 
 // update is update_balance.
 func (w *simulated) update(a Account) {
-	if w.s.Paused() != "" || w.s.Config.Mode.Deposits(a.Owner) != "" {
+	if w.s.Paused() != "" || w.s.Config.Mode.Deposits(a.Owner) != "" || w.sawReset() {
 		return
 	}
 	for _, taproot := range []bool{false, true} {
@@ -913,7 +937,9 @@ func (w *simulated) step() {
 			w.operate(w.chance(0.3))
 		}
 	case 18:
-		w.resend()
+		if w.resend(); w.chance(0.2) { // the Bitcoin canister is reset and comes back to the same chain
+			w.resets++
+		}
 	}
 	switch w.rng.IntN(4) {
 	case 0, 1:
