@@ -104,8 +104,10 @@ func (a *app) Commit() (uint64, error) {
 	a.pool.Remove(a.last.ids)
 	a.pool.Expire(v.TimeNs)
 	r.metrics.block(v, &a.last)
-	r.metrics.silent(v, r.self, r.cert.Heard())
+	r.metrics.silent(r.silent(v))
 	r.moving.Store(true)
+	now := time.Now()
+	r.committed.Store(&now)
 	r.reconcile(v)
 	r.snapshots.committed(v)
 	return r.snapshots.retain(v), nil

@@ -41,6 +41,7 @@ func (b *backend) CanisterRanges() []certificate.Range {
 func (b *backend) SignQuery(msg []byte) ([]byte, error) { return identity.SignEd25519(b.key, msg), nil }
 
 func (b *backend) Health() string { return (*Replica)(b).Health() }
+func (b *backend) Ready() string  { return (*Replica)(b).Ready() }
 
 func (b *backend) Snapshot() *http.Snapshot {
 	s, _ := b.states.snapshot()

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"time"
 
 	"fusion/adapters/ethereum"
 	"fusion/adapters/https"
@@ -26,6 +28,27 @@ type outcaller struct {
 	chain   *ethereum.Client // the replica's own providers; nil where it has none
 	machine *outcalls.Machine
 	driver  *outcalls.Driver
+
+	mu       sync.Mutex
+	differed uint64    // questions on which the providers differed, when that was last looked at
+	noticed  time.Time // when there were more of them
+}
+
+// disagreementShown is how long a disagreement of providers is part of the status after it was noticed.
+const disagreementShown = 10 * time.Minute
+
+// disagreed says that Ethereum providers gave different answers a short while ago.
+func (o *outcaller) disagreed() bool {
+	if o.chain == nil {
+		return false
+	}
+	n := o.chain.Stats().Disagreed
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n > o.differed {
+		o.differed, o.noticed = n, time.Now()
+	}
+	return !o.noticed.IsZero() && time.Since(o.noticed) < disagreementShown
 }
 
 func newOutcaller(r *Replica) (*outcaller, error) {

@@ -79,8 +79,10 @@ type Replica struct {
 	ceremonies ceremonies
 	// snapshots are images of the state for replicas that join.
 	snapshots *snapshots
-	last      executed    // by the consensus goroutine alone
-	moving    atomic.Bool // a block was committed since this process started
+	last      executed                  // by the consensus goroutine alone
+	moving    atomic.Bool               // a block was committed since this process started
+	committed atomic.Pointer[time.Time] // when that was, with the monotonic clock
+	began     uint64                    // the height at which this process started
 	lost      lost
 	server    *nethttp.Server
 
@@ -203,6 +205,7 @@ func (r *Replica) open() (err error) {
 		return err
 	}
 	r.opened(func() error { r.machine.Close(); return nil })
+	r.began = r.machine.View().Height
 	if r.snapshots, err = newSnapshots(r); err != nil {
 		return err
 	}
@@ -251,6 +254,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		r.opened(r.bitcoin.close)
 	}
 	r.members = newRoster(r)
+	r.metrics.registry.MustRegister(healthMetrics{r})
 	r.net.Start()
 	r.wg.Go(r.ingest.run)
 

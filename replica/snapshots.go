@@ -20,6 +20,8 @@ type snapshots struct {
 	every uint64 // blocks; 0 makes none
 	busy  atomic.Bool
 	wg    sync.WaitGroup
+	// newest is the size of the newest image in bytes.
+	newest atomic.Int64
 }
 
 const (
@@ -34,8 +36,23 @@ func newSnapshots(r *Replica) (*snapshots, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &snapshots{r: r, store: store, every: uint64(max(r.cfg.SnapshotEvery, 0))}, nil
+	s := &snapshots{r: r, store: store, every: uint64(max(r.cfg.SnapshotEvery, 0))}
+	for _, m := range store.List() {
+		s.made(m.Height)
+	}
+	return s, nil
 }
+
+// made shows the newest snapshot.
+func (s *snapshots) made(height uint64) (size int64) {
+	size = s.store.Size(height)
+	s.newest.Store(size)
+	s.r.metrics.snapshot(height, size)
+	return size
+}
+
+// size is the newest snapshot's, in bytes, 0 before the first.
+func (s *snapshots) size() int64 { return s.newest.Load() }
 
 // close waits until none is in the making; the replica's context has ended.
 func (s *snapshots) close() error { s.wg.Wait(); return nil }
@@ -64,8 +81,8 @@ func (s *snapshots) committed(v *machine.View) {
 			}
 			return
 		}
-		took, size := time.Since(started), s.store.Size(v.Height)
-		s.r.metrics.snapshot(v.Height, size, took)
+		took, size := time.Since(started), s.made(v.Height)
+		s.r.metrics.snapSeconds.Observe(took.Seconds())
 		s.r.log.Info("snapshot of the state", "height", v.Height, "keys", m.Keys, "bytes", m.Bytes, "stored", size, "took", took.Round(time.Millisecond))
 	})
 }

@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"fusion/chainkey"
+	"fusion/chainkey/session"
+	"fusion/replica/consensus"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
 	"fusion/replica/members"
@@ -45,6 +48,10 @@ type Status struct {
 	PoolCalls  int                     `json:"pool_calls"`
 	// Membership is who the nodes are, and how a change of them stands.
 	Membership members.Status `json:"membership"`
+	// Trouble is what is wrong, the worst first; the sentence is about the first of them where the replica does its work.
+	Trouble []Trouble `json:"trouble,omitempty"`
+
+	oldestRequest uint64 // for how many blocks the oldest request for a signature has waited
 }
 
 // Key is a threshold key as an operator sees it.
@@ -105,10 +112,12 @@ func (r *Replica) Status() Status {
 	if snap, _ := r.states.snapshot(); snap != nil {
 		s.Certified = snap.Height
 	}
+	var ceremonies *signing.Status
 	if v.Group != nil {
 		s.Subnet, s.RootKey = v.Subnet.String(), fmt.Sprintf("%x", v.RootKeyDER)
 		var st signing.Status
 		st, s.Keys, s.Signing = r.signing.status(v)
+		ceremonies = &st
 		s.Members, s.Complaints = st.Nodes, r.signing.complaints()
 		var vetKeys []Key
 		vetKeys, s.Deriving = r.deriver.status(v)
@@ -129,73 +138,66 @@ func (r *Replica) Status() Status {
 	if r.doc.Ethereum != nil {
 		s.Ethereum = r.outcall.ethereumStatus()
 	}
-	s.Sentence, s.Healthy = r.explain(v, &s)
+	f := r.facts(v, &s, ceremonies)
+	s.oldestRequest = f.OldestRequest
+	s.Sentence, s.Healthy, s.Trouble = f.judge()
 	return s
 }
 
-// explain finds the one thing that matters most.
-func (r *Replica) explain(v *machine.View, s *Status) (string, bool) {
-	lag := time.Since(s.BlockTime)
+// facts collects what the status is judged by.
+func (r *Replica) facts(v *machine.View, s *Status, st *signing.Status) *facts {
+	f := &facts{Status: s, HasKey: v.Group != nil, Moving: r.moving.Load(), Member: v.Members.Seat(r.self) >= 0, Need: v.Members.Quorum(), Lag: time.Since(s.BlockTime),
+		Waiting: r.self >= len(v.Peers), Change: v.Membership, Changing: v.Membership.Running != nil, Lost: r.lost.sentence(), Deadline: r.doc.SigningDeadlineBlocks,
+		Silent: r.silent(v), Directory: r.cfg.Dir}
 	if err := r.failure.Load(); err != nil {
-		return fmt.Sprintf("stopped: %v", *err), false
+		f.Failure = *err
 	}
-	need := v.Members.Quorum()
-	if v.Members.Seat(r.self) >= 0 {
-		need--
+	if r.self < len(v.Peers) {
+		f.Left = v.Peers[r.self].Left
 	}
-	others := 0
+	if v.DKG != nil {
+		f.DKG = fmt.Sprintf("%v, %d of %d there", v.DKG.Phase, v.DKG.Have, v.DKG.Want)
+	}
+	if f.Member {
+		f.Need--
+	}
 	for _, i := range s.Connected {
 		if v.Members.Seat(i) >= 0 {
-			others++
+			f.Others++
 		}
 	}
-	switch {
-	case r.self < len(v.Peers) && v.Peers[r.self].Left > 0:
-		return fmt.Sprintf("node %d left the network at block %d: it signs and votes no more, and may be stopped and wiped", r.self, v.Peers[r.self].Left), false
-	case v.Height == 0 && r.self >= len(v.Peers):
-		return fmt.Sprintf("waiting to be let in as node %d: the members have to approve (fusion node add)", r.self), false
-	case v.Group == nil && v.DKG != nil:
-		return fmt.Sprintf("generating the subnet's key: %v, %d of %d there", v.DKG.Phase, v.DKG.Have, v.DKG.Want), false
-	case v.Group == nil:
-		return "waiting for the first blocks", false
-	case others < need:
-		return fmt.Sprintf("no quorum: connected to %d replicas, %d are needed", others, need), false
-	case s.CatchingUp && lag > maxLag:
-		return fmt.Sprintf("catching up: block %d is %s old", v.Height, lag.Round(time.Second)), false
-	case !r.moving.Load():
-		return fmt.Sprintf("started at block %d, waiting for the next one", v.Height), false
-	case lag > 2*maxLag:
-		return fmt.Sprintf("no block for %s", lag.Round(time.Second)), false
-	case s.Certified+treesKept < v.Height:
-		return fmt.Sprintf("executing, but the last certificate is of block %d of %d", s.Certified, v.Height), false
+	if t := r.committed.Load(); t != nil {
+		f.SinceBlock = time.Since(*t)
 	}
-	if v.Members.Seat(r.self) < 0 {
-		return "following as a node that is no member yet: " + v.Membership.Sentence, true
-	}
-	if alarm := r.lost.sentence(); alarm != "" {
-		return alarm, true
-	}
-	if s.Bitcoin != nil && s.Bitcoin.Halted != "" {
-		return "ALARM: " + s.Bitcoin.Halted, true
-	}
-	if s.Bitcoin != nil && s.Bitcoin.Strange != "" {
-		return "ALARM: " + s.Bitcoin.Strange, true
-	}
-	if v.Membership.Running != nil {
-		return "running; " + v.Membership.Sentence, true
-	}
-	for _, k := range s.Keys {
-		if !k.Active {
-			return fmt.Sprintf("running; threshold key %s: %s", k.ID, k.State), true
+	if st != nil {
+		for _, q := range st.Requests {
+			f.OldestRequest = max(f.OldestRequest, v.Height-min(v.Height, q.Height))
 		}
 	}
-	if s.Bitcoin != nil && s.Bitcoin.Synced && s.Bitcoin.Doubt != "" {
-		return "running; bitcoin is not counted: " + s.Bitcoin.Doubt, true
+	if r.bitcoin != nil && s.Bitcoin != nil {
+		f.PeersTip = r.bitcoin.adapter.Info().TipHeight
 	}
-	if s.Ethereum != nil && !s.Ethereum.Healthy {
-		return "running; " + s.Ethereum.Sentence, true
+	if s.Ethereum != nil {
+		f.Disagreed = r.outcall.disagreed()
 	}
-	return "running", true
+	if d, err := diskOf(r.cfg.Dir); err == nil {
+		f.DiskFree, f.DiskNeed = d.free, minDisk+2*uint64(r.snapshots.size())
+	}
+	return f
+}
+
+// minDisk is what should be free on a replica's disk beside room for two snapshots: some hours of blocks and state.
+const minDisk = 1 << 30
+
+// silent is for how many blocks each other member has sent no share of a certificate, counted from the start of this process at the earliest.
+func (r *Replica) silent(v *machine.View) map[int]uint64 {
+	out, heard := map[int]uint64{}, r.cert.Heard()
+	for _, i := range v.Members.Nodes {
+		if i := int(i); i != r.self {
+			out[i] = v.Height - min(v.Height, max(heard[i], r.began))
+		}
+	}
+	return out
 }
 
 // metrics are what Prometheus collects of one replica; docs/operate.md explains each.
@@ -296,6 +298,17 @@ func newMetrics(node int) *metrics {
 	m.ethereum = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ethereum_question_seconds", ConstLabels: labels,
 		Help: "This replica's part in questions to Ethereum providers.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)}, []string{"outcome"})
 	m.registry.MustRegister(m.ceremonies, m.outcalls, m.ethereum)
+	// What has not happened yet is shown as 0, so that alerts see the first time.
+	for _, kind := range []session.Kind{session.KeyGeneration, session.Signature, session.Resharing} {
+		for _, outcome := range []string{"done", "failed", "overtaken"} {
+			m.ceremonies.WithLabelValues(fmt.Sprint(kind), outcome)
+		}
+	}
+	for _, outcome := range []string{"replied", "rejected"} {
+		m.outcalls.WithLabelValues(outcome)
+		m.ethereum.WithLabelValues(outcome)
+	}
+	prometheus.WrapRegistererWith(labels, m.registry).MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -332,11 +345,9 @@ func (m *metrics) misconduct(node int, kind string) {
 }
 
 // silent shows who sends no shares.
-func (m *metrics) silent(v *machine.View, self int, heard map[int]uint64) {
-	for _, i := range v.Members.Nodes {
-		if i := int(i); i != self {
-			m.silence.WithLabelValues(fmt.Sprint(i)).Set(float64(v.Height - min(v.Height, heard[i])))
-		}
+func (m *metrics) silent(blocks map[int]uint64) {
+	for i, n := range blocks {
+		m.silence.WithLabelValues(fmt.Sprint(i)).Set(float64(n))
 	}
 }
 
@@ -345,6 +356,10 @@ func (m *metrics) standing(nodes []signing.NodeInfo) {
 	for _, n := range nodes {
 		m.disputes.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(len(n.Disputes)))
 		m.suspicion.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(n.Suspicion))
+		m.badMessages.WithLabelValues(fmt.Sprint(n.Node), n.ID) // 0 until the first
+		for _, kind := range []string{badMessage, badShare, string(consensus.BadProposal), string(consensus.DoubleVote)} {
+			m.wrong.WithLabelValues(fmt.Sprint(n.Node), kind)
+		}
 	}
 }
 
@@ -383,10 +398,9 @@ func (m *metrics) block(v *machine.View, e *executed) {
 	m.blockSeconds.Observe(e.took.Seconds())
 }
 
-func (m *metrics) snapshot(height uint64, bytes int64, took time.Duration) {
+func (m *metrics) snapshot(height uint64, bytes int64) {
 	m.snapHeight.Set(float64(height))
 	m.snapBytes.Set(float64(bytes))
-	m.snapSeconds.Observe(took.Seconds())
 }
 
 func (m *metrics) certified(height uint64, after time.Duration) {

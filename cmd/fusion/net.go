@@ -83,6 +83,14 @@ type money struct {
 	Custody uint64 `json:"custody"`
 }
 
+// short is by how much the ledger issued more than the minter holds.
+func (m *money) short() uint64 {
+	if m == nil || m.Custody >= m.Supply {
+		return 0
+	}
+	return m.Supply - m.Custody
+}
+
 // moneyOf reads supply and custody; nil where the canisters do not answer, which is no reason to withhold the rest of the status.
 func moneyOf(ctx context.Context, s *testnets.NetworkStatus) *money {
 	a, err := statusAgent(s, agent.Options{})
@@ -92,16 +100,25 @@ func moneyOf(ctx context.Context, s *testnets.NetworkStatus) *money {
 	defer a.Close()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	var supply candid.Nat
-	if err := a.Ask(ctx, s.Manifest.Ledger, "icrc1_total_supply", nil, []any{&supply}); err != nil {
+	supply := func() (uint64, error) {
+		var n candid.Nat
+		err := a.Ask(ctx, s.Manifest.Ledger, "icrc1_total_supply", nil, []any{&n})
+		out, _ := n.Uint64()
+		return out, err
+	}
+	before, err := supply()
+	if err != nil {
 		return nil
 	}
 	custody, err := custodyOf(ctx, a, s.Manifest.Minter)
 	if err != nil {
 		return nil
 	}
-	n, _ := supply.Uint64()
-	return &money{n, custody}
+	after, err := supply()
+	if err != nil {
+		return nil
+	}
+	return &money{min(before, after), custody} // what was minted or burned meanwhile is no difference
 }
 
 // statusAgent makes a client of the first replica that runs.
@@ -128,12 +145,20 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 	fmt.Fprintf(w, "network %s, %s, %s\n\n", s.Manifest.ChainID, plural(s.Manifest.Nodes, "replica"), how)
 	for _, r := range s.Replicas {
 		fmt.Fprintf(w, "  replica %-2d  block %-7d certified %-7d %s\n", r.Node, r.Height, r.Certified, r.Sentence)
+		for _, t := range r.Trouble {
+			if t.Sentence != r.Sentence {
+				fmt.Fprintf(w, "              also: %s\n", t.Sentence)
+			}
+		}
 		for _, line := range slices.Concat(r.Signing, r.Deriving, r.Outcalls) {
 			fmt.Fprintf(w, "              %s\n", line)
 		}
 	}
 	for _, i := range s.Stopped {
 		fmt.Fprintf(w, "  replica %-2d  stopped\n", i)
+	}
+	if m.short() > 0 {
+		fmt.Fprintf(w, "  ALARM: %s of ckBTC are backed by nothing: docs/runbook.md, supply-above-custody, says what to do\n", sats(m.short()))
 	}
 	fmt.Fprintln(w)
 	var r *replica.Status

@@ -60,6 +60,8 @@ type Backend interface {
 	CanisterRanges() []certificate.Range
 	// Health is "healthy", or a word or two about what the replica is waiting for.
 	Health() string
+	// Ready is "ready", or says why no calls should be sent here at the moment.
+	Ready() string
 	// NowNs is the time against which requests expire, ns since 1970.
 	NowNs() uint64
 

@@ -9,6 +9,7 @@
 //	POST /api/v2/canister/<id>/read_state, /api/v3/…
 //	POST /api/v2/subnet/<id>/read_state, /api/v3/…
 //	GET  /health                                     200 when healthy, else 503 and why
+//	GET  /ready                                      200 when calls should be sent here, else 503 and why
 //	GET  /metrics                                    if Config.Metrics is set
 //
 // and, where Config.Gateway is set, the dashboard and the pages of canisters at hosts of their own: packages face and gateway.

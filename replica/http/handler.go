@@ -122,7 +122,8 @@ func NewHandler(b Backend, cfg Config) *Handler {
 		}
 	}
 	h.mux.HandleFunc("/api/", h.otherMethod(""))
-	h.mux.HandleFunc("GET /health", h.health)
+	h.mux.HandleFunc("GET /health", answerIf(healthy, b.Health))
+	h.mux.HandleFunc("GET /ready", answerIf(ready, b.Ready))
 	if cfg.Metrics != nil {
 		h.mux.Handle("GET /metrics", cfg.Metrics)
 	}
@@ -280,15 +281,22 @@ func (h *Handler) otherMethod(allowed string) nethttp.HandlerFunc {
 	}
 }
 
-const healthy = "healthy"
+// What a Backend answers when nothing is wrong.
+const (
+	healthy = "healthy"
+	ready   = "ready"
+)
 
-func (h *Handler) health(w nethttp.ResponseWriter, _ *nethttp.Request) {
-	state := h.b.Health()
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if state != healthy {
-		w.WriteHeader(nethttp.StatusServiceUnavailable)
+// answerIf answers 200 while a state is the good one, else 503, and the state in any case.
+func answerIf(good string, state func() string) nethttp.HandlerFunc {
+	return func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+		text := state()
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if text != good {
+			w.WriteHeader(nethttp.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, text+"\n")
 	}
-	_, _ = io.WriteString(w, state+"\n")
 }
 
 func (h *Handler) status(w nethttp.ResponseWriter, _ *nethttp.Request) error {

@@ -183,7 +183,13 @@ func TestStatusAndHealth(t *testing.T) {
 	if code, body := get("/health"); code != 200 || string(body) != "healthy\n" {
 		t.Errorf("health: %d %s", code, body)
 	}
+	if code, body := get("/ready"); code != 200 || string(body) != "ready\n" {
+		t.Errorf("ready: %d %s", code, body)
+	}
 	s.SetHealth("catching up")
+	if code, body := get("/ready"); code != 503 || string(body) != "catching up\n" {
+		t.Errorf("ready: %d %s", code, body)
+	}
 	if code, body := get("/health"); code != 503 || string(body) != "catching up\n" {
 		t.Errorf("health: %d %s", code, body)
 	}

@@ -125,7 +125,7 @@ func (f *Face) own(host string) (domain string, ok bool) {
 // mine reports whether a request is for the pages.
 func (f *Face) mine(r *nethttp.Request) bool {
 	p := r.URL.Path
-	if f.cfg.Mode == Off || p == "/api" || strings.HasPrefix(p, "/api/") || p == "/health" || p == "/metrics" {
+	if f.cfg.Mode == Off || p == "/api" || strings.HasPrefix(p, "/api/") || gateway.Operators(p) {
 		return false
 	}
 	if _, ok := f.own(r.Host); ok {

@@ -418,6 +418,8 @@ func TestHosts(t *testing.T) {
 		{host(site), "/api/v2/status", nil, 200, "root_key"},
 		{host(site), "/health", nil, 503, "not certify"},
 		{"localhost:4943", "/health", nil, 200, "healthy"},
+		{host(site), "/ready", nil, 503, "not certify"},
+		{"localhost:4943", "/ready", nil, 200, "ready"},
 	} {
 		r := w.do("GET", c.host, c.url, nil, c.headers...)
 		if r.status != c.status || !strings.Contains(r.body, c.body) {

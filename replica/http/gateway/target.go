@@ -50,11 +50,14 @@ func (g *Gateway) Claims(r *nethttp.Request) bool {
 	if _, ok := g.below(Hostname(r.Host)); ok {
 		return true
 	}
-	if r.URL.Path == "/health" || r.URL.Path == "/metrics" {
+	if Operators(r.URL.Path) {
 		return false
 	}
 	return g.Names(r) || r.URL.Path == "/"
 }
+
+// Operators reports whether a path is the replica's own, for those who run it.
+func Operators(path string) bool { return path == "/health" || path == "/ready" || path == "/metrics" }
 
 // Names reports whether a request names a canister, or should: by a host that is a canister's own, by its query, or by that of the page from which it came.
 func (g *Gateway) Names(r *nethttp.Request) bool {

@@ -224,6 +224,14 @@ func (s *Subnet) Health() string {
 	return s.health
 }
 
+// Ready implements Backend: the subnet is ready when it is healthy.
+func (s *Subnet) Ready() string {
+	if state := s.Health(); state != "healthy" {
+		return state
+	}
+	return "ready"
+}
+
 // NowNs implements Backend.
 func (s *Subnet) NowNs() uint64 {
 	s.mu.Lock()

@@ -1,0 +1,131 @@
+package testnets_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"fusion/chainkey"
+	"fusion/replica"
+	"fusion/testnets"
+	"fusion/testnets/golden"
+)
+
+// TestOperator looks at a network of four as its operators do: metrics, health and readiness while replicas start, catch up and halt.
+func TestOperator(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a network")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	dir := must(os.MkdirTemp("", "fn"))(t)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	must(testnets.Create(dir, testnets.Settings{Ethereum: testnets.EthereumGeth, Keys: []chainkey.KeyID{}, CommitWait: 50 * time.Millisecond}))(t)
+	n := must(testnets.Run(ctx, dir, testnets.RunOptions{}))(t)
+	t.Cleanup(func() { check(t, n.Close()) })
+
+	asked := func(i int, path string) (int, string) {
+		t.Helper()
+		res := must(http.Get(n.URL(i) + path))(t)
+		defer res.Body.Close()
+		return res.StatusCode, strings.TrimSpace(string(must(io.ReadAll(res.Body))(t)))
+	}
+	await := func(what string, i, code int, sentence string) {
+		t.Helper()
+		check(t, golden.Wait(ctx, what, func() (string, error) {
+			for _, path := range []string{"/health", "/ready"} {
+				if c, text := asked(i, path); c != code || !strings.Contains(text, sentence) {
+					return path + ": " + text, nil
+				}
+			}
+			return "", nil
+		}))
+	}
+	await("the network", 0, http.StatusOK, "")
+	if _, text := asked(0, "/health"); text != "healthy" {
+		t.Errorf("/health says %q", text)
+	}
+	if _, text := asked(0, "/ready"); text != "ready" {
+		t.Errorf("/ready says %q", text)
+	}
+	documentedMetrics(t, n.URL(0))
+
+	// Two of four are no quorum: those that are left are neither healthy nor ready, and say why.
+	check(t, n.StopReplica(2))
+	check(t, n.StopReplica(3))
+	await("that the network halts", 0, http.StatusServiceUnavailable, "no quorum: connected to 1 replicas, 2 are needed")
+	if s := n.Replica(0).Status(); len(s.Trouble) == 0 || s.Trouble[0].Name != "no-quorum" {
+		t.Errorf("trouble: %+v", s.Trouble)
+	}
+	height, stopped := n.Replica(0).Status().Height, time.Now()
+	check(t, n.StartReplica(ctx, 2))
+	await("that three go on", 0, http.StatusOK, "")
+	check(t, golden.Wait(ctx, "blocks that replica 3 misses", func() (string, error) {
+		if s := n.Replica(0).Status(); s.Height < height+10 || s.BlockTime.Sub(stopped) < 12*time.Second {
+			return fmt.Sprintf("at block %d", s.Height), nil
+		}
+		return "", nil
+	}))
+	// Replica 3 is ready only when it has the newest blocks.
+	check(t, n.StartReplica(ctx, 3))
+	if word, s := n.Replica(3).Ready(), n.Replica(3).Status(); s.Height <= height && word == "ready" {
+		t.Errorf("ready at block %d: %s", s.Height, s.Sentence)
+	}
+	await("that replica 3 catches up", 3, http.StatusOK, "")
+	if s := n.Replica(3).Status(); s.Height <= height || s.CatchingUp {
+		t.Errorf("healthy and ready at block %d of %d", s.Height, n.Replica(0).Status().Height)
+	}
+	r := n.Replica(3)
+	check(t, n.StopReplica(3))
+	if word := r.Ready(); word != "stopping" {
+		t.Errorf("a replica that stopped says %q", word)
+	}
+}
+
+// documentedMetrics: the metrics of a replica are those of the tables in docs/operate.md, with their types.
+func documentedMetrics(t *testing.T, url string) {
+	t.Helper()
+	served := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(get(t, url+"/metrics"), -1) {
+		served[m[1]] = m[2]
+	}
+	_, section, _ := strings.Cut(string(must(os.ReadFile("../docs/operate.md"))(t)), "\n## Health and metrics\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	told := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w+) \\| (.*?) \\| (.*?) \\| (.*?) \\|$").FindAllStringSubmatch(section, -1) {
+		if told[m[1]] = m[2]; m[3] == "" || m[4] == "" || m[5] == "" {
+			t.Errorf("docs/operate.md leaves something about %s out", m[1])
+		}
+	}
+	if runtime.GOOS != "linux" { // elsewhere less is known of a process
+		for _, of := range []map[string]string{served, told} {
+			for name := range of {
+				if strings.HasPrefix(name, "process_") {
+					delete(of, name)
+				}
+			}
+		}
+	}
+	for name, kind := range served {
+		if told[name] != kind {
+			t.Errorf("docs/operate.md has %s as %q, it is a %s", name, told[name], kind)
+		}
+		delete(told, name)
+	}
+	for name := range told {
+		t.Errorf("docs/operate.md has %s, which is not served", name)
+	}
+	if len(served) < 60 {
+		t.Errorf("only %d metrics are served", len(served))
+	}
+	if len(replica.Troubles) != strings.Count(get(t, url+"/metrics"), "\nfusion_trouble{") {
+		t.Error("a trouble is not shown while it is none")
+	}
+}
