@@ -191,10 +191,16 @@ func (r *Replica) open() (err error) {
 	if err := os.MkdirAll(dir(stateDir), 0o700); err != nil {
 		return fmt.Errorf("creating the state directory: %w", err)
 	}
-	if r.db, err = state.Open(dir(stateDir), state.Options{Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc)}); err != nil {
+	if r.db, err = state.Open(dir(stateDir), state.Options{Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc), Failed: r.fail}); err != nil {
 		return err
 	}
 	r.opened(r.db.Close)
+	scrubbing := make(chan struct{})
+	go func() {
+		defer close(scrubbing)
+		scrub(r.ctx, r.db, scrubEvery)
+	}()
+	r.opened(func() error { <-scrubbing; return nil })
 	r.keys, err = keystore.Open(r.cfg.keyStore(r.doc))
 	if err != nil {
 		return err

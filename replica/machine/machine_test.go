@@ -241,7 +241,7 @@ func TestLifeOfANetwork(t *testing.T) {
 		if w.ms[i].View().Root != root || w.ms[i].Head().AppHash != before.AppHash {
 			t.Fatalf("machine %d is another after opening it again", i)
 		}
-		if err := w.dbs[i].Check(); err != nil {
+		if err := w.dbs[i].Check(nil); err != nil {
 			t.Error(err)
 		}
 	}

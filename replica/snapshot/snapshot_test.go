@@ -85,6 +85,9 @@ func restore(t testing.TB, m *Manifest, chunk func(i int) []byte, appHash [32]by
 		t.Fatal(cerr)
 	}
 	db, oerr := state.Open("db", state.Options{FS: fs, Network: network, NoSync: true})
+	if err != nil && errors.Is(oerr, state.ErrCorrupt) { // a part of a state is not opened
+		return nil, err
+	}
 	if oerr != nil {
 		t.Fatal(oerr)
 	}
@@ -125,7 +128,7 @@ func TestRestoredStateIsTheSame(t *testing.T) {
 	if contents(got.Reader()) != contents(db.Reader()) {
 		t.Error("the restored keys differ")
 	}
-	if err := got.Check(); err != nil {
+	if err := got.Check(nil); err != nil {
 		t.Error(err)
 	}
 	// Both go on alike, which needs the accumulator.
@@ -153,7 +156,7 @@ func TestLiesAreFoundOut(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)
 		}
-		if got.Head().Height != 0 {
+		if got != nil && got.Head().Height != 0 {
 			t.Error("a refused image has become the state")
 		}
 	}

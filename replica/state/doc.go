@@ -12,7 +12,14 @@
 //
 // Import fills an empty database with another replica's state, key by key, and computes the accumulator itself.
 //
-// The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot and Reader may be used by all. An I/O error
+// # Disks fail
+//
+// A database whose disk is full, does not sync, or gives back something else than was written, fails as a whole: Failed is told why and what to do, nothing
+// more is committed, and what waits for Pebble is let go. Pebble itself would retry for ever, or end the program, and with it other replicas in it. What
+// was committed is there when the database is opened again. A wrong byte is found by the checksums of Pebble's blocks when it is read; what those cannot
+// see, tables that are missing after their list was damaged, is found by Check, which Open calls for small databases and the replica calls daily.
+//
+// The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot, Reader and Check may be used by all. An I/O error
 // while reading is a panic (see kv.Store): a replica that cannot read its state must stop. Local values (Local, SetLocal) are
 // this machine's alone and not part of the digest.
 package state

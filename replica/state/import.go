@@ -98,24 +98,16 @@ func (i *Import) SetAll(pairs []Pair) error {
 // CommitGenesis makes what was set the state before the first block, durably.
 func (i *Import) CommitGenesis() error { return i.commit(nil) }
 
-// flush writes what was set. Pebble ends its program when it cannot write its log; ours says so.
-func (i *Import) flush() (err error) {
-	defer i.broken(&err)
-	if err := i.batch.Commit(pebble.NoSync); err != nil {
-		return fmt.Errorf("importing a state: %w", err)
+// flush writes what was set.
+func (i *Import) flush() error {
+	if err := i.db.write("importing a state", func() error { return i.batch.Commit(pebble.NoSync) }); err != nil {
+		return err
 	}
 	if err := i.batch.Close(); err != nil {
 		return fmt.Errorf("importing a state: %w", err)
 	}
 	i.batch = i.db.p.NewBatch()
 	return nil
-}
-
-func (i *Import) broken(err *error) {
-	if r := recover(); r != nil {
-		i.db.failed = fmt.Errorf("importing a state: %v; make room on the disk or replace it, then start again", r)
-		*err = i.db.failed
-	}
 }
 
 // Read returns a reader of what was set so far and the digest of it, as Block.Digest would give it.
@@ -145,10 +137,9 @@ func (i *Import) commit(head []byte) (err error) {
 	if err := i.flush(); err != nil {
 		return err
 	}
-	defer i.broken(&err)
 	// What was written without a sync so far reaches the disk before the head does.
-	if err := i.db.p.Flush(); err != nil {
-		return fmt.Errorf("importing a state: %w", err)
+	if err := i.db.write("importing a state", i.db.p.Flush); err != nil {
+		return err
 	}
 	b := i.db.p.NewBatch()
 	if head != nil {
@@ -157,8 +148,8 @@ func (i *Import) commit(head []byte) (err error) {
 	if err := errors.Join(err, b.Set(keySum, i.db.sum.bytes(), nil)); err != nil {
 		return fmt.Errorf("importing a state: %w", err)
 	}
-	if err := b.Commit(i.db.sync); err != nil {
-		return fmt.Errorf("importing a state: %w", err)
+	if err := i.db.write("importing a state", func() error { return b.Commit(i.db.sync) }); err != nil {
+		return err
 	}
 	i.done = true
 	return b.Close()
@@ -166,7 +157,7 @@ func (i *Import) commit(head []byte) (err error) {
 
 // Close releases the database. An import that was not committed is to be removed.
 func (i *Import) Close() error {
-	if i.db.failed != nil {
+	if i.db.failure.isStuck() {
 		return nil // as in DB.Close
 	}
 	return errors.Join(i.batch.Close(), i.db.Close())

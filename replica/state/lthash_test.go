@@ -100,7 +100,7 @@ func TestInformed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := told.Check(); err != nil {
+	if err := told.Check(nil); err != nil {
 		t.Error(err)
 	}
 }

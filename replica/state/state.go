@@ -61,6 +61,9 @@ type Options struct {
 	Network [32]byte
 	// NoSync leaves out the sync of each commit. It is for simulations in memory only.
 	NoSync bool
+	// Failed is told why the open database cannot go on, once, in a goroutine of its own: what was committed is on disk, and nothing more will be. The
+	// error names the directory and what to do. The default does nothing.
+	Failed func(error)
 }
 
 func (o Options) ensureDefaults() Options {
@@ -69,6 +72,9 @@ func (o Options) ensureDefaults() Options {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
+	}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
 	}
 	return o
 }
@@ -82,6 +88,7 @@ type Head struct {
 // DB is the state of one replica. See the package documentation for who may call what.
 type DB struct {
 	p       *pebble.DB
+	dir     string
 	opts    Options
 	sync    *pebble.WriteOptions
 	head    atomic.Pointer[Head]
@@ -89,7 +96,9 @@ type DB struct {
 	folders []*folder // one a goroutine
 	room    int       // bytes that the last block's batch took
 	pending *Block
-	failed  error // of the commit after which nothing more can be written
+	failure failure
+	opened  atomic.Bool
+	small   bool
 }
 
 // Pebble is how Open opens the database, for those who measure beside it. Release ends the caller's hold on the cache, once the database is open.
@@ -119,18 +128,39 @@ func Open(dir string, opts Options) (*DB, error) {
 	opts = opts.ensureDefaults()
 	options, release := opts.Pebble()
 	defer release()
-	p, err := pebble.Open(dir, options)
-	if err != nil {
-		return nil, fmt.Errorf("opening state database %s: %w", dir, err)
+	db := &DB{dir: dir, opts: opts, sync: pebble.Sync, failure: newFailure()}
+	options.Logger = logger{db: db}
+	options.FS = &logFS{opts.FS, db}
+	options.EventListener = &pebble.EventListener{
+		BackgroundError: db.backgroundError,
+		DataCorruption:  func(i pebble.DataCorruptionInfo) { _ = db.fail("reading "+i.Path, i.Details) },
 	}
-	db := &DB{p: p, opts: opts, sync: pebble.Sync}
 	if opts.NoSync {
 		db.sync = pebble.NoSync
 	}
-	if err := db.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening state database %s: %w", dir, err), p.Close())
+	var p *pebble.DB
+	err := db.write("opening it", func() (err error) { p, err = pebble.Open(dir, options); return err })
+	if err == nil {
+		db.p = p
+		if err = caught(db.load); err == nil {
+			err = db.checkSmall()
+		}
+		if err == nil {
+			db.opened.Store(true)
+			return db, nil
+		}
+		defer func() { _ = db.Close() }() // the first error tells
 	}
-	return db, nil
+	return nil, db.fail("opening it", err)
+}
+
+// checkSmall checks a database that is not large. A flipped bit in Pebble's list of tables makes it forget those that were written later.
+func (db *DB) checkSmall() error {
+	bytes, err := db.p.EstimateDiskUsage([]byte{replicated}, []byte{replicated + 1})
+	if db.small = err == nil && bytes <= checkedAtOnce; !db.small {
+		return err
+	}
+	return db.Check(nil)
 }
 
 func (db *DB) load() error {
@@ -143,7 +173,7 @@ func (db *DB) load() error {
 		b.Set(keyFormat, binary.BigEndian.AppendUint32(nil, Format), nil)
 		b.Set(keyNetwork, db.opts.Network[:], nil)
 		db.head.Store(&Head{})
-		return b.Commit(db.sync)
+		return db.write("writing", func() error { return b.Commit(db.sync) })
 	}
 	if len(format) != 4 || binary.BigEndian.Uint32(format) != Format {
 		return fmt.Errorf("%w: found %x, this binary writes %d; use the binary that wrote it, or another data directory", ErrFormat, format, Format)
@@ -197,13 +227,13 @@ func (db *DB) Head() Head { return *db.head.Load() }
 
 // Close releases the database. A pending block is lost, as in a crash.
 func (db *DB) Close() error {
-	if db.failed != nil {
-		return nil // Pebble's commit pipeline is stuck; what was committed is on disk, and closing would wait for ever
+	if db.failure.isStuck() {
+		return nil
 	}
 	if db.pending != nil {
 		db.pending.Discard()
 	}
-	return db.p.Close()
+	return db.close()
 }
 
 // Local returns a value of this machine's own, or nil.
@@ -211,16 +241,16 @@ func (db *DB) Local(key string) ([]byte, error) { return db.get(append([]byte{lo
 
 // SetLocal durably keeps a value of this machine's own; it is not part of the digest.
 func (db *DB) SetLocal(key string, value []byte) error {
-	return db.p.Set(append([]byte{local}, key...), value, db.sync)
+	return db.write("keeping "+key, func() error { return db.p.Set(append([]byte{local}, key...), value, db.sync) })
 }
 
 // Reader reads the last committed state, from any goroutine; each call sees the newest commit.
-func (db *DB) Reader() kv.Reader { return reader{db.p, "state"} }
+func (db *DB) Reader() kv.Reader { return reader{db.p, "state", db} }
 
 // Snapshot reads the state as committed now, from any goroutine, until it is closed.
 func (db *DB) Snapshot() *Snapshot {
 	s := db.p.NewSnapshot()
-	return &Snapshot{reader{s, "snapshot"}, s}
+	return &Snapshot{reader{s, "snapshot", db}, s}
 }
 
 // Snapshot is a stable view of one committed block.
@@ -240,6 +270,12 @@ type source interface {
 type reader struct {
 	s    source
 	what string
+	db   *DB
+}
+
+// unreadable ends a read that failed: the database has failed, and so has whoever reads (see kv.Store).
+func (r reader) unreadable(key []byte, err error) {
+	panic(r.db.fail(fmt.Sprintf("%s: reading key %x", r.what, key[:min(len(key), 64)]), err))
 }
 
 func (r reader) Get(key []byte) ([]byte, bool) {
@@ -258,14 +294,14 @@ func (r reader) borrow(key []byte) (v []byte, release func()) {
 		return nil, func() {}
 	}
 	if err != nil {
-		panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
+		r.unreadable(key, err)
 	}
 	if v == nil {
 		v = []byte{}
 	}
 	return v, func() {
 		if err := closer.Close(); err != nil {
-			panic(fmt.Errorf("%s: reading key %x: %w", r.what, key, err))
+			r.unreadable(key, err)
 		}
 	}
 }
@@ -277,11 +313,11 @@ func (r reader) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
 	}
 	it, err := r.s.NewIter(opts)
 	if err != nil {
-		panic(fmt.Errorf("%s: iterating: %w", r.what, err))
+		r.unreadable(opts.LowerBound, err)
 	}
 	defer func() { // also when visit panics: what iterates keeps the database from closing
 		if err := it.Close(); err != nil {
-			panic(fmt.Errorf("%s: iterating: %w", r.what, err))
+			r.unreadable(opts.LowerBound, err)
 		}
 	}()
 	for it.First(); it.Valid(); it.Next() {
@@ -301,7 +337,7 @@ func (db *DB) Begin() *Block {
 		db.pending.Discard()
 	}
 	batch := db.p.NewIndexedBatchWithSize(db.room)
-	db.pending = &Block{reader: reader{batch, "block"}, db: db, batch: batch, touched: map[string]before{}}
+	db.pending = &Block{reader: reader{batch, "block", db}, db: db, batch: batch, touched: map[string]before{}}
 	return db.pending
 }
 
@@ -433,7 +469,7 @@ func (db *DB) hire(workers int) {
 
 // fold adds what the block changes under some keys.
 func (b *Block) fold(f *folder, s *sum, keys []string) {
-	committed := reader{b.db.p, "state"}
+	committed := reader{b.db.p, "state", b.db}
 	for _, k := range keys {
 		key := append([]byte{replicated}, k...)
 		was := b.touched[k]
@@ -460,15 +496,11 @@ func (b *Block) fold(f *folder, s *sum, keys []string) {
 
 // Commit makes the block the head. Height must be the one after the head. When it returns an error the block may or may not
 // be on disk; the replica must stop and open the database again.
-func (b *Block) Commit(height uint64, appHash [32]byte) (err error) {
+func (b *Block) Commit(height uint64, appHash [32]byte) error {
 	db := b.db
-	// Pebble ends its program when it cannot write its log (a full disk, a failing device). Ours says so and stops the replica.
-	defer func() {
-		if r := recover(); r != nil {
-			db.failed = fmt.Errorf("committing block %d: %v; make room on the disk or replace it, then start again", height, r)
-			err = db.failed
-		}
-	}()
+	if err := db.Failure(); err != nil {
+		return fmt.Errorf("committing block %d: %w", height, err)
+	}
 	if db.pending != b {
 		return fmt.Errorf("committing block %d: %w", height, ErrClosed)
 	}
@@ -482,7 +514,7 @@ func (b *Block) Commit(height uint64, appHash [32]byte) (err error) {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
 	db.room = min(b.batch.Len()*5/4, maxRoom)
-	if err := b.batch.Commit(db.sync); err != nil {
+	if err := db.write("writing", func() error { return b.batch.Commit(db.sync) }); err != nil {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
 	db.sum = *b.sum
@@ -498,22 +530,58 @@ func (b *Block) Commit(height uint64, appHash [32]byte) (err error) {
 func (b *Block) Discard() {
 	if b.db.pending == b {
 		b.db.pending = nil
+		if b.db.failure.isStuck() {
+			return // Pebble may still be at it
+		}
 		if err := b.batch.Close(); err != nil {
 			slog.Warn("closing a discarded batch", "err", err)
 		}
 	}
 }
 
-// Check recomputes the accumulator from every stored key and compares: it finds bits that changed on disk.
-func (db *DB) Check() error {
-	var s sum
-	var f folder
-	db.Reader().Scan(nil, nil, func(k, v []byte) bool { f.add(&s, k, v); return true })
-	if s != db.sum {
-		return fmt.Errorf("%w: the stored keys do not add up to the committed accumulator", ErrCorrupt)
-	}
-	return nil
+// Check recomputes the accumulator from every stored key and compares: it finds what changed on disk, and what is missing there. It may be called in any
+// goroutine, beside the work of others; pause is called after each so many bytes (checkStep) and may wait. What pause returns ends it.
+func (db *DB) Check(pause func(bytes int) error) (err error) {
+	view := db.Snapshot()
+	defer func() { err = errors.Join(err, view.Close()) }()
+	return caught(func() error {
+		stored, release := reader{view.s, "check", db}.borrow(keySum)
+		defer release()
+		var want, s sum
+		if stored != nil {
+			if err := want.load(stored); err != nil {
+				return db.fail("checking it", fmt.Errorf("%w: %w", ErrCorrupt, err))
+			}
+		}
+		var f folder
+		var read int
+		var stop error
+		view.Scan(nil, nil, func(k, v []byte) bool {
+			f.add(&s, k, v)
+			if read += len(k) + len(v); read >= checkStep && pause != nil {
+				stop, read = pause(read), 0
+			}
+			return stop == nil
+		})
+		if stop != nil {
+			return stop
+		}
+		if s != want {
+			return db.fail("checking it", fmt.Errorf("%w: the stored keys do not add up to the committed accumulator", ErrCorrupt))
+		}
+		return nil
+	})
 }
+
+const (
+	// checkStep is how many bytes Check reads at a time.
+	checkStep = 1 << 20
+	// checkedAtOnce is the size of the tables up to which Open checks all, in well under a second. What is larger its owner checks beside the work.
+	checkedAtOnce = 32 << 20
+)
+
+// Small tells whether Open has checked the whole database.
+func (db *DB) Small() bool { return db.small }
 
 // Usage returns the bytes stored under each one-letter or slash-ended key prefix, largest first; it reads everything.
 func (db *DB) Usage() []Usage {

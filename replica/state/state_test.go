@@ -73,7 +73,7 @@ func TestDigestIsOfContent(t *testing.T) {
 	if b.Digest() == db.Head().AppHash {
 		t.Error("different content, equal digests")
 	}
-	if err := errors.Join(db.Check(), db.Close(), other.Close()); err != nil {
+	if err := errors.Join(db.Check(nil), db.Close(), other.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -127,7 +127,7 @@ func TestCrashKeepsCommittedBlocks(t *testing.T) {
 		if crashed.Head().Height != h || dump(crashed.Reader()) != dump(model) {
 			t.Fatalf("after a crash at block %d: head %d, state\n%s\nwant\n%s", h, crashed.Head().Height, dump(crashed.Reader()), dump(model))
 		}
-		if err := errors.Join(crashed.Check(), crashed.Close()); err != nil {
+		if err := errors.Join(crashed.Check(nil), crashed.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,7 +229,7 @@ func TestFullDiskKeepsCommittedBlocks(t *testing.T) {
 	if again.Head().Height != 3 || dump(again.Reader()) != dump(model) {
 		t.Fatalf("after the disk filled up: head %d, state\n%s\nwant\n%s", again.Head().Height, dump(again.Reader()), dump(model))
 	}
-	if err := errors.Join(again.Check(), again.Close(), db.Close()); err != nil {
+	if err := errors.Join(again.Check(nil), again.Close(), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
