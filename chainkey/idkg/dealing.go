@@ -209,7 +209,9 @@ func (s *Sharing) receives(me Identity) error {
 
 // open decrypts the own values, unchecked.
 func (s *Sharing) open(d *Dealing, me Identity) []*curve.Scalar {
-	return d.sealed.open(s.curve, s.context(d.dealer, d.commitment), s.Receivers, me.Seat, d.sealed.ephemeral.Mul(me.Key.secret))
+	shared := d.sealed.ephemeral.Mul(me.Key.secret)
+	defer shared.Wipe()
+	return d.sealed.open(s.curve, s.context(d.dealer, d.commitment), s.Receivers, me.Seat, shared)
 }
 
 // fits reports whether a value, and mask, is what a commitment says of a seat.

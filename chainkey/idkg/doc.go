@@ -83,8 +83,8 @@
 // # Duties of the caller
 //
 //  1. A presignature serves one request. Replicated state binds it to the request before any share is made, and Bind, which Signing.Share calls first,
-//     syncs (presignature, signing) to a disk that no restore of the state touches, and refuses a second signing. Two signatures from one
-//     presignature are the key. After use, the member calls Shares.Destroy and removes the stored shares.
+//     syncs (Presignature.Name, Signing.ID) to a disk that no restore of the state touches, and refuses a second signing. Two signatures from one
+//     presignature, or from two that share a nonce or a blinding, are the key; so the name is that of the serial. After use, the member calls Shares.Destroy and removes the stored shares.
 //  2. Request.Beacon is the beacon of a block after the one that ordered the request.
 //  3. After a restore or recovery all presignatures are destroyed, and the epoch of the roster is raised.
 //  4. A member supports one dealing per dealer and sharing, after Check, and syncs its support before it sends it. A serial serves once per key, kind and epoch.

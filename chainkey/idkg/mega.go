@@ -52,10 +52,12 @@ func encrypt(c curve.Curve, context [32]byte, receivers *Roster, values [][]*cur
 	out.hashed = base.Mul(r).Encoded()
 	for seat, m := range receivers.members {
 		var box []*curve.Scalar
-		for entry, p := range pads(c, context, seat, len(values[seat]), m.encryption, out.ephemeral, m.encryption.Mul(r)) {
+		shared := m.encryption.Mul(r)
+		for entry, p := range pads(c, context, seat, len(values[seat]), m.encryption, out.ephemeral, shared) {
 			box = append(box, values[seat][entry].Add(p))
 			p.Wipe()
 		}
+		shared.Wipe()
 		out.boxes = append(out.boxes, box)
 	}
 	out.proof = equalLogarithms(mega, out.ephemeral, base, out.hashed).prove("mega", out.whole(context), random, r)

@@ -51,6 +51,7 @@ type Presignature struct {
 	lambda      *Transcript // this and the following for ECDSA only
 	kappaLambda *Transcript
 	keyLambda   *Transcript
+	name        [32]byte
 	digest      [32]byte
 }
 
@@ -71,6 +72,9 @@ func NewPresignature(key, kappa, lambda, kappaLambda, keyLambda *Transcript) (*P
 		if t == nil || t.key != key.key || t.roster != key.roster {
 			return bad("a transcript is missing, or of another key or other members")
 		}
+		if t.serial == 0 || t.serial != kappa.serial {
+			return bad("its transcripts have not one serial of their own")
+		}
 		h.bytes(t.digest[:])
 	}
 	if kappa.kind != RandomUnmasked {
@@ -78,18 +82,23 @@ func NewPresignature(key, kappa, lambda, kappaLambda, keyLambda *Transcript) (*P
 	}
 	if lambda != nil {
 		switch {
-		case lambda.kind != Random || lambda.digest == key.left:
-			return bad("lambda is not random and masked, or is the key's own")
+		case lambda.kind != Random:
+			return bad("lambda is not random and masked")
 		case kappaLambda.kind != Product || kappaLambda.left != kappa.digest || kappaLambda.right != lambda.digest:
 			return bad("the product of kappa and lambda is another one")
 		case keyLambda.kind != Product || keyLambda.left != key.digest || keyLambda.right != lambda.digest:
 			return bad("the product of key and lambda is another one")
 		}
 	}
-	return &Presignature{key.digest, kappa, lambda, kappaLambda, keyLambda, h.digest()}, nil
+	name := newHash("presignature name").bytes([]byte(key.key.String())).bytes(key.roster[:]).number(kappa.serial).digest()
+	return &Presignature{key.digest, kappa, lambda, kappaLambda, keyLambda, name, h.digest()}, nil
 }
 
-// Digest names the presignature; it is what Bind ties to a request.
+// Name is what Bind ties to a request: a hash of key, roster and serial. A nonce or a blinding that two presignatures had in common would give the
+// key away as surely as one that signs twice, and whatever has a part in common has one name.
+func (p *Presignature) Name() [32]byte { return p.name }
+
+// Digest is a hash of all transcripts.
 func (p *Presignature) Digest() [32]byte { return p.digest }
 
 // checkKey says why a transcript cannot be a key.

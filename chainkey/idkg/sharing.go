@@ -111,8 +111,8 @@ func NewSharing(p Params) (*Sharing, error) {
 	if p.Kind != ReshareUnmasked && p.Dealers.digest != p.Receivers.digest {
 		return refuse("dealers and receivers differ")
 	}
-	if p.Receivers.epoch < p.Dealers.epoch {
-		return refuse("from epoch %d back to %d", p.Dealers.epoch, p.Receivers.epoch)
+	if p.Dealers.digest != p.Receivers.digest && p.Receivers.epoch <= p.Dealers.epoch {
+		return refuse("from epoch %d to %d, which is no later one", p.Dealers.epoch, p.Receivers.epoch)
 	}
 	wantLeft, wantRight := p.Kind >= ReshareMasked, p.Kind == Product
 	for _, in := range []struct {
@@ -129,6 +129,11 @@ func NewSharing(p Params) (*Sharing, error) {
 			return refuse("the %s input is of other members or another key", in.name)
 		case in.t.kind.Masked() != in.masked:
 			return refuse("the %s input is %s", in.name, in.t.kind)
+		}
+	}
+	if p.Kind == ReshareUnmasked {
+		if err := checkKey(p.Left); err != nil { // a nonce is never reshared
+			return refuse("%v", err)
 		}
 	}
 	h := newHash("sharing").bytes([]byte(p.Key.String())).number(uint64(p.Kind)).number(p.Serial).bytes(p.Dealers.subnet[:])

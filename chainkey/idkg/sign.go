@@ -192,8 +192,8 @@ func DecodeSignatureShare(b []byte) (*SignatureShare, error) {
 	return s, nil
 }
 
-// Bind records, durably and outside whatever can be restored from elsewhere, that a presignature serves a signing, and refuses when it
-// already serves another one.
+// Bind records, durably and outside whatever can be restored from elsewhere, that a presignature, by its Name, serves a signing, by its ID, and
+// refuses when it already serves another one.
 type Bind func(presignature, signing [32]byte) error
 
 // Share makes the own share. Bind is called before anything is computed with the presignature, and its error ends it. The same signing
@@ -216,7 +216,7 @@ func (s *Signing) Share(me Identity, shares *Shares, bind Bind) (*SignatureShare
 			return nil, errors.New("signature share: the shares are not those of key, presignature and seat")
 		}
 	}
-	if err := bind(p.digest, s.id); err != nil {
+	if err := bind(p.name, s.id); err != nil {
 		return nil, fmt.Errorf("signature share: %w", err)
 	}
 	out := &SignatureShare{signing: s.id, seat: me.Seat}

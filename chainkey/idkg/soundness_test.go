@@ -573,6 +573,7 @@ func TestRefusals(t *testing.T) {
 		"reshare of masked as not": {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: mask},
 		"reshare of unmasked":      {Key: id, Kind: ReshareMasked, Dealers: r, Receivers: r, Left: key},
 		"dealers without shares":   {Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: g.roster, Left: key},
+		"reshare of a nonce":       {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: kappa},
 		"back to an old epoch":     {Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: r, Left: key},
 		"product of two masked":    {Key: id, Kind: Product, Dealers: r, Receivers: r, Left: mask, Right: mask},
 		"product of two unmasked":  {Key: id, Kind: Product, Dealers: r, Receivers: r, Left: kappa, Right: key},
@@ -588,7 +589,26 @@ func TestRefusals(t *testing.T) {
 	}
 	w := f.net
 	p := w.presign(f.key, nil)
+	again := w.presign(f.key, nil)
+	// What has a part in common with another presignature cannot be made, or has its name.
+	mixed := func(serial uint64, kappa, lambda *Transcript) [4]*Transcript {
+		t.Helper()
+		out := [4]*Transcript{kappa, lambda}
+		for i, left := range []*Transcript{kappa, key} {
+			s := w.sharing(Params{Kind: Product, Serial: serial, Left: left, Right: lambda})
+			out[2+i] = &Transcript{key: id, curve: s.curve, kind: Product, serial: serial, sharing: s.id, roster: r.digest, members: 4, left: left.digest, right: lambda.digest,
+				digest: s.id}
+		}
+		return out
+	}
+	one := mixed(p.kappa.serial, p.kappa, p.lambda)
+	if same, err := NewPresignature(key, one[0], one[1], one[2], one[3]); err != nil || same.Name() != p.Name() || same.Digest() == p.Digest() || again.Name() == p.Name() {
+		t.Errorf("names of presignatures: %v", err)
+	}
 	for name, q := range map[string][4]*Transcript{
+		"another's lambda":  mixed(p.kappa.serial, p.kappa, again.lambda),
+		"another's kappa":   mixed(again.kappa.serial, p.kappa, again.lambda),
+		"another serial":    mixed(77, p.kappa, p.lambda),
 		"key's own mask":    {p.kappa, mask, p.kappaLambda, p.keyLambda},
 		"other kappa":       {kappa, p.lambda, p.kappaLambda, p.keyLambda},
 		"other lambda":      {p.kappa, f.results[Random].Transcript, p.kappaLambda, p.keyLambda},

@@ -15,6 +15,7 @@ type Transcript struct {
 	key        chainkey.KeyID
 	curve      curve.Curve
 	kind       Kind
+	serial     uint64
 	sharing    [32]byte
 	roster     [32]byte // of those who hold shares
 	members    int
@@ -59,6 +60,7 @@ func (t *Transcript) Encode() []byte {
 	w.u8(uint8(len(name)))
 	w.bytes([]byte(name))
 	w.u8(uint8(t.kind))
+	w.u64(t.serial)
 	w.bytes(t.sharing[:])
 	w.bytes(t.roster[:])
 	w.u16(t.members)
@@ -89,7 +91,7 @@ func DecodeTranscript(b []byte) (*Transcript, error) {
 			r.fail("%v", err)
 		}
 	}
-	t.kind = Kind(r.u8())
+	t.kind, t.serial = Kind(r.u8()), r.u64()
 	t.sharing, t.roster, t.members = r.hash(), r.hash(), r.u16()
 	t.left, t.right = r.hash(), r.hash()
 	if r.err == nil && (!t.kind.valid() || t.members < 1 || t.members > MaxMembers) {
@@ -151,7 +153,8 @@ func (s *Sharing) Combine(dealings []*Dealing, support *Tally) (*Transcript, err
 	if support.roster.digest != s.Receivers.digest {
 		return nil, errTally
 	}
-	t := &Transcript{key: s.Key, curve: s.curve, kind: s.Kind, sharing: s.id, roster: s.Receivers.digest, members: s.Receivers.N()}
+	t := &Transcript{key: s.Key, curve: s.curve, kind: s.Kind, serial: s.Serial, sharing: s.id, roster: s.Receivers.digest,
+		members: s.Receivers.N()}
 	if s.Left != nil {
 		t.left = s.Left.digest
 	}

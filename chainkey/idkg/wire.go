@@ -39,6 +39,7 @@ func newWriter(kind byte) *writer { return &writer{[]byte{wireVersion, kind}} }
 
 func (w *writer) u8(v uint8)           { w.b = append(w.b, v) }
 func (w *writer) u16(v int)            { w.b = binary.BigEndian.AppendUint16(w.b, uint16(v)) }
+func (w *writer) u64(v uint64)         { w.b = binary.BigEndian.AppendUint64(w.b, v) }
 func (w *writer) bytes(b []byte)       { w.b = append(w.b, b...) }
 func (w *writer) point(p *curve.Point) { w.b = append(w.b, p.Bytes()...) }
 
@@ -103,6 +104,7 @@ func (r *reader) take(n int) []byte {
 
 func (r *reader) u8() uint8      { return r.take(1)[0] }
 func (r *reader) u16() int       { return int(binary.BigEndian.Uint16(r.take(2))) }
+func (r *reader) u64() uint64    { return binary.BigEndian.Uint64(r.take(8)) }
 func (r *reader) hash() [32]byte { return [32]byte(r.take(32)) }
 func (r *reader) sig() [64]byte  { return [64]byte(r.take(64)) }
 func (r *reader) curve() (c curve.Curve) {

@@ -228,7 +228,7 @@ func (s *Scalar) Wipe() {
 	}
 }
 
-// Point is an element of the group. It is not changed once it is made, so that goroutines may share it.
+// Point is an element of the group. Nothing but Wipe changes it once it is made, so that goroutines may share it.
 type Point struct {
 	k *secp.Point // either
 	e *edwards.EdwardsPoint
@@ -237,6 +237,17 @@ type Point struct {
 
 // Format writes the encoding: points are public.
 func (p *Point) Format(f fmt.State, _ rune) { redact.Format(f, fmt.Sprintf("%x", p.Bytes())) }
+
+// Wipe makes a point that was secret, such as that of a Diffie-Hellman exchange, the neutral element.
+func (p *Point) Wipe() {
+	clear(p.b)
+	p.b = nil
+	if p.e != nil {
+		p.e.Identity()
+	} else {
+		p.k.Identity()
+	}
+}
 
 // second is the other generator of each group, whose discrete logarithm nobody knows: RFC 9380's hash of a fixed text.
 var second = map[Curve]*Point{
@@ -433,7 +444,7 @@ func (p *Point) IsIdentity() bool {
 	return p.k.IsIdentity() == 1
 }
 
-// Encoded is the point with its encoding computed once and for all.
+// Encoded is the same point with its encoding computed once and for all.
 func (p *Point) Encoded() *Point { return &Point{p.k, p.e, p.Bytes()} }
 
 // Bytes is the encoding; the neutral element's cannot be parsed.

@@ -150,6 +150,11 @@ func TestGroup(t *testing.T) {
 			if c.H().Equal(c.Base()) || c.Hash("a", nil).Equal(c.Hash("b", nil)) || c.Hash("a", []byte{1}).Equal(c.Hash("a", []byte{2})) {
 				t.Error("hashes coincide")
 			}
+			wiped := pa.Add(c.Identity()).Encoded()
+			wiped.Wipe()
+			if !wiped.IsIdentity() || pa.Encoded().IsIdentity() || bytes.Equal(wiped.Bytes(), pa.Bytes()) {
+				t.Error("wiping a point")
+			}
 			coefficients := []*Scalar{a, b, draw(t, c)}
 			var points []*Point
 			for _, s := range coefficients {
