@@ -35,6 +35,8 @@ type net struct {
 	roster *Roster
 	ids    []Identity
 	serial uint64
+
+	complaints int // that were made, verified and answered
 }
 
 // newNet makes the keys of n members; first moves the nodes on, so that some of two rosters are the same.
@@ -195,6 +197,7 @@ func (w *net) load(s *Sharing, h *held, me Identity) *Share {
 			if err := s.VerifyComplaint(d, c); err != nil {
 				w.t.Fatal(err)
 			}
+			w.complaints++
 			for _, other := range w.ids {
 				if o, err := s.Open(d, c, other); err == nil {
 					openings = append(openings, wire(w.t, o, DecodeOpening))

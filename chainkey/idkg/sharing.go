@@ -1,6 +1,7 @@
 package idkg
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"fusion/chainkey"
@@ -161,6 +162,18 @@ func (s *Sharing) Needed() int {
 		return 2*s.Dealers.F() + 1
 	}
 	return s.Dealers.Threshold()
+}
+
+// Order is the dealers' seats in the order in which it is their turn, another one for each sharing. The first Needed deal at once; the others need not
+// before it shows that one of them is silent or bad. Select takes dealings in this order.
+func (s *Sharing) Order() []int {
+	n := s.Dealers.N()
+	first := int(binary.BigEndian.Uint64(s.id[:8]) % uint64(n))
+	out := make([]int, n)
+	for i := range out {
+		out[i] = (first + i) % n
+	}
+	return out
 }
 
 // context is what everything in a dealing is bound to.

@@ -324,6 +324,9 @@ func TestBadShares(t *testing.T) {
 					t.Error(bad, err)
 				}
 			}
+			if w.complaints < n {
+				t.Errorf("%d complaints: bad dealings are hardly ever chosen", w.complaints)
+			}
 		}
 	}
 }

@@ -119,28 +119,25 @@ var ErrTooFew = errors.New("too few certified dealings")
 
 var errTally = errors.New("transcript: the tally is of another roster")
 
-// Select picks from valid dealings those that make the transcript: the first Needed distinct dealers' by seat, each certified. It returns
-// ErrTooFew while there are less. Dealings that do not verify are passed over.
+// Select picks from dealings those that make the transcript: certified ones of the first Needed dealers in Order that have any, in the form
+// that Combine wants. It returns ErrTooFew while there are less. Dealings that do not verify are passed over.
 func (s *Sharing) Select(dealings []*Dealing, support *Tally) ([]*Dealing, error) {
 	if support.roster.digest != s.Receivers.digest {
 		return nil, errTally
 	}
-	sorted := slices.Clone(dealings)
-	slices.SortStableFunc(sorted, func(a, b *Dealing) int {
-		if a.dealer != b.dealer {
-			return a.dealer - b.dealer
-		}
-		return compareHashes(a.digest, b.digest)
-	})
 	var out []*Dealing
-	for _, d := range sorted {
-		if len(out) < s.Needed() && (len(out) == 0 || out[len(out)-1].dealer != d.dealer) && support.Certified(d.digest) && s.VerifyDealing(d) == nil {
-			out = append(out, d)
+	for _, seat := range s.Order() {
+		at := slices.IndexFunc(dealings, func(d *Dealing) bool {
+			return d.dealer == seat && support.Certified(d.digest) && s.VerifyDealing(d) == nil
+		})
+		if at >= 0 && len(out) < s.Needed() {
+			out = append(out, dealings[at])
 		}
 	}
 	if len(out) < s.Needed() {
 		return nil, fmt.Errorf("%w: %d of %d", ErrTooFew, len(out), s.Needed())
 	}
+	slices.SortFunc(out, func(a, b *Dealing) int { return a.dealer - b.dealer })
 	return out, nil
 }
 

@@ -53,12 +53,15 @@ func TestVectors(t *testing.T) {
 		digest := w.roster.Digest()
 		add("roster", digest[:])
 		s := w.sharing(Params{Kind: Random})
-		mask := keep("mask", w.run(w, s, nil, nil, map[int]evil{0: cheat(t, w.ids[0], nil, nil, 3)}))
-		complaint, err := s.Complain(mask.dealings[0], w.ids[3])
+		evilDealer := s.Order()[0]
+		victim, witness := (evilDealer+1)%4, (evilDealer+2)%4
+		mask := keep("mask", w.run(w, s, nil, nil, map[int]evil{evilDealer: cheat(t, w.ids[evilDealer], nil, nil, victim)}))
+		bad := mask.dealings[slices.IndexFunc(mask.dealings, func(d *Dealing) bool { return d.Dealer() == evilDealer })]
+		complaint, err := s.Complain(bad, w.ids[victim])
 		if err != nil {
 			t.Fatal(err)
 		}
-		opening, err := s.Open(mask.dealings[0], complaint, w.ids[1])
+		opening, err := s.Open(bad, complaint, w.ids[witness])
 		if err != nil {
 			t.Fatal(err)
 		}
