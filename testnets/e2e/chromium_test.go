@@ -252,8 +252,18 @@ func text(selector string) string {
 func (p *tab) write(ctx context.Context, line string) {
 	p.t.Helper()
 	must(p.t, p.do(ctx, p.session, "Input.insertText", params{"text": line}, nil))
+	p.press(ctx, "Enter", 13, "\r")
+}
+
+// press presses a key, which has a name, a code of Windows and a text or none.
+func (p *tab) press(ctx context.Context, key string, code int, text string) {
+	p.t.Helper()
 	for _, kind := range []string{"keyDown", "keyUp"} {
-		must(p.t, p.do(ctx, p.session, "Input.dispatchKeyEvent", params{"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}, nil))
+		event := params{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+		if text != "" {
+			event["text"] = text
+		}
+		must(p.t, p.do(ctx, p.session, "Input.dispatchKeyEvent", event, nil))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,14 +53,33 @@ func card(title string) string { return fmt.Sprintf("[aria-label='%s'] ", title)
 // has is an expression for whether an element shows a text.
 func has(selector, part string) string { return fmt.Sprintf("%s.includes(%q)", text(selector), part) }
 
-// submit fills in a form of the page and presses its button.
+// submit fills in a form of the page and sends it by the Enter key.
 func (p *tab) submit(ctx context.Context, title string, fields ...string) {
 	p.t.Helper()
 	for i := 0; i < len(fields); i += 2 {
 		p.value(ctx, fmt.Sprintf("document.querySelector(%q).focus()", card(title)+"[name="+fields[i]+"]"))
 		must(p.t, p.do(ctx, p.session, "Input.insertText", params{"text": fields[i+1]}, nil))
 	}
-	p.value(ctx, fmt.Sprintf("document.querySelector(%q).click()", card(title)+"button[type=submit]"))
+	p.press(ctx, "Enter", 13, "\r")
+}
+
+// keyboard goes through the page with the Tab key: all that can be pressed or filled in has its turn, and is seen to have it.
+func (p *tab) keyboard(ctx context.Context, name string) {
+	p.t.Helper()
+	const all = `[...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter((x) => !x.disabled && x.tabIndex >= 0 && x.checkVisibility({visibilityProperty: true}))`
+	n, err := strconv.Atoi(p.value(ctx, `document.activeElement?.blur(), window.seen = new Set(), `+all+`.length`))
+	must(p.t, err)
+	for range 2*n + 5 { // a page that moves on meanwhile may need a second round
+		p.press(ctx, "Tab", 9, "")
+		if hidden := p.value(ctx, `(() => { const x = document.activeElement, s = getComputedStyle(x); seen.add(x);
+			return x === document.body || x === document.documentElement || s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 ? '' : x.outerHTML })()`); hidden != "" {
+			p.t.Errorf("%s does not show that the focus is on %s", name, hidden)
+		}
+		if p.value(ctx, all+`.every((x) => seen.has(x))`) == "true" {
+			return
+		}
+	}
+	p.t.Errorf("the Tab key does not reach on %s: %s", name, p.value(ctx, all+`.filter((x) => !seen.has(x)).map((x) => x.outerHTML).join('\n')`))
 }
 
 // tidy checks what must hold of every page: no complaints, nobody else asked, nothing wider than a phone, names for all that can be pressed.
@@ -77,6 +97,7 @@ func (p *tab) tidy(ctx context.Context, name string) {
 	if got := p.value(ctx, `[...document.querySelectorAll('a, button, input, img')].filter((x) => !x.labels?.length && !x.ariaLabel && !x.textContent.trim() && x.getAttribute('alt') === null).map((x) => x.outerHTML).join(' ')`); got != "" {
 		p.t.Errorf("%s has elements without a name: %s", name, got)
 	}
+	p.keyboard(ctx, name)
 	for _, screen := range []struct {
 		width, height int
 		scheme        string
@@ -87,6 +108,11 @@ func (p *tab) tidy(ctx context.Context, name string) {
 		}
 		p.picture(ctx, fmt.Sprintf("%s-%d-%s", name, screen.width, screen.scheme))
 	}
+	must(p.t, p.do(ctx, p.session, "Emulation.setEmulatedMedia", params{"features": []params{{"name": "prefers-reduced-motion", "value": "reduce"}}}, nil))
+	if got := p.value(ctx, "document.getAnimations().length"); got != "0" {
+		p.t.Errorf("%s moves for who asked it not to: %s animations", name, got)
+	}
+	must(p.t, p.do(ctx, p.session, "Emulation.setEmulatedMedia", params{"features": []params{}}, nil))
 }
 
 // specExample computes the id of the request in the specification's example.
@@ -132,7 +158,8 @@ func TestFace(t *testing.T) {
 	_, err = w.Chain.Mine(ctx, testnets.MineRequest{Blocks: 6})
 	must(t, err)
 	p.wait(ctx, fmt.Sprintf("document.querySelector(%q)?.hidden", deposit+"button.primary"), "false")
-	p.value(ctx, fmt.Sprintf("document.querySelector(%q).click()", deposit+"button.primary"))
+	p.value(ctx, fmt.Sprintf("document.querySelector(%q).focus()", deposit+"button.primary"))
+	p.press(ctx, "Enter", 13, "\r")
 	p.wait(ctx, has(deposit+".staged .note", "Minted 0.05 BTC"), "true")
 	holds := card("Your account") + ".number"
 	p.wait(ctx, text(holds), "0.05 ckBTC")
@@ -239,7 +266,8 @@ func TestFaceCketh(t *testing.T) {
 	_, err = n.Ethereum().Faucet(ctx, &address, uint256.NewInt(5e17), nil)
 	must(t, err)
 	deposit := card("Deposit ether")
-	p.value(ctx, fmt.Sprintf("document.querySelector(%q).click()", deposit+"button.primary"))
+	p.value(ctx, fmt.Sprintf("document.querySelector(%q).focus()", deposit+"button.primary"))
+	p.press(ctx, "Enter", 13, "\r")
 	p.wait(ctx, has(deposit+".staged .note", "Minted in ledger block"), "true")
 	holds := text(card("Your account") + ".number")
 	p.wait(ctx, fmt.Sprintf("parseFloat(%s) > 0.49", holds), "true")
