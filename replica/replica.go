@@ -373,9 +373,12 @@ func (r *Replica) Close() (err error) {
 	return err
 }
 
+// ErrDiverged says that others certify another state than this replica computed. Starting it again does not help.
+var ErrDiverged = errors.New("state diverged")
+
 // diverged is told when more than f others claim another state than ours.
 func (r *Replica) diverged(domain string, height uint64, ours, theirs []byte) {
 	if domain == bls.DomainStateRoot {
-		r.fail(fmt.Errorf("state diverged at block %d: our root is %x, others have %x; see docs/operate.md, \"A replica diverged\"", height, ours, theirs))
+		r.fail(fmt.Errorf("%w at block %d: our root is %x, others have %x; see docs/operate.md, \"A replica diverged\"", ErrDiverged, height, ours, theirs))
 	}
 }

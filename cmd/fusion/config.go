@@ -18,7 +18,7 @@ func configCmd() *cobra.Command {
 		Use: "check FILE|DIR", Short: "find everything that is wrong with a configuration, before the replica is started", Args: cobra.ExactArgs(1),
 		Long: `Read a replica's config.toml, or the one in a directory, and say everything that would keep the replica from starting or is dangerous: unknown
 keys, addresses, ports that clash, providers' URLs, files that are missing or that others can read, key shares that would lie unsealed on a
-network that is not local, a wallet that others can reach. Nothing is changed and nobody is asked. The exit code is 1 when anything is wrong.`,
+network that is not local, a wallet that others can reach. Nothing is changed and nobody is asked. The exit code is 78 when anything is wrong.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			file, problems, err := replica.CheckConfig(args[0])
 			if err != nil {

@@ -7,8 +7,11 @@ import (
 	"go/ast"
 	"go/parser"
 	gotoken "go/token"
+	"io"
 	"io/fs"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,6 +23,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"fusion/replica"
+	"fusion/replica/consensus"
+	"fusion/testnets"
 	"fusion/testnets/canisters"
 )
 
@@ -288,6 +293,154 @@ func TestDocumentLinks(t *testing.T) {
 			} else if known, ok := anchors[to]; anchor != "" && ok && !known[anchor] {
 				t.Errorf("%s: %s has no section #%s", f, to, anchor)
 			}
+		}
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	for err, want := range map[error]int{
+		fmt.Errorf("the replica cannot go on: %w", fmt.Errorf("%w at block 7", replica.ErrDiverged)): exitStopped,
+		fmt.Errorf("%w: panic", consensus.ErrFailure):                                                exitStopped,
+		fmt.Errorf("%w: http", replica.ErrConfig):                                                    exitConfig,
+		fmt.Errorf("%w: at height 7", consensus.ErrStalled):                                          1,
+		errors.New("port in use"):                                                                    1,
+	} {
+		if got := exitCode(err); got != want {
+			t.Errorf("%v: %d, want %d", err, got, want)
+		}
+	}
+}
+
+// TestSystemdUnit: what the unit runs is a command of the program, and it does not start again what must not be.
+func TestSystemdUnit(t *testing.T) {
+	const file = "../../deploy/systemd/fusion-replica@.service"
+	text := read(t, file)
+	value := func(key string) string {
+		m := regexp.MustCompile(`(?m)^`+key+`=(.*)$`).FindAllStringSubmatch(text, -1)
+		if len(m) != 1 {
+			t.Fatalf("%s stands there %d times", key, len(m))
+		}
+		return m[0][1]
+	}
+	words := strings.Fields(value("ExecStart"))
+	if words[0] != "/usr/local/bin/fusion" {
+		t.Errorf("it runs %s", words[0])
+	}
+	if err := (command{words[1:], true}).check(); err != nil {
+		t.Errorf("ExecStart: %v", err)
+	}
+	if words[len(words)-1] != "/var/lib/"+value("StateDirectory") {
+		t.Errorf("it uses %s, and %s is made for it", words[len(words)-1], value("StateDirectory"))
+	}
+	if value("RestartPreventExitStatus") != fmt.Sprintf("%d %d", exitStopped, exitConfig) {
+		t.Errorf("RestartPreventExitStatus is %s", value("RestartPreventExitStatus"))
+	}
+	credential, _, _ := strings.Cut(value("LoadCredential"), ":")
+	if path := "/run/credentials/fusion-replica@%i.service/" + credential; !strings.Contains(text, path) ||
+		!strings.Contains(read(t, "../../docs/operate.md"), strings.ReplaceAll(path, "%i", "node3")) {
+		t.Errorf("%s is in the unit or in docs/operate.md by another name", path)
+	}
+	for key, want := range map[string]string{"NoNewPrivileges": "yes", "ProtectSystem": "strict", "LimitCORE": "0", "MemorySwapMax": "0", "CapabilityBoundingSet": ""} {
+		if got := value(key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	if n, err := strconv.Atoi(value("LimitNOFILE")); err != nil || n < 1<<16 {
+		t.Errorf("LimitNOFILE is %s", value("LimitNOFILE"))
+	}
+	if strings.Contains(text, "\nMemoryDenyWriteExecute=") {
+		t.Error("canisters could not be compiled")
+	}
+
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not here")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "fusion-replica@x.service")
+	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(text, words[0], self)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// TestCompose: the services run commands of the program on the directories, addresses and ports that the first of them makes.
+func TestCompose(t *testing.T) {
+	type service struct {
+		Image, Restart string
+		Command        []string
+		Entrypoint     []string
+		Ports, Volumes []string
+		Build          struct{ Context, Dockerfile string }
+	}
+	var file struct {
+		Services map[string]service
+		Volumes  map[string]any
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../../deploy/container/compose.yml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	build := file.Services["create"].Build
+	containerfile := read(t, filepath.Join("../../deploy/container", build.Context, build.Dockerfile))
+	if !strings.Contains(containerfile, `ENTRYPOINT ["fusion"]`) || !strings.Contains(read(t, "../../Makefile"), "\nbuild:") {
+		t.Error("the image runs something else, or is made by a target that the Makefile has not")
+	}
+
+	// What create makes, in a directory of this machine.
+	dir := t.TempDir()
+	script := file.Services["create"].Entrypoint[2]
+	_, line, _ := strings.Cut(script, "exec ")
+	calls := split(strings.ReplaceAll(line, "/data", dir))
+	if len(calls) != 1 || !strings.HasPrefix(script, "test -e /data/network.json || ") {
+		t.Fatalf("create runs %q", script)
+	}
+	r := root()
+	r.SetArgs(calls[0])
+	r.SetOut(io.Discard)
+	if err := r.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := testnets.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replicas := 0
+	for name, s := range file.Services {
+		if s.Image != "fusion" || !slices.Equal(s.Volumes, []string{"data:/data"}) {
+			t.Errorf("%s runs %s with %v", name, s.Image, s.Volumes)
+		}
+		if name == "create" {
+			continue
+		}
+		if err := (command{s.Command, true}).check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "bitcoin" {
+			_, port, _ := net.SplitHostPort(m.HTTP[0])
+			if s.Command[len(s.Command)-1] != m.Bitcoin || !slices.Equal(s.Ports, []string{"127.0.0.1:" + port + ":" + port}) {
+				t.Errorf("it listens on %v with ports %v, the network has %s and %s", s.Command, s.Ports, m.Bitcoin, m.HTTP[0])
+			}
+			continue
+		}
+		replicas++
+		if _, err := replica.LoadConfig(strings.ReplaceAll(s.Command[len(s.Command)-1], "/data", dir)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.HasPrefix(s.Restart, "on-failure:") {
+			t.Errorf("%s is restarted for ever", name)
+		}
+	}
+	if replicas != m.Nodes {
+		t.Errorf("%d replicas of %d", replicas, m.Nodes)
+	}
+	for _, c := range documented("```\n" + strings.ReplaceAll(read(t, "../../deploy/container/compose.yml"), "#   podman compose -f deploy/container/compose.yml exec replica0 ", "") + "\n```") {
+		if err := c.check(); err != nil {
+			t.Errorf("%v: %v", c.args, err)
 		}
 	}
 }

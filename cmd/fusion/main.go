@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"fusion/replica"
+	"fusion/replica/consensus"
 )
 
 func main() { os.Exit(run()) }
@@ -25,9 +29,25 @@ func run() int {
 	}
 	if err := root().ExecuteContext(ctx); err != nil {
 		printError(os.Stderr, err)
-		return 1
+		return exitCode(err)
 	}
 	return 0
+}
+
+// Exit codes beside 1, from sysexits(3). A supervisor must not start the program again after these: nothing would be different.
+const (
+	exitStopped = 70 // EX_SOFTWARE: the replica stopped itself, because its state diverged or its consensus failed
+	exitConfig  = 78 // EX_CONFIG: its configuration is refused
+)
+
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, replica.ErrDiverged), errors.Is(err, consensus.ErrFailure):
+		return exitStopped
+	case errors.Is(err, replica.ErrConfig):
+		return exitConfig
+	}
+	return 1
 }
 
 // gcPercent is how much the heap may grow between two collections, in percent of what lives, unless GOGC says otherwise. Collecting took a

@@ -27,8 +27,9 @@ func replicaCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "replica --config FILE|DIR", Short: "run one replica as a process of its own", Args: cobra.NoArgs,
 		Long: `Run one replica as a process of its own, until SIGTERM or ctrl-c. --config names its config.toml, or the directory
-that holds it beside the genesis document and the node's keys; docs/operate.md explains the keys. The exit code is 1 when the
-replica cannot start or cannot go on.`,
+that holds it beside the genesis document and the node's keys; docs/operate.md explains the keys. The exit code is 78 when the
+configuration is refused, 70 when the replica stopped itself because its state diverged or its consensus failed, and else 1 when it cannot start
+or cannot go on: only then may a supervisor start it again.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := replica.LoadConfig(config)
 			if err != nil {
