@@ -239,7 +239,7 @@ func (d *dkg) keep(e *bls.Epochs, b *bls.Board, seat int) (*bls.SecretShare, err
 	}
 	s, err := d.part.Share(b)
 	if errors.Is(err, bls.ErrNoShare) {
-		d.r.log.Warn("no share of "+d.what+"; this replica follows without using it", "err", err)
+		d.r.log.Warn("no share of a key of the subnet: this replica follows without using it", "key", d.what, "err", err)
 		return nil, nil
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ func (Logger) Infof(string, ...any) {}
 
 // Errorf passes a message to slog.
 func (Logger) Errorf(format string, args ...any) {
-	slog.Error("pebble: " + fmt.Sprintf(format, args...))
+	slog.Error("a database reports an error", "text", fmt.Sprintf(format, args...))
 }
 
 // Fatalf panics.

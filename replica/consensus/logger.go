@@ -32,7 +32,7 @@ func (l cometLogger) Warn(msg string, kv ...any) { l.log.Info(msg, kv...) }
 
 func (l cometLogger) Error(msg string, kv ...any) {
 	if !strings.HasPrefix(msg, failureMessage) {
-		l.log.Warn(msg, kv...)
+		l.log.Warn("consensus reports", append([]any{"text", msg}, kv...)...)
 		return
 	}
 	l.log.Error("consensus has stopped", kv...)

@@ -124,7 +124,7 @@ func (m *Machine) stepMembers(blk *state.Block, height uint64, by *parts, res *R
 		}
 		m.tree = nodeTree(m.tree, m.subnet.id, before.roster, m.members.roster)
 	case ev.Aborted != "":
-		m.log.Warn("membership: "+ev.Aborted, "height", height)
+		m.log.Warn("membership: a change is given up", "height", height, "why", ev.Aborted)
 		for _, r := range rooms {
 			r.AbortReshare(r.store)
 		}

@@ -742,12 +742,13 @@ func (c *ceremony) run() {
 			return
 		}
 		ended = true
-		level := slog.LevelInfo
+		log := c.d.cfg.Log.With("kind", c.context.Kind.String(), "key", c.context.Key, "request", c.context.Request,
+			"attempt", c.context.Attempt, "session", c.id.String(), "took", time.Since(start).Round(time.Millisecond))
 		if err != nil && !errors.Is(err, context.Canceled) { // cancelled: the state has moved on, the result is there
-			level = slog.LevelWarn
+			log.Warn("ceremony failed", "err", err)
+		} else {
+			log.Info("ceremony ended", "err", err)
 		}
-		c.d.cfg.Log.Log(context.Background(), level, "ceremony ended", "kind", c.context.Kind.String(), "key", c.context.Key, "request", c.context.Request,
-			"attempt", c.context.Attempt, "session", c.id.String(), "took", time.Since(start).Round(time.Millisecond), "err", err)
 		if f := c.d.cfg.Listener.CeremonyEnd; f != nil {
 			f(c.info(), time.Since(start), err)
 		}

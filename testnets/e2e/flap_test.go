@@ -85,7 +85,7 @@ func TestHundredSignatures(t *testing.T) {
 	}
 	must(t, n.Each(n.Kill))
 
-	line := regexp.MustCompile(`"ceremony ended" node=\d+ kind=signature key=(\S+) request=(\d+) attempt=(\d+) session=([0-9a-f]+)`)
+	line := regexp.MustCompile(`"ceremony (?:ended|failed)" node=\d+ kind=signature key=(\S+) request=(\d+) attempt=(\d+) session=([0-9a-f]+)`)
 	about := map[string]string{}
 	sessions := 0
 	for i := range n.Nodes {
