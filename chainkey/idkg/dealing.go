@@ -12,14 +12,14 @@ import (
 
 // Dealing is one member's contribution to a sharing, signed.
 type Dealing struct {
-	curve      curve.Curve
-	kind       Kind
-	sharing    [32]byte
-	dealer     int
-	commitment []*curve.Point
-	sealed     *ciphertext
-	proof      *proof // nil for kinds without
-	signature  [64]byte
+	curve       curve.Curve
+	kind        Kind
+	sharing     [32]byte
+	dealer      int
+	commitments [][]*curve.Point // by secret
+	sealed      *ciphertext
+	proofs      []*proof // by secret; none for kinds without
+	signature   [64]byte
 
 	digest   [32]byte
 	verified bool // publicly, under the sharing it names
@@ -40,8 +40,11 @@ func (d *Dealing) body() []byte {
 	w.u8(uint8(d.kind))
 	w.bytes(d.sharing[:])
 	w.u16(d.dealer)
-	w.u16(len(d.commitment))
-	w.points(d.commitment)
+	w.u16(len(d.commitments))
+	w.u16(len(d.commitments[0]))
+	for _, c := range d.commitments {
+		w.points(c)
+	}
 	w.point(d.sealed.ephemeral)
 	w.point(d.sealed.hashed)
 	w.proof(d.sealed.proof)
@@ -51,7 +54,9 @@ func (d *Dealing) body() []byte {
 			w.scalar(s)
 		}
 	}
-	w.proof(d.proof)
+	for _, p := range d.proofs {
+		w.proof(p)
+	}
 	return w.b
 }
 
@@ -65,13 +70,18 @@ func DecodeDealing(b []byte) (*Dealing, error) {
 	if r.err == nil && (!d.kind.valid() || d.dealer >= MaxMembers) {
 		r.fail("kind %d, dealer %d", uint8(d.kind), d.dealer)
 	}
-	d.commitment = r.points(d.curve, r.count("coefficients", 1, MaxMembers))
+	count, terms := r.count("secrets", 1, MaxCount), r.count("coefficients", 1, MaxMembers)
+	for range count {
+		d.commitments = append(d.commitments, r.points(d.curve, terms))
+	}
 	d.sealed.ephemeral, d.sealed.hashed, d.sealed.proof = r.point(mega), r.point(mega), r.proof(mega, 1)
 	for range r.count("receivers", 1, MaxMembers) {
-		d.sealed.boxes = append(d.sealed.boxes, r.scalars(d.curve, d.kind.width()))
+		d.sealed.boxes = append(d.sealed.boxes, r.scalars(d.curve, count*d.kind.width()))
 	}
 	if n := d.kind.responses(); n > 0 {
-		d.proof = r.proof(d.curve, n)
+		for range count {
+			d.proofs = append(d.proofs, r.proof(d.curve, n))
+		}
 	}
 	d.signature = r.sig()
 	if err := r.end(); err != nil {
@@ -81,81 +91,105 @@ func DecodeDealing(b []byte) (*Dealing, error) {
 	return d, nil
 }
 
-// Deal makes the own dealing. Resharing takes the own share of the left input, a product those of both.
-func (s *Sharing) Deal(me Identity, left, right *Share) (*Dealing, error) {
+// Deal makes the own dealing. Resharing takes the own shares of the left inputs, a product those of both.
+func (s *Sharing) Deal(me Identity, left, right []*Share) (*Dealing, error) {
 	if err := s.Dealers.owns(me); err != nil {
 		return nil, fmt.Errorf("dealing: %w", err)
 	}
-	for _, in := range []struct {
-		t *Transcript
-		s *Share
-	}{{s.Left, left}, {s.Right, right}} {
-		if (in.t == nil) != (in.s == nil) || in.t != nil && (in.s.transcript != in.t.digest || in.s.seat != me.Seat) {
-			return nil, errors.New("dealing: the shares are not those of the inputs and this seat")
-		}
-	}
 	secrets := [][]byte{me.Node.Seed()}
-	for _, in := range []*Share{left, right} {
-		if in != nil {
-			b := in.value.Bytes()
-			defer clear(b)
-			secrets = append(secrets, b)
+	defer func() {
+		for _, b := range secrets {
+			clear(b)
+		}
+	}()
+	for _, in := range []struct {
+		ts []*Transcript
+		ss []*Share
+	}{{s.Left, left}, {s.Right, right}} {
+		if len(in.ts) != len(in.ss) {
+			return nil, fmt.Errorf("dealing: %d shares for %d inputs", len(in.ss), len(in.ts))
+		}
+		for i, x := range in.ss {
+			if x == nil || x.transcript != in.ts[i].digest || x.seat != me.Seat {
+				return nil, errors.New("dealing: the shares are not those of the inputs and this seat")
+			}
+			secrets = append(secrets, x.value.Bytes())
 		}
 	}
 	random, err := newStream(me.Rand, "dealing", s.id, secrets...)
-	clear(secrets[0])
 	if err != nil {
 		return nil, fmt.Errorf("dealing: %w", err)
 	}
 	defer random.wipe()
 
+	d := &Dealing{curve: s.curve, kind: s.Kind, sharing: s.id, dealer: me.Seat}
+	plain := make([][]*curve.Scalar, s.Receivers.N()) // by receiver
+	masks := make([]*curve.Scalar, s.Count)           // of the constants
+	defer func() {
+		wipe(masks...)
+		for _, box := range plain {
+			wipe(box...)
+		}
+	}()
+	for i := range s.Count {
+		var commitment []*curve.Point
+		commitment, masks[i] = s.polynomial(i, left, right, random, plain)
+		d.commitments = append(d.commitments, commitment)
+	}
+	context := s.context(me.Seat, d.commitments)
+	d.sealed = encrypt(s.curve, context, s.Receivers, plain, random)
+	for i := range s.Count {
+		if s.Kind.responses() == 0 {
+			break
+		}
+		r, purpose, context := s.relation(me.Seat, i, d.commitments[i][0], context)
+		if s.Kind == ReshareMasked {
+			d.proofs = append(d.proofs, r.prove(purpose, context, random, left[i].mask))
+			continue
+		}
+		// P = a·b·G + m·H = a·(b·G + n·H) + (m − a·n)·H
+		an := left[i].value.Mul(right[i].mask)
+		x := masks[i].Sub(an)
+		d.proofs = append(d.proofs, r.prove(purpose, context, random, left[i].value, x))
+		wipe(an, x)
+	}
+	body := d.body()
+	d.signature, d.digest, d.verified = sign(me, "dealing", body), sha256.Sum256(body), true
+	return d, nil
+}
+
+// polynomial draws the polynomial that shares a secret, and its mask, adds each receiver's values to plain, and returns the commitment and the
+// mask's constant.
+func (s *Sharing) polynomial(index int, left, right []*Share, random *stream, plain [][]*curve.Scalar) (commitment []*curve.Point, mask *curve.Scalar) {
 	t := s.Receivers.Threshold()
 	values, masks := random.scalars(s.curve, t), []*curve.Scalar(nil)
 	if s.Kind.Masked() {
 		masks = random.scalars(s.curve, t)
+		mask = masks[0].Clone()
 	}
 	defer func() { wipe(values...); wipe(masks...) }()
 	switch s.Kind {
 	case ReshareMasked, ReshareUnmasked:
 		values[0].Wipe()
-		values[0] = left.value.Clone()
+		values[0] = left[index].value.Clone()
 	case Product:
 		values[0].Wipe()
-		values[0] = left.value.Mul(right.value)
+		values[0] = left[index].value.Mul(right[index].value)
 	}
-	d := &Dealing{curve: s.curve, kind: s.Kind, sharing: s.id, dealer: me.Seat}
 	for i, v := range values {
 		c := s.curve.Mul(v)
 		if masks != nil {
 			c = c.Add(s.curve.MulH(masks[i]))
 		}
-		d.commitment = append(d.commitment, c.Encoded())
+		commitment = append(commitment, c.Encoded())
 	}
-	var plain [][]*curve.Scalar
-	for seat := range s.Receivers.N() {
-		box := []*curve.Scalar{s.curve.Evaluate(values, seat)}
+	for seat := range plain {
+		plain[seat] = append(plain[seat], s.curve.Evaluate(values, seat))
 		if masks != nil {
-			box = append(box, s.curve.Evaluate(masks, seat))
-		}
-		defer wipe(box...)
-		plain = append(plain, box)
-	}
-	context := s.context(me.Seat, d.commitment)
-	d.sealed = encrypt(s.curve, context, s.Receivers, plain, random)
-	if r, ok := s.relation(me.Seat, d.commitment[0]); ok {
-		switch s.Kind {
-		case ReshareMasked:
-			d.proof = r.prove("reshare", context, random, left.mask)
-		case Product: // P = a·b·G + m·H = a·(b·G + n·H) + (m − a·n)·H
-			an := left.value.Mul(right.mask)
-			x := masks[0].Sub(an)
-			d.proof = r.prove("product", context, random, left.value, x)
-			wipe(an, x)
+			plain[seat] = append(plain[seat], s.curve.Evaluate(masks, seat))
 		}
 	}
-	body := d.body()
-	d.signature, d.digest, d.verified = sign(me, "dealing", body), sha256.Sum256(body), true
-	return d, nil
+	return commitment, mask
 }
 
 // VerifyDealing checks everything about a dealing that is public. A *chainkey.Misbehaviour names the dealer, and with the dealing itself is
@@ -173,23 +207,22 @@ func (s *Sharing) VerifyDealing(d *Dealing) error {
 	blame := func(format string, args ...any) error {
 		return chainkey.Blame(d.dealer, "dealing, %s: %s", s.Kind, fmt.Sprintf(format, args...))
 	}
-	if d.curve != s.curve || d.kind != s.Kind || len(d.commitment) != s.Receivers.Threshold() || len(d.sealed.boxes) != s.Receivers.N() {
-		return blame("on %s of kind %s, %d coefficients for %d receivers", d.curve, d.kind, len(d.commitment), len(d.sealed.boxes))
+	if d.curve != s.curve || d.kind != s.Kind || len(d.commitments) != s.Count || len(d.commitments[0]) != s.Receivers.Threshold() ||
+		len(d.sealed.boxes) != s.Receivers.N() {
+		return blame("on %s of kind %s, %d secrets, %d coefficients for %d receivers", d.curve, d.kind, len(d.commitments), len(d.commitments[0]), len(d.sealed.boxes))
 	}
-	context := s.context(d.dealer, d.commitment)
+	context := s.context(d.dealer, d.commitments)
 	if !d.sealed.verify(context) {
 		return blame("no proof of possession of the ephemeral key")
 	}
-	if s.Kind == ReshareUnmasked && !d.commitment[0].Equal(s.Left.at(d.dealer)) {
-		return blame("it is not of the dealer's share")
-	}
-	if r, ok := s.relation(d.dealer, d.commitment[0]); ok {
-		purpose := "reshare"
-		if s.Kind == Product {
-			purpose = "product"
+	for i, c := range d.commitments {
+		if s.Kind == ReshareUnmasked && !c[0].Equal(s.Left[i].at(d.dealer)) {
+			return blame("secret %d is not the dealer's share", i)
 		}
-		if !r.verify(purpose, context, d.proof) {
-			return blame("its proof does not hold")
+		if s.Kind.responses() > 0 {
+			if r, purpose, context := s.relation(d.dealer, i, c[0], context); !r.verify(purpose, context, d.proofs[i]) {
+				return blame("the proof of secret %d does not hold", i)
+			}
 		}
 	}
 	d.verified = true
@@ -207,11 +240,22 @@ func (s *Sharing) receives(me Identity) error {
 	return nil
 }
 
-// open decrypts the own values, unchecked.
+// open decrypts the own values of all secrets, unchecked.
 func (s *Sharing) open(d *Dealing, me Identity) []*curve.Scalar {
 	shared := d.sealed.ephemeral.Mul(me.Key.secret)
 	defer shared.Wipe()
-	return d.sealed.open(s.curve, s.context(d.dealer, d.commitment), s.Receivers, me.Seat, shared)
+	return d.sealed.open(s.curve, s.context(d.dealer, d.commitments), s.Receivers, me.Seat, shared)
+}
+
+// sound reports whether a seat's values are what a dealing's commitments say.
+func (s *Sharing) sound(d *Dealing, seat int, values []*curve.Scalar) bool {
+	width := s.Kind.width()
+	for i, c := range d.commitments {
+		if !fits(s.curve, c, seat, values[i*width:(i+1)*width]) {
+			return false
+		}
+	}
+	return true
 }
 
 // fits reports whether a value, and mask, is what a commitment says of a seat.
@@ -237,7 +281,7 @@ func (s *Sharing) Check(d *Dealing, me Identity) error {
 	}
 	values := s.open(d, me)
 	defer wipe(values...)
-	if !fits(s.curve, d.commitment, me.Seat, values) {
+	if !s.sound(d, me.Seat, values) {
 		return fmt.Errorf("dealing of seat %d for seat %d: %w", d.dealer, me.Seat, ErrShare)
 	}
 	return nil

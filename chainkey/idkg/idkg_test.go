@@ -106,6 +106,30 @@ func transcriptOf(h *held) *Transcript {
 	return h.Transcript
 }
 
+// list is the inputs of a sharing: none, or one for each secret.
+func list(hs ...*held) (out []*held) {
+	for _, h := range hs {
+		if h != nil {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func transcripts(hs ...*held) (out []*Transcript) {
+	for _, h := range list(hs...) {
+		out = append(out, h.Transcript)
+	}
+	return out
+}
+
+func shares(seat int, hs ...*held) (out []*Share) {
+	for _, h := range list(hs...) {
+		out = append(out, h.shares[seat])
+	}
+	return out
+}
+
 func (w *net) sharing(p Params) *Sharing {
 	w.t.Helper()
 	p.Key = w.key
@@ -125,12 +149,18 @@ func (w *net) sharing(p Params) *Sharing {
 // evil changes what a dealer deals; nil means silence.
 type evil func(s *Sharing, d *Dealing) *Dealing
 
-// run deals, supports and combines; receivers w take shares from dealers. Bad shares are complained of and opened.
+// run is batch for one secret.
 func (w *net) run(from *net, s *Sharing, left, right *held, wicked map[int]evil) *held {
+	w.t.Helper()
+	return w.batch(from, s, list(left), list(right), wicked)[0]
+}
+
+// batch deals, supports and combines; receivers w take shares from dealers. Bad shares are complained of and opened.
+func (w *net) batch(from *net, s *Sharing, left, right []*held, wicked map[int]evil) []*held {
 	w.t.Helper()
 	var dealings []*Dealing
 	for seat, me := range from.ids {
-		d, err := s.Deal(me, share(left, seat), share(right, seat))
+		d, err := s.Deal(me, shares(seat, left...), shares(seat, right...))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -172,28 +202,32 @@ func (w *net) run(from *net, s *Sharing, left, right *held, wicked map[int]evil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t, err := s.Combine(chosen, tally)
+	ts, err := s.Combine(chosen, tally)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t = wire(w.t, t, DecodeTranscript)
-	h := &held{Transcript: t, dealings: chosen}
-	for _, me := range w.ids {
-		h.shares = append(h.shares, w.load(s, h, me))
+	var out []*held
+	for i := range ts {
+		ts[i] = wire(w.t, ts[i], DecodeTranscript)
+		out = append(out, &held{Transcript: ts[i], dealings: chosen})
 	}
-	return h
+	for _, me := range w.ids {
+		for i, x := range w.load(s, ts, chosen, me) {
+			out[i].shares = append(out[i].shares, x)
+		}
+	}
+	return out
 }
 
-// load gets a member's share, with the help of others where a dealing is bad for it.
-func (w *net) load(s *Sharing, h *held, me Identity) *Share {
+// load gets a member's shares, with the help of others where a dealing is bad for it.
+func (w *net) load(s *Sharing, ts []*Transcript, dealings []*Dealing, me Identity) []*Share {
 	w.t.Helper()
-	out, complaints, err := s.Load(h.Transcript, h.dealings, me, nil)
+	out, complaints, err := s.Load(ts, dealings, me, nil)
 	if errors.Is(err, ErrComplaints) {
 		var openings []*Opening
 		for _, c := range complaints {
 			c = wire(w.t, c, DecodeComplaint)
-			at := slices.IndexFunc(h.dealings, func(d *Dealing) bool { return d.Digest() == c.Dealing() })
-			d := h.dealings[at]
+			d := dealings[slices.IndexFunc(dealings, func(d *Dealing) bool { return d.Digest() == c.Dealing() })]
 			if err := s.VerifyComplaint(d, c); err != nil {
 				w.t.Fatal(err)
 			}
@@ -206,23 +240,24 @@ func (w *net) load(s *Sharing, h *held, me Identity) *Share {
 				}
 			}
 		}
-		out, _, err = s.Load(h.Transcript, h.dealings, me, openings)
+		out, _, err = s.Load(ts, dealings, me, openings)
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	stored, err := DecodeShare(out.Encode(), h.Transcript)
-	if err != nil {
-		w.t.Fatal(err)
+	for i, x := range out {
+		if out[i], err = DecodeShare(x.Encode(), ts[i]); err != nil {
+			w.t.Fatal(err)
+		}
 	}
-	return stored
+	return out
 }
 
 // generate makes a key.
 func (w *net) generate(wicked map[int]evil) *held {
 	w.t.Helper()
 	mask := w.run(w, w.sharing(Params{Kind: Random}), nil, nil, wicked)
-	return w.run(w, w.sharing(Params{Kind: ReshareMasked, Left: mask.Transcript}), mask, nil, wicked)
+	return w.run(w, w.sharing(Params{Kind: ReshareMasked, Left: transcripts(mask)}), mask, nil, wicked)
 }
 
 type presigned struct {
@@ -234,14 +269,14 @@ type presigned struct {
 func (w *net) presign(key *held, wicked map[int]evil) presigned {
 	w.t.Helper()
 	w.serial++
-	first, err := PresignFirst(key.Transcript, w.roster, w.serial)
+	first, err := PresignFirst(key.Transcript, w.roster, w.serial, 1)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	all := []*held{w.run(w, first[0], nil, nil, wicked), nil, nil, nil}
 	if len(first) == 2 {
 		all[1] = w.run(w, first[1], nil, nil, wicked)
-		second, err := PresignSecond(key.Transcript, w.roster, w.serial, all[0].Transcript, all[1].Transcript)
+		second, err := PresignSecond(key.Transcript, w.roster, w.serial, transcripts(all[0]), transcripts(all[1]))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -384,7 +419,7 @@ func TestSign(t *testing.T) {
 					if n > 7 && epoch > 0 {
 						break
 					}
-					moved := next.run(w, next.sharing(Params{Kind: ReshareUnmasked, Dealers: w.roster, Left: key.Transcript}), key, nil, nil)
+					moved := next.run(w, next.sharing(Params{Kind: ReshareUnmasked, Dealers: w.roster, Left: transcripts(key)}), key, nil, nil)
 					if !bytes.Equal(moved.PublicKey(), key.PublicKey()) {
 						t.Fatal("resharing changed the key")
 					}
@@ -406,7 +441,7 @@ func TestThreshold(t *testing.T) {
 	for _, a := range algorithms {
 		w, next := newNet(t, a, 1, 0, 7), newNet(t, a, 2, 0, 7)
 		key := w.generate(nil)
-		moved := next.run(w, next.sharing(Params{Kind: ReshareUnmasked, Dealers: w.roster, Left: key.Transcript}), key, nil, nil)
+		moved := next.run(w, next.sharing(Params{Kind: ReshareUnmasked, Dealers: w.roster, Left: transcripts(key)}), key, nil, nil)
 		gives := func(shares ...*Share) bool {
 			var seats []int
 			for _, s := range shares {
@@ -542,7 +577,7 @@ func TestHedgedRandomness(t *testing.T) {
 						t.Fatal(err)
 					}
 					what := fmt.Sprint(epoch, serial, kind, seat)
-					for _, c := range d.commitment {
+					for _, c := range d.commitments[0] {
 						add(what, c)
 					}
 					add(what, d.sealed.ephemeral)

@@ -12,7 +12,6 @@ import (
 
 	"fusion/chainkey"
 	"fusion/chainkey/gg18"
-	"fusion/chainkey/idkg"
 	"fusion/chainkey/idkg/idkgtest"
 )
 
@@ -63,7 +62,23 @@ func BenchmarkPresignature(b *testing.B) {
 	for _, a := range []chainkey.Algorithm{chainkey.EcdsaSecp256k1, chainkey.Bip340Secp256k1, chainkey.Ed25519} {
 		for _, n := range []int{4, 7, 13} {
 			whole(b, a, n, nil, func(w *idkgtest.Network, key *idkgtest.Held, i int) error {
-				_, err := w.Presign(key, uint64(i+1))
+				_, err := w.Presign(key, uint64(i+1), 1)
+				return err
+			})
+		}
+	}
+}
+
+// BenchmarkPresignatures makes 16 at once; the figures are of one.
+func BenchmarkPresignatures(b *testing.B) {
+	const count = 16
+	for _, a := range []chainkey.Algorithm{chainkey.EcdsaSecp256k1, chainkey.Bip340Secp256k1, chainkey.Ed25519} {
+		for _, n := range []int{4, 7, 13} {
+			whole(b, a, n, nil, func(w *idkgtest.Network, key *idkgtest.Held, i int) error {
+				if i%count != 0 {
+					return nil
+				}
+				_, err := w.Presign(key, uint64(i+1), count)
 				return err
 			})
 		}
@@ -74,12 +89,12 @@ func BenchmarkPresignature(b *testing.B) {
 func BenchmarkSignature(b *testing.B) {
 	for _, a := range []chainkey.Algorithm{chainkey.EcdsaSecp256k1, chainkey.Bip340Secp256k1, chainkey.Ed25519} {
 		for _, n := range []int{4, 7, 13} {
-			var p *idkgtest.Presigned
+			var ps []*idkgtest.Presigned
 			whole(b, a, n, func(w *idkgtest.Network, key *idkgtest.Held, _ int) (err error) {
-				p, err = w.Presign(key, 1)
+				ps, err = w.Presign(key, 1, 1)
 				return err
 			}, func(w *idkgtest.Network, key *idkgtest.Held, _ int) error {
-				_, err := w.Sign(key, p, message)
+				_, err := w.Sign(key, ps[0], message)
 				return err
 			})
 		}
@@ -186,20 +201,27 @@ func TestNetwork(t *testing.T) {
 		if key, err = w.Reshare(next, key); err != nil {
 			t.Fatal(err)
 		}
-		p, err := next.Presign(key, 1)
+		ps, err := next.Presign(key, 1, 3)
 		if err != nil {
-			t.Fatal(err)
-		}
-		var sig *idkg.Signature
-		if sig, err = next.Sign(key, p, message); err != nil {
 			t.Fatal(err)
 		}
 		child, err := chainkey.Derive(a, key.PublicKey(), [32]byte{}, [][]byte{{1}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := chainkey.Verify(a, child.PublicKey, message, sig.Bytes); err != nil {
-			t.Error(err)
+		names := map[[32]byte]bool{}
+		for _, p := range ps {
+			sig, err := next.Sign(key, p, message)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := chainkey.Verify(a, child.PublicKey, message, sig.Bytes); err != nil {
+				t.Error(err)
+			}
+			names[p.Name()] = true
+		}
+		if len(names) != len(ps) {
+			t.Errorf("%s: %d presignatures have %d names", a, len(ps), len(names))
 		}
 	}
 }

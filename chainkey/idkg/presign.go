@@ -3,13 +3,14 @@ package idkg
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"fusion/chainkey"
 )
 
-// PresignFirst makes the first wave of a presignature's sharings: the nonce kappa, unmasked, and for ECDSA the blinding lambda, masked. Both
-// can be dealt at once. The serial is not zero, which is the key's own, and serves once per key and epoch.
-func PresignFirst(key *Transcript, r *Roster, serial uint64) ([]*Sharing, error) {
+// PresignFirst makes the first wave of the sharings for some presignatures: the nonces kappa, unmasked, and for ECDSA the blindings lambda, masked.
+// Both can be dealt at once. The serials, from the first on, are not zero, which is the key's own, and serve once per key and epoch.
+func PresignFirst(key *Transcript, r *Roster, serial uint64, count int) ([]*Sharing, error) {
 	if serial == 0 {
 		return nil, errors.New("presignature: serial 0 is that of the key")
 	}
@@ -19,7 +20,7 @@ func PresignFirst(key *Transcript, r *Roster, serial uint64) ([]*Sharing, error)
 	}
 	var out []*Sharing
 	for _, k := range kinds {
-		s, err := NewSharing(Params{Key: key.key, Kind: k, Serial: serial, Dealers: r, Receivers: r})
+		s, err := NewSharing(Params{Key: key.key, Kind: k, Serial: serial, Count: count, Dealers: r, Receivers: r})
 		if err != nil {
 			return nil, fmt.Errorf("presignature: %w", err)
 		}
@@ -29,13 +30,13 @@ func PresignFirst(key *Transcript, r *Roster, serial uint64) ([]*Sharing, error)
 }
 
 // PresignSecond makes the second wave, for ECDSA only: the products kappa·lambda and key·lambda.
-func PresignSecond(key *Transcript, r *Roster, serial uint64, kappa, lambda *Transcript) ([]*Sharing, error) {
+func PresignSecond(key *Transcript, r *Roster, serial uint64, kappa, lambda []*Transcript) ([]*Sharing, error) {
 	if key.key.Algorithm != chainkey.EcdsaSecp256k1 {
 		return nil, fmt.Errorf("presignature: %w: %s has one wave", chainkey.ErrAlgorithm, key.key.Algorithm)
 	}
 	var out []*Sharing
-	for _, left := range []*Transcript{kappa, key} {
-		s, err := NewSharing(Params{Key: key.key, Kind: Product, Serial: serial, Dealers: r, Receivers: r, Left: left, Right: lambda})
+	for _, left := range [][]*Transcript{kappa, slices.Repeat([]*Transcript{key}, len(kappa))} {
+		s, err := NewSharing(Params{Key: key.key, Kind: Product, Serial: serial, Count: len(kappa), Dealers: r, Receivers: r, Left: left, Right: lambda})
 		if err != nil {
 			return nil, fmt.Errorf("presignature: %w", err)
 		}

@@ -77,14 +77,24 @@ func DecodeShare(b chainkey.Secret, t *Transcript) (*Share, error) {
 // ErrComplaints says that shares of bad dealings must be opened by others first.
 var ErrComplaints = errors.New("a chosen dealing has a bad share for this member: it needs openings by f+1 others")
 
-// Load computes the own share from the transcript's dealings. Where a dealing has a bad one for this member, it is interpolated from openings by
-// f+1 others; as long as these are missing, ErrComplaints comes with the complaints to publish.
-func (s *Sharing) Load(t *Transcript, dealings []*Dealing, me Identity, openings []*Opening) (*Share, []*Complaint, error) {
+// Load computes the own shares of a sharing's transcripts from their dealings. Where a dealing has bad ones for this member, they are interpolated
+// from openings by f+1 others; as long as these are missing, ErrComplaints comes with the complaints to publish.
+func (s *Sharing) Load(ts []*Transcript, dealings []*Dealing, me Identity, openings []*Opening) ([]*Share, []*Complaint, error) {
 	if err := s.receives(me); err != nil {
 		return nil, nil, fmt.Errorf("loading a share: %w", err)
 	}
-	if t.sharing != s.id || len(dealings) != len(t.dealings) {
-		return nil, nil, errors.New("loading a share: of another sharing, or with other dealings")
+	if len(ts) != s.Count {
+		return nil, nil, fmt.Errorf("loading a share: %d transcripts of %d", len(ts), s.Count)
+	}
+	for i, t := range ts {
+		if t.sharing != s.id || t.serial != s.Serial+uint64(i) || len(dealings) != len(t.dealings) {
+			return nil, nil, errors.New("loading a share: of another sharing, or with other dealings")
+		}
+		for j, d := range dealings {
+			if d.digest != t.dealings[j] || d.sharing != s.id {
+				return nil, nil, fmt.Errorf("loading a share: dealing %d is not the transcript's", j)
+			}
+		}
 	}
 	opened := make([][]*curve.Scalar, len(dealings))
 	defer func() {
@@ -93,22 +103,17 @@ func (s *Sharing) Load(t *Transcript, dealings []*Dealing, me Identity, openings
 		}
 	}()
 	for i, d := range dealings {
-		if d.digest != t.dealings[i] || d.sharing != s.id {
-			return nil, nil, fmt.Errorf("loading a share: dealing %d is not the transcript's", i)
-		}
-		if d.curve != s.curve || d.kind != s.Kind || len(d.sealed.boxes) != s.Receivers.N() {
+		if d.curve != s.curve || d.kind != s.Kind || len(d.commitments) != s.Count || len(d.sealed.boxes) != s.Receivers.N() {
 			return nil, nil, fmt.Errorf("loading a share: dealing %d has another form", i) // never, of a transcript that Combine made
 		}
 		opened[i] = s.open(d, me)
 	}
-	out := s.sum(t, me.Seat, opened)
-	if fits(s.curve, t.commitment, me.Seat, out.values()) {
+	if out := s.sum(ts, me.Seat, opened); out != nil {
 		return out, nil, nil
 	}
-	out.Wipe()
 	var complaints []*Complaint
 	for i, d := range dealings {
-		if fits(s.curve, d.commitment, me.Seat, opened[i]) {
+		if s.sound(d, me.Seat, opened[i]) {
 			continue
 		}
 		wipe(opened[i]...)
@@ -124,37 +129,44 @@ func (s *Sharing) Load(t *Transcript, dealings []*Dealing, me Identity, openings
 	if len(complaints) > 0 {
 		return nil, complaints, fmt.Errorf("loading a share: %w", ErrComplaints)
 	}
-	out = s.sum(t, me.Seat, opened)
-	if !fits(s.curve, t.commitment, me.Seat, out.values()) {
-		out.Wipe()
-		return nil, nil, errors.New("loading a share: good dealings do not make the transcript")
+	if out := s.sum(ts, me.Seat, opened); out != nil {
+		return out, nil, nil
 	}
-	return out, nil, nil
+	return nil, nil, errors.New("loading a share: good dealings do not make the transcript")
 }
 
-// sum adds the dealings' values up by their weights.
-func (s *Sharing) sum(t *Transcript, seat int, opened [][]*curve.Scalar) *Share {
-	weights := s.weights(t.dealers)
-	sums := make([]*curve.Scalar, s.Kind.width())
-	for entry := range sums {
-		sum := s.curve.Scalar(0)
-		for i, o := range opened {
-			v := o[entry]
-			if weights != nil {
-				v = v.Mul(weights[i])
+// sum adds the dealings' values up by their weights to a share of each transcript; nil if one does not fit.
+func (s *Sharing) sum(ts []*Transcript, seat int, opened [][]*curve.Scalar) (out []*Share) {
+	weights, width := s.weights(ts[0].dealers), s.Kind.width()
+	for index, t := range ts {
+		sums := make([]*curve.Scalar, width)
+		for entry := range sums {
+			sum := s.curve.Scalar(0)
+			for i, o := range opened {
+				v := o[index*width+entry]
+				if weights != nil {
+					v = v.Mul(weights[i])
+				}
+				next := sum.Add(v)
+				sum.Wipe()
+				sum = next
+				if weights != nil {
+					v.Wipe()
+				}
 			}
-			next := sum.Add(v)
-			sum.Wipe()
-			sum = next
-			if weights != nil {
-				v.Wipe()
-			}
+			sums[entry] = sum
 		}
-		sums[entry] = sum
-	}
-	out := &Share{transcript: t.digest, seat: seat, value: sums[0]}
-	if len(sums) == 2 {
-		out.mask = sums[1]
+		x := &Share{transcript: t.digest, seat: seat, value: sums[0]}
+		if width == 2 {
+			x.mask = sums[1]
+		}
+		out = append(out, x)
+		if !fits(s.curve, t.commitment, seat, x.values()) {
+			for _, x := range out {
+				x.Wipe()
+			}
+			return nil
+		}
 	}
 	return out
 }
@@ -176,7 +188,7 @@ func (s *Sharing) interpolate(d *Dealing, seat int, openings []*Opening) (values
 		return nil, true
 	}
 	weights := s.curve.Lagrange(seats, s.curve.Place(seat))
-	for entry := range s.Kind.width() {
+	for entry := range parts[0].values {
 		sum := s.curve.Scalar(0)
 		for i, o := range parts {
 			sum = sum.Add(o.values[entry].Mul(weights[i]))
@@ -195,7 +207,7 @@ func contains(list []int, x int) bool {
 	return false
 }
 
-// Complaint is a member's proof that a dealing encrypts a bad share to it: the point that opens its box, with a proof that it is the one. It
+// Complaint is a member's proof that a dealing encrypts bad shares to it: the point that opens its box, with a proof that it is the one. It
 // says nothing about other dealings.
 type Complaint struct {
 	sharing   [32]byte
@@ -275,19 +287,19 @@ func (s *Sharing) VerifyComplaint(d *Dealing, c *Complaint) error {
 	if !equalLogarithms(mega, s.Receivers.members[c.seat].encryption, d.sealed.ephemeral, c.shared).verify("complaint", c.context(), c.proof) {
 		return chainkey.Blame(c.seat, "complaint about seat %d: its proof does not hold", d.dealer)
 	}
-	values := d.sealed.open(s.curve, s.context(d.dealer, d.commitment), s.Receivers, c.seat, c.shared)
-	if fits(s.curve, d.commitment, c.seat, values) {
+	values := d.sealed.open(s.curve, s.context(d.dealer, d.commitments), s.Receivers, c.seat, c.shared)
+	if s.sound(d, c.seat, values) {
 		return chainkey.Blame(c.seat, "complaint about seat %d: the share is good", d.dealer)
 	}
 	return nil
 }
 
-// Opening is a member's own share in a dealing whose dealer was convicted, in the clear.
+// Opening is a member's own shares in a dealing whose dealer was convicted, in the clear.
 type Opening struct {
 	sharing   [32]byte
 	dealing   [32]byte
 	seat      int
-	values    []*curve.Scalar
+	values    []*curve.Scalar // by secret: the value, and the mask where there is one
 	signature [64]byte
 }
 
@@ -303,7 +315,7 @@ func (o *Opening) body() []byte {
 	w.bytes(o.dealing[:])
 	w.u16(o.seat)
 	w.u8(uint8(o.values[0].Curve()))
-	w.u8(uint8(len(o.values)))
+	w.u16(len(o.values))
 	for _, v := range o.values {
 		w.scalar(v)
 	}
@@ -317,13 +329,8 @@ func (o *Opening) Encode() []byte { return append(o.body(), o.signature[:]...) }
 func DecodeOpening(b []byte) (*Opening, error) {
 	r := newReader(b, wireOpening)
 	o := &Opening{sharing: r.hash(), dealing: r.hash(), seat: r.u16()}
-	c, width := r.curve(), int(r.u8())
-	if r.err == nil && width != 1 && width != 2 {
-		r.fail("%d values", width)
-	}
-	if r.err == nil {
-		o.values = r.scalars(c, width)
-	}
+	c := r.curve()
+	o.values = r.scalars(c, r.count("values", 1, 2*MaxCount))
 	o.signature = r.sig()
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("opening: %w", err)
@@ -355,7 +362,7 @@ func (s *Sharing) VerifyOpening(d *Dealing, o *Opening) error {
 	if err := s.Receivers.verify(o.seat, "opening", o.body(), o.signature); err != nil {
 		return fmt.Errorf("opening: %w", err)
 	}
-	if len(o.values) != s.Kind.width() || o.values[0].Curve() != s.curve || !fits(s.curve, d.commitment, o.seat, o.values) {
+	if len(o.values) != s.Count*s.Kind.width() || o.values[0].Curve() != s.curve || !s.sound(d, o.seat, o.values) {
 		return chainkey.Blame(o.seat, "opening of a dealing of seat %d: it does not fit the commitment", d.dealer)
 	}
 	return nil

@@ -3,6 +3,7 @@ package idkg
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"fusion/chainkey"
 	"fusion/chainkey/idkg/curve"
@@ -65,14 +66,20 @@ func (k Kind) responses() int {
 type Params struct {
 	Key       chainkey.KeyID
 	Kind      Kind
-	Serial    uint64 // tells sharings of one key, kind and epoch apart: never twice the same
+	Serial    uint64 // of the first secret, the next ones count on: never twice the same for a key, kind and epoch
 	Dealers   *Roster
 	Receivers *Roster
-	// Left is what is reshared, or the unmasked factor; Right is the masked one. The dealers hold shares of both.
-	Left, Right *Transcript
+	// Count is how many secrets are shared at once, each in a transcript of its own. Encryption, signatures and supports cost as much for all as
+	// for one. The default is 1.
+	Count int
+	// Left are what is reshared, or the unmasked factors; Right are the masked ones; one for each secret. The dealers hold shares of all.
+	Left, Right []*Transcript
 }
 
-// Sharing is one transcript in the making. It has no state: members deal, check and combine with it, in any order and as often as they like.
+// MaxCount bounds the secrets of one sharing.
+const MaxCount = 32
+
+// Sharing is transcripts in the making. It has no state: members deal, check and combine with it, in any order and as often as they like.
 type Sharing struct {
 	Params
 	curve curve.Curve
@@ -115,36 +122,40 @@ func NewSharing(p Params) (*Sharing, error) {
 	if p.Dealers.digest != p.Receivers.digest && p.Receivers.epoch <= p.Dealers.epoch {
 		return refuse("from epoch %d to %d, which is no later one", p.Dealers.epoch, p.Receivers.epoch)
 	}
-	wantLeft, wantRight := p.Kind >= ReshareMasked, p.Kind == Product
+	if p.Count == 0 {
+		p.Count, s.Count = 1, 1
+	}
+	if p.Count < 0 || p.Count > MaxCount || p.Serial > math.MaxUint64-MaxCount {
+		return refuse("%d secrets from serial %d, want 1 to %d", p.Count, p.Serial, MaxCount)
+	}
 	for _, in := range []struct {
 		name   string
-		t      *Transcript
+		ts     []*Transcript
 		want   bool
 		masked bool
-	}{{"left", p.Left, wantLeft, p.Kind == ReshareMasked}, {"right", p.Right, wantRight, true}} {
-		switch {
-		case (in.t != nil) != in.want:
-			return refuse("wants a %s input: %v", in.name, in.want)
-		case in.t == nil:
-		case in.t.roster != p.Dealers.digest || in.t.key != p.Key:
-			return refuse("the %s input is of other members or another key", in.name)
-		case in.t.kind.Masked() != in.masked:
-			return refuse("the %s input is %s", in.name, in.t.kind)
+	}{{"left", p.Left, p.Kind >= ReshareMasked, p.Kind == ReshareMasked}, {"right", p.Right, p.Kind == Product, true}} {
+		if in.want && len(in.ts) != p.Count || !in.want && len(in.ts) != 0 {
+			return refuse("%d %s inputs for %d secrets", len(in.ts), in.name, p.Count)
+		}
+		for _, t := range in.ts {
+			if t == nil || t.roster != p.Dealers.digest || t.key != p.Key {
+				return refuse("a %s input is missing, or of other members or another key", in.name)
+			}
+			if t.kind.Masked() != in.masked {
+				return refuse("a %s input is %s", in.name, t.kind)
+			}
+			if err := checkKey(t); p.Kind == ReshareUnmasked && err != nil { // a nonce is never reshared
+				return refuse("%v", err)
+			}
 		}
 	}
-	if p.Kind == ReshareUnmasked {
-		if err := checkKey(p.Left); err != nil { // a nonce is never reshared
-			return refuse("%v", err)
-		}
-	}
-	h := newHash("sharing").bytes([]byte(p.Key.String())).number(uint64(p.Kind)).number(p.Serial).bytes(p.Dealers.subnet[:])
+	h := newHash("sharing").bytes([]byte(p.Key.String())).number(uint64(p.Kind)).number(p.Serial).number(uint64(p.Count)).bytes(p.Dealers.subnet[:])
 	for _, r := range []*Roster{p.Dealers, p.Receivers} {
 		h.bytes(r.digest[:]).number(r.epoch)
 	}
-	for _, t := range []*Transcript{p.Left, p.Right} {
-		if t == nil {
-			h.bytes(nil)
-		} else {
+	for _, ts := range [][]*Transcript{p.Left, p.Right} {
+		h.number(uint64(len(ts)))
+		for _, t := range ts {
 			h.bytes(t.digest[:])
 		}
 	}
@@ -155,7 +166,7 @@ func NewSharing(p Params) (*Sharing, error) {
 // ID is a hash of all parameters: subnet, epoch, members and inputs are in it.
 func (s *Sharing) ID() [32]byte { return s.id }
 
-// Needed is the number of dealings that make the transcript: f+1 to have one by an honest dealer or to interpolate a secret, 2f+1 to
+// Needed is the number of dealings that make the transcripts: f+1 to have one by an honest dealer or to interpolate a secret, 2f+1 to
 // interpolate a product.
 func (s *Sharing) Needed() int {
 	if s.Kind == Product {
@@ -177,17 +188,19 @@ func (s *Sharing) Order() []int {
 }
 
 // context is what everything in a dealing is bound to.
-func (s *Sharing) context(dealer int, commitment []*curve.Point) [32]byte {
-	return newHash("dealing").bytes(s.id[:]).number(uint64(dealer)).points(commitment...).digest()
+func (s *Sharing) context(dealer int, commitments [][]*curve.Point) [32]byte {
+	h := newHash("dealing").bytes(s.id[:]).number(uint64(dealer)).number(uint64(len(commitments)))
+	for _, c := range commitments {
+		h.points(c...)
+	}
+	return h.digest()
 }
 
-// relation is what a dealer proves of its dealing; ok is false for kinds without a proof.
-func (s *Sharing) relation(dealer int, constant *curve.Point) (r relation, ok bool) {
-	switch s.Kind {
-	case ReshareMasked:
-		return equalOpenings(s.curve, s.Left.at(dealer), constant), true
-	case Product:
-		return product(s.curve, s.Left.at(dealer), s.Right.at(dealer), constant), true
+// relation is what a dealer proves of its dealing of one secret, for kinds with a proof, and what the proof is bound to.
+func (s *Sharing) relation(dealer, index int, constant *curve.Point, dealing [32]byte) (r relation, purpose string, context [32]byte) {
+	context = newHash("secret").bytes(dealing[:]).number(uint64(index)).digest()
+	if s.Kind == ReshareMasked {
+		return equalOpenings(s.curve, s.Left[index].at(dealer), constant), "reshare", context
 	}
-	return relation{}, false
+	return product(s.curve, s.Left[index].at(dealer), s.Right[index].at(dealer), constant), "product", context
 }

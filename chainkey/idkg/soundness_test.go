@@ -24,7 +24,7 @@ func newFixture(t testing.TB, a chainkey.Algorithm, n int) *fixture {
 	w := newNet(t, a, 1, 0, n)
 	f := &fixture{net: w, sharings: map[Kind]*Sharing{}, inputs: map[Kind][2]*held{}, results: map[Kind]*held{}}
 	do := func(p Params, left, right *held) *held {
-		p.Left, p.Right = transcriptOf(left), transcriptOf(right)
+		p.Left, p.Right = transcripts(left), transcripts(right)
 		s := w.sharing(p)
 		h := w.run(w, s, left, right, nil)
 		f.sharings[p.Kind], f.inputs[p.Kind], f.results[p.Kind] = s, [2]*held{left, right}, h
@@ -41,7 +41,7 @@ func newFixture(t testing.TB, a chainkey.Algorithm, n int) *fixture {
 func (f *fixture) deal(k Kind, seat int) *Dealing {
 	f.t.Helper()
 	in := f.inputs[k]
-	d, err := f.sharings[k].Deal(f.ids[seat], share(in[0], seat), share(in[1], seat))
+	d, err := f.sharings[k].Deal(f.ids[seat], shares(seat, in[0]), shares(seat, in[1]))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -137,9 +137,9 @@ func TestReplayedDealings(t *testing.T) {
 		}
 		change("another dealer's dealing", 2, s, func(d *Dealing) { d.dealer = 2 })
 		change("another dealing's ciphertext", 1, s, func(d *Dealing) { d.sealed = other.sealed })
-		change("another dealing's commitment", 1, s, func(d *Dealing) { d.commitment = one.commitment })
+		change("another dealing's commitment", 1, s, func(d *Dealing) { d.commitments = one.commitments })
 		if k.responses() > 0 {
-			change("another dealing's proof", 1, s, func(d *Dealing) { d.proof = other.proof })
+			change("another dealing's proof", 1, s, func(d *Dealing) { d.proofs = other.proofs })
 		}
 		change("two boxes exchanged", 1, s, func(d *Dealing) { d.sealed.boxes[0], d.sealed.boxes[2] = d.sealed.boxes[2], d.sealed.boxes[0] })
 		p := s.Params
@@ -198,7 +198,7 @@ func TestOtherConstants(t *testing.T) {
 			for seat := range f.ids {
 				left, right := *share(in[0], seat), share(in[1], seat)
 				left.value = left.value.Add(s.curve.Scalar(1))
-				d, err := s.Deal(f.ids[seat], &left, right)
+				d, err := s.Deal(f.ids[seat], []*Share{&left}, shares(seat, in[1]))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -208,7 +208,7 @@ func TestOtherConstants(t *testing.T) {
 				}
 				bad := *right
 				bad.value = bad.value.Add(s.curve.Scalar(1))
-				if d, err = s.Deal(f.ids[seat], share(in[0], seat), &bad); err != nil {
+				if d, err = s.Deal(f.ids[seat], shares(seat, in[0]), []*Share{&bad}); err != nil {
 					t.Fatal(err)
 				}
 				blames(t, s.VerifyDealing(wire(t, d, DecodeDealing)), seat)
@@ -217,48 +217,44 @@ func TestOtherConstants(t *testing.T) {
 	}
 }
 
-// cheat makes a dealing whose public parts hold and whose boxes for some receivers do not.
-func cheat(t testing.TB, me Identity, left, right func(*Sharing) *Share, victims ...int) evil {
-	return func(s *Sharing, good *Dealing) *Dealing {
+// cheat makes a dealing whose public parts hold and whose boxes for some receivers do not, for the last secret.
+func cheat(t testing.TB, me Identity, left, right func(*Sharing, int) *Share, victims ...int) evil {
+	return func(s *Sharing, _ *Dealing) *Dealing {
 		random, err := newStream(me.Rand, "test", s.id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		terms := s.Receivers.Threshold()
-		values, masks := random.scalars(s.curve, terms), random.scalars(s.curve, terms)
-		var l, r *Share
-		if s.Left != nil {
-			l = left(s)
-			values[0] = l.value
-		}
-		if s.Right != nil {
-			r = right(s)
-			values[0] = l.value.Mul(r.value)
+		var ls, rs []*Share
+		for i := range s.Count {
+			if s.Left != nil {
+				ls = append(ls, left(s, i))
+			}
+			if s.Right != nil {
+				rs = append(rs, right(s, i))
+			}
 		}
 		d := &Dealing{curve: s.curve, kind: s.Kind, sharing: s.id, dealer: me.Seat}
-		for i := range values {
-			c := s.curve.Mul(values[i])
-			if s.Kind.Masked() {
-				c = c.Add(s.curve.MulH(masks[i]))
-			}
-			d.commitment = append(d.commitment, c)
+		plain, masks := make([][]*curve.Scalar, s.Receivers.N()), make([]*curve.Scalar, s.Count)
+		for i := range s.Count {
+			var c []*curve.Point
+			c, masks[i] = s.polynomial(i, ls, rs, random, plain)
+			d.commitments = append(d.commitments, c)
 		}
-		var plain [][]*curve.Scalar
-		for seat := range s.Receivers.N() {
-			box := []*curve.Scalar{s.curve.Evaluate(values, seat), s.curve.Evaluate(masks, seat)}[:s.Kind.width()]
-			if slices.Contains(victims, seat) {
-				last := len(box) - 1
-				box[last] = box[last].Add(s.curve.Scalar(1))
-			}
-			plain = append(plain, box)
+		for _, seat := range victims {
+			box := plain[seat]
+			box[len(box)-1] = box[len(box)-1].Add(s.curve.Scalar(1))
 		}
-		context := s.context(me.Seat, d.commitment)
+		context := s.context(me.Seat, d.commitments)
 		d.sealed = encrypt(s.curve, context, s.Receivers, plain, random)
-		if rel, ok := s.relation(me.Seat, d.commitment[0]); ok {
+		for i := range s.Count {
+			if s.Kind.responses() == 0 {
+				break
+			}
+			rel, purpose, context := s.relation(me.Seat, i, d.commitments[i][0], context)
 			if s.Kind == Product {
-				d.proof = rel.prove("product", context, random, l.value, masks[0].Sub(l.value.Mul(r.mask)))
+				d.proofs = append(d.proofs, rel.prove(purpose, context, random, ls[i].value, masks[i].Sub(ls[i].value.Mul(rs[i].mask))))
 			} else {
-				d.proof = rel.prove("reshare", context, random, l.mask)
+				d.proofs = append(d.proofs, rel.prove(purpose, context, random, ls[i].mask))
 			}
 		}
 		d.signature = sign(me, "dealing", d.body())
@@ -289,11 +285,11 @@ func TestBadShares(t *testing.T) {
 				}
 				for i := range w.roster.F() {
 					seat := (first + i) % n
-					wicked[seat] = cheat(t, w.ids[seat], func(s *Sharing) *Share { return inputs[s.Left.Digest()].shares[seat] },
-						func(s *Sharing) *Share { return inputs[s.Right.Digest()].shares[seat] }, victims...)
+					wicked[seat] = cheat(t, w.ids[seat], func(s *Sharing, i int) *Share { return inputs[s.Left[i].Digest()].shares[seat] },
+						func(s *Sharing, i int) *Share { return inputs[s.Right[i].Digest()].shares[seat] }, victims...)
 				}
 				do := func(p Params, left, right *held) *held {
-					p.Left, p.Right = transcriptOf(left), transcriptOf(right)
+					p.Left, p.Right = transcripts(left), transcripts(right)
 					h := w.run(w, w.sharing(p), left, right, wicked)
 					inputs[h.Digest()] = h
 					return h
@@ -567,27 +563,34 @@ func TestRefusals(t *testing.T) {
 	mask, key, kappa, prod := f.results[Random].Transcript, f.key.Transcript, f.results[RandomUnmasked].Transcript, f.results[Product].Transcript
 	r := f.roster
 	id := f.key.Transcript.key
+	of := func(ts ...*Transcript) []*Transcript { return ts }
 	for name, p := range map[string]Params{
 		"no kind":                  {Key: id, Dealers: r, Receivers: r},
 		"no roster":                {Key: id, Kind: Random},
 		"random to others":         {Key: id, Kind: Random, Dealers: r, Receivers: g.roster},
-		"random with input":        {Key: id, Kind: Random, Dealers: r, Receivers: r, Left: mask},
+		"random with input":        {Key: id, Kind: Random, Dealers: r, Receivers: r, Left: of(mask)},
 		"reshare of nothing":       {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r},
-		"reshare of masked as not": {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: mask},
-		"reshare of unmasked":      {Key: id, Kind: ReshareMasked, Dealers: r, Receivers: r, Left: key},
-		"dealers without shares":   {Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: g.roster, Left: key},
-		"reshare of a nonce":       {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: kappa},
-		"back to an old epoch":     {Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: r, Left: key},
-		"product of two masked":    {Key: id, Kind: Product, Dealers: r, Receivers: r, Left: mask, Right: mask},
-		"product of two unmasked":  {Key: id, Kind: Product, Dealers: r, Receivers: r, Left: kappa, Right: key},
-		"another key":              {Key: schnorr.key, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: key},
+		"reshare of masked as not": {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: of(mask)},
+		"reshare of unmasked":      {Key: id, Kind: ReshareMasked, Dealers: r, Receivers: r, Left: of(key)},
+		"dealers without shares":   {Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: g.roster, Left: of(key)},
+		"reshare of a nonce":       {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: of(kappa)},
+		"back to an old epoch":     {Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: r, Left: of(key)},
+		"product of two masked":    {Key: id, Kind: Product, Dealers: r, Receivers: r, Left: of(mask), Right: of(mask)},
+		"product of two unmasked":  {Key: id, Kind: Product, Dealers: r, Receivers: r, Left: of(kappa), Right: of(key)},
+		"too many secrets":         {Key: id, Kind: Random, Dealers: r, Receivers: r, Count: MaxCount + 1},
+		"less than none":           {Key: id, Kind: Random, Dealers: r, Receivers: r, Count: -1},
+		"serials that end":         {Key: id, Kind: Random, Dealers: r, Receivers: r, Serial: 1<<64 - 2},
+		"one input of two":         {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Count: 2, Left: of(key)},
+		"an input too many":        {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: of(key, key)},
+		"no input":                 {Key: id, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: of(nil)},
+		"another key":              {Key: schnorr.key, Kind: ReshareUnmasked, Dealers: r, Receivers: r, Left: of(key)},
 		"an algorithm without":     {Key: chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: "x"}, Kind: Random, Dealers: r, Receivers: r},
 	} {
 		if _, err := NewSharing(p); err == nil {
 			t.Error(name)
 		}
 	}
-	if _, err := PresignFirst(key, r, 0); err == nil {
+	if _, err := PresignFirst(key, r, 0, 1); err == nil {
 		t.Error("the key's serial for a presignature")
 	}
 	w := f.net
@@ -598,7 +601,7 @@ func TestRefusals(t *testing.T) {
 		t.Helper()
 		out := [4]*Transcript{kappa, lambda}
 		for i, left := range []*Transcript{kappa, key} {
-			s := w.sharing(Params{Kind: Product, Serial: serial, Left: left, Right: lambda})
+			s := w.sharing(Params{Kind: Product, Serial: serial, Left: of(left), Right: of(lambda)})
 			out[2+i] = &Transcript{key: id, curve: s.curve, kind: Product, serial: serial, sharing: s.id, roster: r.digest, members: 4, left: left.digest, right: lambda.digest,
 				digest: s.id}
 		}
@@ -629,7 +632,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := NewPresignature(kappa, p.kappa, p.lambda, p.kappaLambda, p.keyLambda); err == nil {
 		t.Error("a nonce as key")
 	}
-	moved := g.run(f.net, g.sharing(Params{Kind: ReshareUnmasked, Dealers: r, Left: key}), f.key, nil, nil)
+	moved := g.run(f.net, g.sharing(Params{Kind: ReshareUnmasked, Dealers: r, Left: of(key)}), f.key, nil, nil)
 	for name, q := range map[string]Request{
 		"presignature of the old epoch": {Roster: g.roster, Key: moved.Transcript, Presignature: p.Presignature, Message: messages(id.Algorithm)[0]},
 		"another roster":                {Roster: g.roster, Key: key, Presignature: p.Presignature, Message: messages(id.Algorithm)[0]},

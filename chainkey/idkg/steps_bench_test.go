@@ -35,7 +35,7 @@ func BenchmarkMember(b *testing.B) {
 			h := f.results[k]
 			b.Run(fmt.Sprintf("load/%s/n=%d", k, n), func(b *testing.B) {
 				for range b.N {
-					if _, _, err := s.Load(h.Transcript, h.dealings, f.ids[1], nil); err != nil {
+					if _, _, err := s.Load(transcripts(h), h.dealings, f.ids[1], nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -10,7 +10,8 @@ import (
 	"fusion/chainkey/idkg/curve"
 )
 
-// Transcript is the public result of a sharing: a commitment to the polynomial on which the members' shares lie, and which dealings made it.
+// Transcript is the public result of a sharing for one secret: a commitment to the polynomial on which the members' shares lie, and which dealings
+// made it.
 type Transcript struct {
 	key        chainkey.KeyID
 	curve      curve.Curve
@@ -119,7 +120,7 @@ var ErrTooFew = errors.New("too few certified dealings")
 
 var errTally = errors.New("transcript: the tally is of another roster")
 
-// Select picks from dealings those that make the transcript: certified ones of the first Needed dealers in Order that have any, in the form
+// Select picks from dealings those that make the transcripts: certified ones of the first Needed dealers in Order that have any, in the form
 // that Combine wants. It returns ErrTooFew while there are less. Dealings that do not verify are passed over.
 func (s *Sharing) Select(dealings []*Dealing, support *Tally) ([]*Dealing, error) {
 	if support.roster.digest != s.Receivers.digest {
@@ -141,23 +142,17 @@ func (s *Sharing) Select(dealings []*Dealing, support *Tally) ([]*Dealing, error
 	return out, nil
 }
 
-// Combine makes the transcript of exactly Needed dealings in ascending order of their dealers, each verified and certified. It is how a block
+// Combine makes the transcripts, one for each secret, of exactly Needed dealings in ascending order of their dealers, each verified and certified. It is how a block
 // that names dealings is checked, and how every replica computes what they make.
-func (s *Sharing) Combine(dealings []*Dealing, support *Tally) (*Transcript, error) {
+func (s *Sharing) Combine(dealings []*Dealing, support *Tally) ([]*Transcript, error) {
 	if len(dealings) != s.Needed() {
 		return nil, fmt.Errorf("%w: %d of %d", ErrTooFew, len(dealings), s.Needed())
 	}
 	if support.roster.digest != s.Receivers.digest {
 		return nil, errTally
 	}
-	t := &Transcript{key: s.Key, curve: s.curve, kind: s.Kind, serial: s.Serial, sharing: s.id, roster: s.Receivers.digest,
-		members: s.Receivers.N()}
-	if s.Left != nil {
-		t.left = s.Left.digest
-	}
-	if s.Right != nil {
-		t.right = s.Right.digest
-	}
+	var dealers []int
+	var digests [][32]byte
 	for i, d := range dealings {
 		if i > 0 && d.dealer <= dealings[i-1].dealer {
 			return nil, errors.New("transcript: the dealers are not in ascending order")
@@ -168,29 +163,41 @@ func (s *Sharing) Combine(dealings []*Dealing, support *Tally) (*Transcript, err
 		if !support.Certified(d.digest) {
 			return nil, fmt.Errorf("transcript: dealing of seat %d: %w", d.dealer, ErrTooFew)
 		}
-		t.dealers, t.dealings = append(t.dealers, d.dealer), append(t.dealings, d.digest)
+		dealers, digests = append(dealers, d.dealer), append(digests, d.digest)
 	}
-	weights := s.weights(t.dealers)
-	for k := range s.Receivers.Threshold() {
-		sum := s.curve.Identity()
-		if weights == nil {
-			for _, d := range dealings {
-				sum = sum.Add(d.commitment[k])
-			}
-		} else {
+	weights := s.weights(dealers)
+	var out []*Transcript
+	for i := range s.Count {
+		t := &Transcript{key: s.Key, curve: s.curve, kind: s.Kind, serial: s.Serial + uint64(i), sharing: s.id, roster: s.Receivers.digest,
+			members: s.Receivers.N(), dealers: dealers, dealings: digests}
+		if s.Left != nil {
+			t.left = s.Left[i].digest
+		}
+		if s.Right != nil {
+			t.right = s.Right[i].digest
+		}
+		for k := range s.Receivers.Threshold() {
 			points := make([]*curve.Point, len(dealings))
-			for i, d := range dealings {
-				points[i] = d.commitment[k]
+			for j, d := range dealings {
+				points[j] = d.commitments[i][k]
 			}
-			sum = s.curve.SumVar(weights, points)
+			sum := s.curve.Identity()
+			if weights != nil {
+				sum = s.curve.SumVar(weights, points)
+			} else {
+				for _, p := range points {
+					sum = sum.Add(p)
+				}
+			}
+			if sum.IsIdentity() { // by chance once in 2^252; no dealer can steer it there with shares that 2f+1 members found good
+				return nil, errors.New("transcript: a coefficient is zero")
+			}
+			t.commitment = append(t.commitment, sum.Encoded())
 		}
-		if sum.IsIdentity() { // by chance once in 2^252; no dealer can steer it there with shares that 2f+1 members found good
-			return nil, errors.New("transcript: a coefficient is zero")
-		}
-		t.commitment = append(t.commitment, sum.Encoded())
+		t.digest = sha256.Sum256(t.Encode())
+		out = append(out, t)
 	}
-	t.digest = sha256.Sum256(t.Encode())
-	return t, nil
+	return out, nil
 }
 
 // weights are the factors of the dealings: nil where they are added.

@@ -67,7 +67,7 @@ func TestVectors(t *testing.T) {
 		}
 		add("complaint", complaint.Encode())
 		add("opening", opening.Encode())
-		key := keep("key", w.run(w, w.sharing(Params{Kind: ReshareMasked, Left: mask.Transcript}), mask, nil, nil))
+		key := keep("key", w.run(w, w.sharing(Params{Kind: ReshareMasked, Left: transcripts(mask)}), mask, nil, nil))
 		add("public key", key.PublicKey())
 		p := w.presign(key, nil)
 		digest = p.Digest()
@@ -84,7 +84,7 @@ func TestVectors(t *testing.T) {
 		}
 		add("signature", append(sig.Bytes[:], sig.Recovery))
 		next := newNet(t, a, 2, 1, 4)
-		moved := keep("reshared", next.run(w, next.sharing(Params{Kind: ReshareUnmasked, Dealers: w.roster, Left: key.Transcript}), key, nil, nil))
+		moved := keep("reshared", next.run(w, next.sharing(Params{Kind: ReshareUnmasked, Dealers: w.roster, Left: transcripts(key)}), key, nil, nil))
 		add("public key", moved.PublicKey())
 		if again := sha256.Sum256(mask.dealings[0].body()); again != mask.dealings[0].Digest() {
 			t.Error("a dealing's digest is not that of its body")

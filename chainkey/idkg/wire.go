@@ -14,8 +14,8 @@ var ErrEncoding = errors.New("not a canonical encoding")
 // MaxMembers bounds a roster; with it every message has a bound: see MaxMessage.
 const MaxMembers = 128
 
-// MaxMessage bounds each encoded message of this package, in bytes. The largest is a support of MaxSupported dealings.
-const MaxMessage = 32*MaxSupported + 256
+// MaxMessage bounds each encoded message of this package, in bytes. The largest is a dealing of MaxCount secrets to MaxMembers.
+const MaxMessage = 64*MaxCount*MaxMembers + 33*MaxCount*(MaxMembers/3+1) + 96*MaxCount + 1024
 
 // The first byte of an encoding is the version, the second says what it is.
 const (

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"slices"
 
 	"fusion/chainkey"
 	"fusion/chainkey/idkg"
@@ -53,14 +54,15 @@ func New(a chainkey.Algorithm, epoch uint64, n int, random io.Reader) (*Network,
 	return w, err
 }
 
-// Run makes a transcript: those whose turn it is deal, everybody checks, supports, combines and loads.
-func (w *Network) Run(dealers *Network, p idkg.Params, left, right *Held) (*Held, error) {
+// Run makes the transcripts of a sharing: those whose turn it is deal, everybody checks, supports, combines and loads. Key, rosters and inputs are
+// filled in.
+func (w *Network) Run(dealers *Network, p idkg.Params, left, right []*Held) ([]*Held, error) {
 	p.Key, p.Dealers, p.Receivers = w.Key, dealers.Roster, w.Roster
-	if left != nil {
-		p.Left = left.Transcript
+	for _, h := range left {
+		p.Left = append(p.Left, h.Transcript)
 	}
-	if right != nil {
-		p.Right = right.Transcript
+	for _, h := range right {
+		p.Right = append(p.Right, h.Transcript)
 	}
 	s, err := idkg.NewSharing(p)
 	if err != nil {
@@ -68,7 +70,7 @@ func (w *Network) Run(dealers *Network, p idkg.Params, left, right *Held) (*Held
 	}
 	var dealt [][]byte
 	for _, seat := range s.Order()[:s.Needed()] {
-		d, err := s.Deal(dealers.IDs[seat], left.share(seat), right.share(seat))
+		d, err := s.Deal(dealers.IDs[seat], shares(left, seat), shares(right, seat))
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +100,7 @@ func (w *Network) Run(dealers *Network, p idkg.Params, left, right *Held) (*Held
 			w.Bytes += len(supports[len(supports)-1])
 		}
 	}
-	out := &Held{}
+	var out []*Held
 	for seat, me := range w.IDs {
 		tally := idkg.NewTally(w.Roster)
 		for _, b := range supports {
@@ -114,27 +116,32 @@ func (w *Network) Run(dealers *Network, p idkg.Params, left, right *Held) (*Held
 		if err != nil {
 			return nil, err
 		}
-		t, err := s.Combine(chosen, tally)
+		ts, err := s.Combine(chosen, tally)
 		if err != nil {
 			return nil, err
 		}
-		if out.Transcript != nil && out.Digest() != t.Digest() {
-			return nil, errors.New("members made different transcripts")
-		}
-		sh, _, err := s.Load(t, chosen, me, nil)
+		loaded, _, err := s.Load(ts, chosen, me, nil)
 		if err != nil {
 			return nil, err
 		}
-		out.Transcript, out.Shares = t, append(out.Shares, sh)
+		for i, t := range ts {
+			if seat == 0 {
+				out = append(out, &Held{Transcript: t})
+			}
+			if out[i].Digest() != t.Digest() {
+				return nil, errors.New("members made different transcripts")
+			}
+			out[i].Shares = append(out[i].Shares, loaded[i])
+		}
 	}
 	return out, nil
 }
 
-func (h *Held) share(seat int) *idkg.Share {
-	if h == nil {
-		return nil
+func shares(hs []*Held, seat int) (out []*idkg.Share) {
+	for _, h := range hs {
+		out = append(out, h.Shares[seat])
 	}
-	return h.Shares[seat]
+	return out
 }
 
 // Generate makes a key.
@@ -143,46 +150,66 @@ func (w *Network) Generate() (*Held, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.Run(w, idkg.Params{Kind: idkg.ReshareMasked}, mask, nil)
+	key, err := w.Run(w, idkg.Params{Kind: idkg.ReshareMasked}, mask, nil)
+	if err != nil {
+		return nil, err
+	}
+	return key[0], nil
 }
 
 // Reshare hands a key on to the members of a later epoch.
 func (w *Network) Reshare(next *Network, key *Held) (*Held, error) {
-	moved, err := next.Run(w, idkg.Params{Kind: idkg.ReshareUnmasked}, key, nil)
-	if err == nil && !bytes.Equal(moved.PublicKey(), key.PublicKey()) {
-		err = errors.New("resharing changed the key")
+	moved, err := next.Run(w, idkg.Params{Kind: idkg.ReshareUnmasked}, []*Held{key}, nil)
+	if err != nil {
+		return nil, err
 	}
-	return moved, err
+	if !bytes.Equal(moved[0].PublicKey(), key.PublicKey()) {
+		return nil, errors.New("resharing changed the key")
+	}
+	return moved[0], nil
 }
 
-// Presign makes a presignature.
-func (w *Network) Presign(key *Held, serial uint64) (*Presigned, error) {
-	kappa, err := w.Run(w, idkg.Params{Kind: idkg.RandomUnmasked, Serial: serial}, nil, nil)
+// Presign makes presignatures, with serials from the first on.
+func (w *Network) Presign(key *Held, serial uint64, count int) ([]*Presigned, error) {
+	kappa, err := w.Run(w, idkg.Params{Kind: idkg.RandomUnmasked, Serial: serial, Count: count}, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	all := []*Held{kappa, {}, {}, {}}
+	var lambda, kappaLambda, keyLambda []*Held
 	if w.Key.Algorithm == chainkey.EcdsaSecp256k1 {
-		if all[1], err = w.Run(w, idkg.Params{Kind: idkg.Random, Serial: serial}, nil, nil); err != nil {
+		if lambda, err = w.Run(w, idkg.Params{Kind: idkg.Random, Serial: serial, Count: count}, nil, nil); err != nil {
 			return nil, err
 		}
-		for i, left := range []*Held{kappa, key} {
-			if all[2+i], err = w.Run(w, idkg.Params{Kind: idkg.Product, Serial: serial}, left, all[1]); err != nil {
-				return nil, err
+		products := idkg.Params{Kind: idkg.Product, Serial: serial, Count: count}
+		if kappaLambda, err = w.Run(w, products, kappa, lambda); err != nil {
+			return nil, err
+		}
+		if keyLambda, err = w.Run(w, products, slices.Repeat([]*Held{key}, count), lambda); err != nil {
+			return nil, err
+		}
+	}
+	var out []*Presigned
+	for i := range count {
+		at := func(hs []*Held) (h Held) {
+			if hs != nil {
+				h = *hs[i]
 			}
+			return h
 		}
-	}
-	p, err := idkg.NewPresignature(key.Transcript, all[0].Transcript, all[1].Transcript, all[2].Transcript, all[3].Transcript)
-	if err != nil {
-		return nil, err
-	}
-	out := &Presigned{Presignature: p}
-	for seat := range w.IDs {
-		sh := &idkg.Shares{Key: key.Shares[seat], Kappa: kappa.Shares[seat]}
-		if all[1].Shares != nil {
-			sh.Lambda, sh.KappaLambda, sh.KeyLambda = all[1].Shares[seat], all[2].Shares[seat], all[3].Shares[seat]
+		k, l, kl, xl := at(kappa), at(lambda), at(kappaLambda), at(keyLambda)
+		p, err := idkg.NewPresignature(key.Transcript, k.Transcript, l.Transcript, kl.Transcript, xl.Transcript)
+		if err != nil {
+			return nil, err
 		}
-		out.Shares = append(out.Shares, sh)
+		q := &Presigned{Presignature: p}
+		for seat := range w.IDs {
+			sh := &idkg.Shares{Key: key.Shares[seat], Kappa: k.Shares[seat]}
+			if l.Transcript != nil {
+				sh.Lambda, sh.KappaLambda, sh.KeyLambda = l.Shares[seat], kl.Shares[seat], xl.Shares[seat]
+			}
+			q.Shares = append(q.Shares, sh)
+		}
+		out = append(out, q)
 	}
 	return out, nil
 }
