@@ -98,6 +98,11 @@ experiments: faulty ## run the experiments with faults: those with names and gen
 	$(FAULTY) FUSION_SCENARIOS=1 FUSION_MANIFESTS=$(seeds) \
 	go test -count=1 -v -timeout 24h -run '^(TestScenarios|TestManifests)$$' ./testnets/e2e
 
+.PHONY: newcomer
+newcomer: build chromium ## time the way from a clone with empty caches to the first ckBTC in a browser
+	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_NEWCOMER=1 \
+	go test -count=1 -v -timeout 60m -run '^TestNewcomer$$' ./testnets/e2e
+
 .PHONY: soak
 soak: for = 1h
 soak: faulty ## work at 70 % of capacity with a perturbation every minute (for=1h by default)

@@ -67,7 +67,7 @@ Later starts find all of it again. Ctrl-C stops the network; nothing is lost by 
 				return fmt.Errorf("--log-level is %q, want debug, info, warn or error", level)
 			}
 			if s.detach {
-				return detach(c.Context(), o, s)
+				return detach(c.Context(), o, again(c.Flags()))
 			}
 			return up(c.Context(), o, s)
 		},
@@ -417,8 +417,25 @@ func (r *ready) print(w io.Writer, o *options) {
 	fmt.Fprintf(w, "\nnext:\n  %s\n", strings.ReplaceAll(strings.Join(next, "\n  "), "%[1]s", o.flags()))
 }
 
+// again are the arguments of up for another process that does in the foreground what this one was asked for.
+func again(flags *pflag.FlagSet) []string {
+	args := []string{"up", "--report-to=3"}
+	flags.Visit(func(f *pflag.Flag) {
+		switch list, ok := f.Value.(pflag.SliceValue); {
+		case f.Name == "detach":
+		case ok:
+			for _, v := range list.GetSlice() {
+				args = append(args, "--"+f.Name+"="+v)
+			}
+		default:
+			args = append(args, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return args
+}
+
 // detach starts up in a process of its own and returns when the network is ready.
-func detach(ctx context.Context, o *options, s *settings) error {
+func detach(ctx context.Context, o *options, args []string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
@@ -428,12 +445,6 @@ func detach(ctx context.Context, o *options, s *settings) error {
 		return fmt.Errorf("starting in the background: %w", err)
 	}
 	defer r.Close()
-	args := []string{"up", "--report-to=3", "--data-dir", o.dir, "--log-level", s.logLevel.String()}
-	for flag, value := range map[string]string{"nodes": fmt.Sprint(s.nodes), "http": s.http, "bitcoin": s.bitcoin, "ethereum": s.ethereum} {
-		if s.changed(flag) {
-			args = append(args, "--"+flag, value)
-		}
-	}
 	cmd := exec.Command(exe, args...)
 	cmd.Args[0] = os.Args[0]
 	cmd.ExtraFiles = []*os.File{w}
