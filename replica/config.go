@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"fusion/internal/durable"
 	"fusion/replica/http"
 	"fusion/replica/http/face"
 )
@@ -272,24 +273,10 @@ func loadKey(path string) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// writeFile writes a file durably: to a temporary name, synced, then renamed.
+// writeFile writes a file durably.
 func writeFile(path string, b []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
+	if err := durable.Replace(durable.OS{}, path, b, mode); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

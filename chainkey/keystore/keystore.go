@@ -22,6 +22,7 @@ import (
 
 	"fusion/chainkey"
 	"fusion/internal/codec"
+	"fusion/internal/durable"
 )
 
 var (
@@ -53,6 +54,8 @@ type Options struct {
 	AllowPlain bool
 	// ReadOnly opens an existing store for reading shares, also while another process holds it.
 	ReadOnly bool
+	// FS is what the store writes through. The default is the operating system's.
+	FS durable.FS
 }
 
 // Generation names a share.
@@ -78,18 +81,22 @@ func (g Generation) name() string {
 // Store is an open key store. Its methods may be called concurrently.
 type Store struct {
 	dir       string
+	fs        durable.FS
 	recipient age.Recipient
 	identity  age.Identity
 
 	mu     sync.Mutex
 	lock   *os.File
-	log    *os.File
+	log    *durable.Journal // nil when closed
 	joined map[[32]byte]bool
 }
 
 // Open opens or makes a store.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, joined: map[[32]byte]bool{}}
+	s := &Store{dir: o.Dir, fs: o.FS, joined: map[[32]byte]bool{}}
+	if s.fs == nil {
+		s.fs = durable.OS{}
+	}
 	err := s.start(o)
 	if err != nil {
 		_ = s.Close()
@@ -215,7 +222,7 @@ func (s *Store) open() error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasSuffix(name, ".tmp") { // a write that a crash interrupted: the item was not promised to anybody
+		if strings.HasSuffix(name, durable.Unfinished) { // a write that a crash interrupted: the item was not promised to anybody
 			if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
 				return err
 			}
@@ -269,7 +276,7 @@ func (s *Store) openLog() error {
 	if err := s.replace("joined", good); err != nil {
 		return err
 	}
-	s.log, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
+	s.log, err = durable.OpenJournal(s.fs, path)
 	return err
 }
 
@@ -278,16 +285,18 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, f := range []*os.File{s.log, s.lock} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
 	}
 	s.log, s.lock = nil, nil
 	return errors.Join(errs...)
 }
 
-// Join notes, durably, that a session is about to be joined. It returns ErrJoined if that was noted before.
+// Join notes, durably, that a session is about to be joined. It returns ErrJoined if that was noted before. After any other error the store takes no more
+// sessions until it is opened again.
 func (s *Store) Join(session [32]byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,11 +308,8 @@ func (s *Store) Join(session [32]byte) error {
 	}
 	s.joined[session] = true // also when the write fails: then it may or may not have reached the disk
 	record := binary.BigEndian.AppendUint32(bytes.Clone(session[:]), crc32.Checksum(session[:], castagnoli))
-	if _, err := s.log.Write(record); err != nil {
-		return fmt.Errorf("joining a session: %w", err)
-	}
-	if err := s.log.Sync(); err != nil {
-		return fmt.Errorf("joining a session: %w", err)
+	if err := s.log.Append(record); err != nil {
+		return fmt.Errorf("joining a session, in %s: %w; make room on the disk or replace it, then start again", s.dir, err)
 	}
 	return nil
 }
@@ -436,31 +442,8 @@ func (s *Store) put(name, scheme string, secret chainkey.Secret) error {
 }
 
 // replace writes a file so that after a crash it has its old content or its new.
-func (s *Store) replace(name string, content []byte) (err error) {
-	path := filepath.Join(s.dir, name)
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(path+".tmp", path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(path+".tmp"))
-	}
-	return s.syncDir()
-}
-
-func (s *Store) syncDir() error {
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+func (s *Store) replace(name string, content []byte) error {
+	return durable.Replace(s.fs, filepath.Join(s.dir, name), content, 0o600)
 }
 
 func (s *Store) get(name string) (string, chainkey.Secret, error) {
@@ -522,7 +505,7 @@ func (s *Store) wipe(name string) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close(), os.Remove(path), s.syncDir()); err != nil {
+	if err = errors.Join(err, f.Close(), os.Remove(path), s.fs.SyncDir(s.dir)); err != nil {
 		return fmt.Errorf("wiping %s: %w", name, err)
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
 
+	"fusion/internal/durable"
 	"fusion/internal/redact"
 )
 
@@ -39,6 +39,7 @@ const (
 type Signer struct {
 	key  ed25519.PrivKey
 	path string
+	fs   durable.FS
 
 	mu   sync.Mutex
 	last signState
@@ -61,10 +62,14 @@ var _ types.PrivValidator = (*Signer)(nil)
 
 // OpenSigner reads the state file. A missing file is created if create is set and an error otherwise.
 func OpenSigner(key stded25519.PrivateKey, path string, create bool) (*Signer, error) {
+	return openSigner(durable.OS{}, key, path, create)
+}
+
+func openSigner(fsys durable.FS, key stded25519.PrivateKey, path string, create bool) (*Signer, error) {
 	if len(key) != stded25519.PrivateKeySize {
 		return nil, fmt.Errorf("%w: validator key of %d bytes", ErrConfig, len(key))
 	}
-	s := &Signer{key: ed25519.PrivKey(bytes.Clone(key)), path: path}
+	s := &Signer{key: ed25519.PrivKey(bytes.Clone(key)), path: path, fs: fsys}
 	raw, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && create:
@@ -95,7 +100,7 @@ func Abstain(key stded25519.PrivateKey, path string, height uint64) error {
 	}
 	// No vote has these bytes, so nothing is ever signed again at that height either.
 	what := []byte("abstained")
-	s := &Signer{path: path, last: signState{Height: int64(height), Round: math.MaxInt32, Step: stepPrecommit, SignBytes: what, Signature: stded25519.Sign(key, what)}}
+	s := &Signer{path: path, fs: durable.OS{}, last: signState{Height: int64(height), Round: math.MaxInt32, Step: stepPrecommit, SignBytes: what, Signature: stded25519.Sign(key, what)}}
 	return s.save()
 }
 
@@ -173,32 +178,14 @@ func (s *Signer) sign(height int64, round int32, step int8, at time.Time, messag
 	return bytes.Clone(sig), at, nil
 }
 
-// save replaces the state file: data synced, renamed, directory synced.
+// save replaces the state file, durably.
 func (s *Signer) save() error {
 	raw, err := json.Marshal(s.last)
-	if err != nil {
-		return fmt.Errorf("writing the sign state: %w", err)
-	}
-	tmp := s.path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing the sign state: %w", err)
-	}
-	_, err = f.Write(raw)
 	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(tmp, s.path)
-	}
-	if err == nil {
-		var dir *os.File
-		if dir, err = os.Open(filepath.Dir(s.path)); err == nil {
-			err = errors.Join(dir.Sync(), dir.Close())
-		}
+		err = durable.Replace(s.fs, s.path, raw, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("writing the sign state: %w", err)
+		return fmt.Errorf("writing the sign state %s: %w; make room on the disk or replace it, then start again", s.path, err)
 	}
 	return nil
 }

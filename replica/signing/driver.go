@@ -763,7 +763,11 @@ func (c *ceremony) run() {
 	}()
 	// Before the first message: a machine that crashes now never joins this session again.
 	if err := c.d.cfg.Store.Join(c.id); err != nil {
-		end(err)
+		if end(err); !errors.Is(err, keystore.ErrJoined) { // what it cannot note it must not do
+			c.d.mu.Lock()
+			defer c.d.mu.Unlock()
+			c.d.halt(err.Error())
+		}
 		return
 	}
 	var protocol chainkey.Protocol

@@ -31,6 +31,8 @@ import (
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/keystore"
 	"fusion/chainkey/session"
+	"fusion/internal/durable"
+	"fusion/internal/durable/baddisk"
 	"fusion/internal/kv"
 	"fusion/replica/genesis"
 	"fusion/replica/payload"
@@ -153,6 +155,7 @@ type testNet struct {
 	height     uint64
 	drivers    []*Driver // nil while a node is down
 	stores     []*keystore.Store
+	disks      map[int]durable.FS // those that are not the machine's
 	inboxes    []chan func()
 	bend       func(from, to int, msg []byte) (bent []byte, send bool)
 	begun      []string           // node and session of each ceremony that began
@@ -238,7 +241,7 @@ func newTestNet(t testing.TB, n int, scheme chainkey.Scheme, change func(*Config
 
 func (net *testNet) start(node int) *Driver {
 	net.t.Helper()
-	store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true})
+	store, err := keystore.Open(keystore.Options{Dir: net.dirs[node], AllowPlain: true, FS: net.disks[node]})
 	if err != nil {
 		net.t.Fatal(err)
 	}
@@ -519,6 +522,50 @@ func TestMemberWithoutShare(t *testing.T) {
 		})
 		net.answered()
 		net.until("rest", func() bool { return len(net.drivers[0].Running()) == 0 })
+	})
+}
+
+// TestFullDiskHalts: a node that cannot note which session it joins takes part in none, not even when there is room again, until it is started again.
+func TestFullDiskHalts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newTestNet(t, 4, quick{}, nil)
+		disk := &baddisk.Disk{Rand: rand.New(rand.NewPCG(1, 1))}
+		net.disks = map[int]durable.FS{2: disk}
+		net.startAll()
+		net.until("key", net.keysActive)
+		disk.Break(baddisk.Full)
+		net.mu.Lock()
+		said := 0
+		net.lose = func(from, _ int, msg []byte) bool { // called under net.mu
+			if from == 2 && msg[0] == frameSession {
+				said++
+			}
+			return false
+		}
+		net.mu.Unlock()
+		net.ask(8)
+		net.answered()
+		net.mu.Lock()
+		reason, sent := net.halted[2], said
+		net.mu.Unlock()
+		if !strings.Contains(reason, "no space left on device") || !strings.Contains(reason, net.dirs[2]) || !strings.Contains(reason, "start again") {
+			t.Errorf("halted: %q", reason)
+		}
+		if sent > 0 {
+			t.Errorf("the node has sent %d messages in sessions that it could not note", sent)
+		}
+		net.stop(2)
+		net.mu.Lock()
+		net.lose = nil
+		net.mu.Unlock()
+		net.start(2)
+		net.ask(8)
+		net.answered()
+		net.until("a ceremony of the node that came back", func() bool {
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			return slices.ContainsFunc(net.events, func(e string) bool { return strings.HasPrefix(e, "node 2: ") && strings.HasSuffix(e, "<nil>") })
+		})
 	})
 }
 
