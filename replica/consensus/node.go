@@ -280,6 +280,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	signer.broken = n.report
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.start(ctx, cc, gen, signer); err != nil {
 		n.cancel()

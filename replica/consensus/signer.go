@@ -40,6 +40,8 @@ type Signer struct {
 	key  ed25519.PrivKey
 	path string
 	fs   durable.FS
+	// broken is told when the state file cannot be written: nothing is signed any more then.
+	broken func(error)
 
 	mu   sync.Mutex
 	last signState
@@ -69,7 +71,7 @@ func openSigner(fsys durable.FS, key stded25519.PrivateKey, path string, create 
 	if len(key) != stded25519.PrivateKeySize {
 		return nil, fmt.Errorf("%w: validator key of %d bytes", ErrConfig, len(key))
 	}
-	s := &Signer{key: ed25519.PrivKey(bytes.Clone(key)), path: path, fs: fsys}
+	s := &Signer{key: ed25519.PrivKey(bytes.Clone(key)), path: path, fs: fsys, broken: func(error) {}}
 	raw, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && create:
@@ -173,6 +175,7 @@ func (s *Signer) sign(height int64, round int32, step int8, at time.Time, messag
 	s.last = signState{height, round, step, at, msg, sig}
 	if err := s.save(); err != nil {
 		s.last = l
+		s.broken(err)
 		return nil, at, err
 	}
 	return bytes.Clone(sig), at, nil

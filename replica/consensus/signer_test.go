@@ -16,7 +16,7 @@ import (
 func TestSignerOutlivesDisks(t *testing.T) {
 	const disks = 100
 	key := stded25519.NewKeyFromSeed(make([]byte, 32))
-	came, refused := 0, 0
+	came, refused, told := 0, 0, 0
 	for seed := range uint64(disks) {
 		rng := rand.New(rand.NewPCG(seed, 8))
 		disk := &baddisk.Disk{Fault: baddisk.Fault(seed % uint64(baddisk.Faults)), After: 1 + rng.IntN(40), Rand: rng}
@@ -32,6 +32,9 @@ func TestSignerOutlivesDisks(t *testing.T) {
 			return sig, err
 		}
 		s, err := openSigner(disk, key, path, true)
+		if err == nil {
+			s.broken = func(error) { told++ }
+		}
 		for i := range int64(20) {
 			if err != nil {
 				break
@@ -61,7 +64,7 @@ func TestSignerOutlivesDisks(t *testing.T) {
 			}
 		}
 	}
-	if came < disks/2 || refused < disks/4 {
-		t.Errorf("%d of %d disks failed and %d signatures were refused: this test shows little", came, disks, refused)
+	if came < disks/2 || refused < disks/4 || told < refused {
+		t.Errorf("%d of %d disks failed and %d signatures were refused, of which the node was told %d times: this test shows little", came, disks, refused, told)
 	}
 }
