@@ -237,8 +237,8 @@ type writer struct {
 	changes []change
 }
 
-// block gathers what a block does; gone holds the coins that the blocks of this write both create and spend.
-func (w *writer) block(b *body, first uint32, gone map[btc.Outpoint]bool) {
+// block gathers what a block does; first is the height of the first block of this write.
+func (w *writer) block(b *body, first uint32) {
 	seed := binary.LittleEndian.Uint64(b.node.Hash[:])
 	for _, c := range b.spent {
 		if c.Height < first {
@@ -246,7 +246,7 @@ func (w *writer) block(b *body, first uint32, gone map[btc.Outpoint]bool) {
 		}
 	}
 	for i := range b.coins {
-		if c := &b.coins[i]; !gone[c.Outpoint] {
+		if c := &b.coins[i]; !b.created[i].passed {
 			look := (binary.LittleEndian.Uint64(c.Outpoint.Txid[:])^seed)%lookEvery == 0
 			w.changes = append(w.changes, change{coin: c, look: look})
 		}

@@ -54,7 +54,7 @@ func newRealBlock(t *testing.T, raw []byte, height uint32) *realBlock {
 		t.Fatal(err)
 	}
 	// The header below is not at hand; that this one has the work which it claims was checked by all of mainnet.
-	return &realBlock{blk, t, st, &chain.Node{Header: blk.Header, Hash: blk.Header.Hash(), Height: height, Parent: &chain.Node{Hash: blk.Header.Prev, Height: height - 1}}, height}
+	return &realBlock{blk, t, st, &chain.Node{Header: blk.Header, Hash: blk.Header.Hash(), Height: height, Work: chain.Work(blk.Header.Bits), Parent: &chain.Node{Hash: blk.Header.Prev, Height: height - 1}}, height}
 }
 
 // external are the inputs that come from other blocks, by the transaction that spends them.
@@ -111,6 +111,7 @@ func (r *realBlock) settle(before []Coin) (fees btc.Satoshi) {
 			}
 		}
 	}
+	r.st.link(b, len(r.Raw))
 	r.st.write([]*body{b})
 	mu := NewMuHash()
 	for o, want := range set {

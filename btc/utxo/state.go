@@ -84,7 +84,9 @@ type body struct {
 	spent   []*Coin    // from earlier blocks or this one
 	made    []maker    // of the spent coins, until the body is linked
 	uses    []spentRef // likewise, from then on
-	touched []touch    // sorted by tag
+	created []createdRef
+	txs     []madeTx
+	touched []touch // sorted by tag
 	fees    []btc.MillisatPerVByte
 	mark    uint64 // see State.marked
 }
@@ -110,12 +112,31 @@ func tagOf(script []byte) (uint64, bool) {
 	return h, true
 }
 
-type createdRef struct {
-	coin  *Coin
+// madeTx is a transaction above the anchor that makes coins.
+type madeTx struct {
 	by    *body
-	next  *createdRef // the same transaction in another branch
-	spent *spentRef   // by blocks above the anchor
-	gone  bool        // its block is forgotten, and who spends the coin stands in State.spends
+	coins []createdRef // of by, those of the transaction
+	next  *madeTx      // the same transaction in another branch
+}
+
+// coin is one of the transaction's, or nil.
+func (t *madeTx) coin(vout uint32) *createdRef {
+	n := min(uint64(len(t.coins)), uint64(vout)+1) // outputs that cannot be spent leave gaps
+	if c := &t.coins[n-1]; c.coin.Outpoint.Vout == vout {
+		return c
+	}
+	i, ok := slices.BinarySearchFunc(t.coins[:n], vout, func(c createdRef, vout uint32) int { return cmp.Compare(c.coin.Outpoint.Vout, vout) })
+	if !ok {
+		return nil
+	}
+	return &t.coins[i]
+}
+
+type createdRef struct {
+	coin   *Coin
+	spent  *spentRef // by blocks above the anchor
+	gone   bool      // its block is forgotten, and who spends the coin stands in State.spends
+	passed bool      // the blocks of one write both make and spend it
 }
 
 type spentRef struct {
@@ -142,7 +163,7 @@ type State struct {
 	mu      sync.RWMutex // guards what views read below against Apply
 	tip     *chain.Node
 	bodies  map[btc.Hash]*body
-	created map[btc.Outpoint]*createdRef
+	created map[btc.Hash]*madeTx
 	spends  map[btc.Outpoint]*spentRef // of the stable set's coins; others are noted where they were created
 	gen     uint64                     // counts the applied blocks that changed something
 
@@ -203,7 +224,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		return nil, err
 	}
 	s := &State{opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
-		created: map[btc.Outpoint]*createdRef{}, spends: map[btc.Outpoint]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
+		created: map[btc.Hash]*madeTx{}, spends: map[btc.Outpoint]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
 	if raw, ok := store.Get([]byte("m")); ok {
 		var m setMeta
 		if err := codec.Unmarshal(raw, &m); err != nil {
@@ -480,13 +501,22 @@ func (s *State) invalidate(n *chain.Node) {
 func (s *State) link(b *body, size int) {
 	s.bodies[b.node.Hash] = b
 	s.bytes += uint64(size)
-	created, spent := make([]createdRef, len(b.coins)), make([]spentRef, len(b.spent)) // they live and die with the body
+	txs := 0
 	for i := range b.coins {
-		c := &b.coins[i]
-		created[i] = createdRef{coin: c, by: b, next: s.created[c.Outpoint]}
-		s.created[c.Outpoint] = &created[i]
+		if i == 0 || b.coins[i].Outpoint.Txid != b.coins[i-1].Outpoint.Txid {
+			txs++
+		}
 	}
-	b.uses = spent
+	created, spent := make([]createdRef, len(b.coins)), make([]spentRef, len(b.spent)) // they live and die with the body
+	b.created, b.uses, b.txs = created, spent, make([]madeTx, 0, txs)
+	for i := 0; i < len(created); {
+		id, from := b.coins[i].Outpoint.Txid, i
+		for ; i < len(created) && b.coins[i].Outpoint.Txid == id; i++ {
+			created[i].coin = &b.coins[i]
+		}
+		b.txs = append(b.txs, madeTx{b, created[from:i], s.created[id]})
+		s.created[id] = &b.txs[len(b.txs)-1]
+	}
 	for i, m := range b.made {
 		if m.own >= 0 {
 			m.ref = &created[m.own]
@@ -554,24 +584,24 @@ func (s *State) release(b *body) {
 			}
 		}
 	}
-	for i := range b.coins {
-		o := b.coins[i].Outpoint
-		var own *createdRef
-		for own = s.created[o]; own.by != b; own = own.next {
-		}
-		unchain(s.created, o, own, func(r *createdRef) **createdRef { return &r.next })
-		own.gone = true
-		for u := own.spent; u != nil; {
-			next := u.next
-			u.next = s.spends[o]
-			s.spends[o] = u
-			u = next
+	for i := range b.txs {
+		t := &b.txs[i]
+		unchain(s.created, t.coins[0].coin.Outpoint.Txid, t, func(t *madeTx) **madeTx { return &t.next })
+		for k := range t.coins {
+			own := &t.coins[k]
+			own.gone = true
+			for u := own.spent; u != nil; {
+				next := u.next
+				u.next = s.spends[own.coin.Outpoint]
+				s.spends[own.coin.Outpoint] = u
+				u = next
+			}
 		}
 	}
 }
 
 // unchain drops a reference from the list under key.
-func unchain[R any](m map[btc.Outpoint]*R, key btc.Outpoint, ref *R, next func(*R) **R) {
+func unchain[K comparable, R any](m map[K]*R, key K, ref *R, next func(*R) **R) {
 	head := m[key]
 	if head == ref {
 		if head = *next(ref); head == nil {
@@ -639,9 +669,9 @@ func (s *State) marked(n *chain.Node) uint64 {
 
 // source is where an input's coin may be, as found before the block is walked through.
 type source struct {
-	tx      int32       // of this block, or negative
-	created *createdRef // by blocks above the anchor, of any branch
-	stable  *Coin       // in the stable set, looked up if it is in neither of the others
+	tx      int32   // of this block, or negative
+	created *madeTx // by blocks above the anchor, of any branch
+	stable  *Coin   // in the stable set, looked up if it is in neither of the others
 }
 
 // readShare is how many coins make it worth to read with another goroutine.
@@ -667,7 +697,7 @@ func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []so
 		if tx, ok := own[prevs[i].Txid]; ok {
 			out[i].tx = tx
 		} else {
-			out[i].created = s.created[*prevs[i]]
+			out[i].created = s.created[prevs[i].Txid]
 		}
 	})
 	var list []read
@@ -709,8 +739,12 @@ func share(n int, do func(i int)) {
 
 // unspent finds a coin in the branch with the mark, given what src knows of it.
 func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *createdRef) {
-	for r := src.created; r != nil; r = r.next {
-		if r.by.mark != mark {
+	for t := src.created; t != nil; t = t.next {
+		if t.by.mark != mark {
+			continue
+		}
+		r := t.coin(o.Vout)
+		if r == nil {
 			continue
 		}
 		for u := r.spent; u != nil; u = u.next {
@@ -733,7 +767,7 @@ func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *create
 
 // lookup finds an unspent coin in the branch with the mark.
 func (s *State) lookup(o btc.Outpoint, mark uint64) *Coin {
-	c, _ := s.unspent(o, mark, source{tx: 0, created: s.created[o]})
+	c, _ := s.unspent(o, mark, source{tx: 0, created: s.created[o.Txid]})
 	return c
 }
 
@@ -788,7 +822,7 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 					c = &b.coins[made.own]
 				} else {
 					if src.tx >= 0 {
-						src.created = s.created[o]
+						src.created = s.created[o.Txid]
 					}
 					if c, made.ref = s.unspent(o, mark, src); c == nil {
 						return nil, fail(i, fmt.Errorf("%w: %v", errMissingInput, o))
@@ -977,17 +1011,16 @@ func (s *State) write(blocks []*body) {
 		return
 	}
 	first := blocks[0].node.Height
-	gone := make(map[btc.Outpoint]bool)
 	for _, b := range blocks {
-		for _, c := range b.spent {
+		for i, c := range b.spent {
 			if c.Height >= first {
-				gone[c.Outpoint] = true
+				b.uses[i].of.passed = true
 			}
 		}
 	}
 	w := s.writer()
 	for _, b := range blocks {
-		w.block(b, first, gone)
+		w.block(b, first)
 	}
 	w.flush()
 }

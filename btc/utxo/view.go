@@ -152,8 +152,10 @@ func (v View) Made(o btc.Outpoint) (bool, error) {
 		return false, err
 	}
 	defer leave()
-	if v.s.created[o] != nil {
-		return true, nil
+	for t := v.s.created[o.Txid]; t != nil; t = t.next {
+		if t.coin(o.Vout) != nil {
+			return true, nil
+		}
 	}
 	_, ok := v.r.Get(coinKey(o))
 	return ok, nil
