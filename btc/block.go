@@ -59,7 +59,29 @@ type Block struct {
 }
 
 // ParseBlock reads one block, with witnesses, that fills b.
-func ParseBlock(b []byte) (*Block, error) {
+func ParseBlock(b []byte) (*Block, error) { return readBlock(b, false) }
+
+// ParseCompact reads what Compact wrote. The block has no witnesses, and Raw is not what was on the wire.
+func ParseCompact(b []byte) (*Block, error) { return readBlock(b, true) }
+
+// Compact is the block without its witnesses, which are most of it: the header, the number of transactions, and each without a witness behind the
+// number of bytes (varint) that this takes off it.
+func (b *Block) Compact() []byte {
+	size := len(b.Raw)
+	for i := range b.spans {
+		size += binary.MaxVarintLen32 - b.spans[i].extra
+	}
+	out := appendVarInt(append(make([]byte, 0, size), b.Raw[:HeaderSize]...), uint64(len(b.Txs)))
+	for _, s := range b.spans {
+		out = binary.AppendUvarint(out, uint64(s.extra))
+		out = append(out, b.Raw[s.start:s.start+4]...)
+		out = append(out, b.Raw[s.body:s.witness]...)
+		out = append(out, b.Raw[s.lock:s.end]...)
+	}
+	return out
+}
+
+func readBlock(b []byte, compact bool) (*Block, error) {
 	if len(b) > MaxBlockWeight {
 		return nil, fmt.Errorf("%w: block of %d bytes", ErrMalformed, len(b))
 	}
@@ -74,7 +96,17 @@ func ParseBlock(b []byte) (*Block, error) {
 	n := r.count("transactions", 10+minTxIn+minTxOut)
 	blk := &Block{Header: h, Raw: b, Txs: make([]Tx, n), spans: make([]spans, n), txids: make([]Hash, n)}
 	for i := range n {
+		extra := 0
+		if compact {
+			v, m := binary.Uvarint(b[r.pos:])
+			if m <= 0 || v > MaxBlockWeight {
+				return nil, fmt.Errorf("%w: size of the witnesses of transaction %d", ErrMalformed, i)
+			}
+			r.pos += m
+			extra = int(v)
+		}
 		blk.Txs[i], blk.spans[i] = r.tx()
+		blk.spans[i].extra += extra
 		if r.err != nil {
 			return nil, fmt.Errorf("transaction %d: %w", i, r.err)
 		}

@@ -68,6 +68,7 @@ var (
 // spans remembers where the parts of a parsed transaction lie, so that its ids are hashed without encoding it again.
 type spans struct {
 	start, body, witness, lock, end int
+	extra                           int // bytes of the witnesses, marker and flag, here or left out
 	segwit                          bool
 }
 
@@ -84,12 +85,7 @@ func (s spans) txid(b []byte) Hash {
 }
 
 func (s spans) weight() int {
-	total := s.end - s.start
-	base := total
-	if s.segwit {
-		base = 4 + s.witness - s.body + 4
-	}
-	return 3*base + total
+	return 4*(4+s.witness-s.body+s.end-s.lock) + s.extra
 }
 
 func (r *reader) tx() (tx Tx, s spans) {
@@ -164,6 +160,7 @@ func (r *reader) tx() (tx Tx, s spans) {
 	s.lock = r.pos
 	tx.LockTime = r.u32()
 	s.end = r.pos
+	s.extra = s.body - s.start - 4 + s.lock - s.witness
 	return tx, s
 }
 

@@ -430,6 +430,42 @@ func FuzzParseTx(f *testing.F) {
 	})
 }
 
+// compacted checks that what a block is without its witnesses tells the same of it, and returns that.
+func compacted(t *testing.T, blk *Block) []byte {
+	t.Helper()
+	raw := blk.Compact()
+	c, err := ParseCompact(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Header != blk.Header || c.Weight() != blk.Weight() || len(c.Txs) != len(blk.Txs) || !bytes.Equal(c.Compact(), raw) {
+		t.Fatalf("another block: %+v", c.Header)
+	}
+	for i := range c.Txs {
+		if c.Txid(i) != blk.Txid(i) || c.TxVSize(i) != blk.TxVSize(i) || !bytes.Equal(c.Txs[i].Bytes(), blk.Txs[i].StrippedBytes()) {
+			t.Fatalf("transaction %d differs", i)
+		}
+	}
+	return raw
+}
+
+func TestCompactBlock(t *testing.T) {
+	raw := mainnetBlock(t)
+	blk, err := ParseBlock(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := compacted(t, blk)
+	if len(c) > len(raw)*4/5 {
+		t.Errorf("%d bytes of %d are left", len(c), len(raw))
+	}
+	for _, cut := range []int{HeaderSize, HeaderSize + 3, len(c) / 2, len(c) - 1} {
+		if _, err := ParseCompact(c[:cut]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d bytes of it: %v", cut, err)
+		}
+	}
+}
+
 func FuzzParseBlock(f *testing.F) {
 	h := Header{}.Bytes()
 	f.Add(append(h[:], 0))
@@ -450,6 +486,7 @@ func FuzzParseBlock(f *testing.F) {
 		if blk.Check(true) == nil {
 			blk.CoinbaseHeight()
 		}
+		compacted(t, blk)
 	})
 }
 

@@ -91,6 +91,13 @@ func (r *realBlock) settle(before []Coin) (fees btc.Satoshi) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c, err := btc.ParseCompact(r.Compact())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := r.st.validate(c, r.node); err != nil || !slices.Equal(stored.fees, b.fees) {
+		t.Errorf("as it is stored its fees are others, %v", err)
+	}
 	set := map[btc.Outpoint]Coin{}
 	for _, c := range before {
 		set[c.Outpoint] = c

@@ -260,7 +260,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: no body of %v", ErrCorrupt, n.Hash)
 		}
-		blk, err := btc.ParseBlock(bytes.Clone(raw))
+		blk, err := btc.ParseCompact(bytes.Clone(raw))
 		if err != nil {
 			return nil, fmt.Errorf("%w: body of %v: %w", ErrCorrupt, n.Hash, err)
 		}
@@ -268,7 +268,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: body of %v: %w", ErrCorrupt, n.Hash, err)
 		}
-		s.link(b, len(blk.Raw))
+		s.link(b, int(n.Size))
 	}
 	return s, nil
 }
@@ -416,7 +416,7 @@ func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 	if o.Err = s.makeRoom(n, uint64(len(raw))); o.Err != nil {
 		return o, changed
 	}
-	s.store.Set(bodyKey(n.Hash), raw)
+	s.store.Set(bodyKey(n.Hash), blk.Compact())
 	s.tree.SetBody(n, len(raw))
 	s.link(b, len(raw))
 	return o, true
