@@ -51,6 +51,7 @@ type Archive struct {
 	cfg              config
 	tip              [32]byte // hash of the last block
 	log              *stable.Log
+	hasher           icrc.Hasher
 }
 
 func open(mem stable.Memory) (*Archive, error) {
@@ -186,7 +187,7 @@ func (a *Archive) append(i uint64, b []byte) error {
 	case a.log.Len() > 0 && *f.Parent != a.tip:
 		return fmt.Errorf("%w: its parent is %x, the last block has the hash %x", ErrBlock, *f.Parent, a.tip)
 	}
-	if a.tip, err = icrc.HashValue(b); err != nil {
+	if a.tip, err = a.hasher.Sum(b); err != nil {
 		return fmt.Errorf("%w: %w", ErrBlock, err)
 	}
 	_, err = a.log.Append(b)
@@ -249,6 +250,12 @@ func (a *Archive) Blocks(args icrc.GetBlocksArgs) icrc.BlockRange {
 		out.Blocks = append(out.Blocks, a.block(i).Legacy())
 	}
 	return out
+}
+
+// StoredBlocks answers get_stored_blocks, as a ledger does.
+func (a *Archive) StoredBlocks(args icrc.GetBlocksArgs) icrc.StoredBlocks {
+	start, end := a.span(args, icrc.MaxStoredBlocks)
+	return icrc.StoredBlocks{LogLength: a.Next(), First: start, Blocks: icrc.StoredIn(a.log, a.cfg.First, start, end)}
 }
 
 // ICRC3Blocks answers icrc3_get_blocks. The length of the log is what is here, as an archive does not know about the rest.

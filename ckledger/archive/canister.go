@@ -40,6 +40,7 @@ func Canister(c *cdk.Canister) {
 	cdk.Query(c, "get_transaction", func(_ *cdk.Msg, i uint64) *icrc.Transaction { return a.Transaction(i) })
 	cdk.Query(c, "get_transactions", func(_ *cdk.Msg, r icrc.GetBlocksArgs) icrc.TransactionRange { return a.Transactions(r) })
 	cdk.Query(c, "get_blocks", func(_ *cdk.Msg, r icrc.GetBlocksArgs) icrc.BlockRange { return a.Blocks(r) })
+	cdk.Query(c, "get_stored_blocks", func(_ *cdk.Msg, r icrc.GetBlocksArgs) icrc.StoredBlocks { return a.StoredBlocks(r) })
 	cdk.Query(c, "icrc3_get_blocks", func(_ *cdk.Msg, r []icrc.GetBlocksArgs) icrc.GetBlocksResult { return a.ICRC3Blocks(r) })
 	cdk.Query(c, "icrc3_get_archives", func(*cdk.Msg, icrc.GetArchivesArgs) []icrc.ICRC3Archive { return []icrc.ICRC3Archive{} })
 	cdk.Query(c, "icrc3_get_tip_certificate", func(*cdk.Msg, none) *icrc.ICRC3DataCertificate { return nil }) // the ledger's covers all blocks

@@ -1,6 +1,7 @@
 package icrc_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -276,5 +277,35 @@ func TestArchives(t *testing.T) {
 	}
 	if len(traps) != 6 || lost == 0 || archives < seeds {
 		t.Errorf("traps %v, %d lost canisters, %d archives: the simulation does not reach everything", traps, lost, archives)
+	}
+}
+
+// Stored blocks are those of the log, as many as a message takes, and none where the first one that was asked for is in an archive; archives give the others likewise.
+func TestStoredBlocks(t *testing.T) {
+	l, _ := newLedger(t, initArgs())
+	for i := range 1200 {
+		memo := make([]byte, 32)
+		memo[0], memo[1] = byte(i), byte(i>>8)
+		if r, err := l.Transfer(start+uint64(i), minter.Owner, &icrc.TransferArg{To: acc(1), Amount: nat(5), Memo: &memo}); err != nil || r.Ok == nil {
+			t.Fatalf("%+v %v", r, err)
+		}
+	}
+	read := uint64(0)
+	for read < l.Blocks() {
+		r := l.StoredBlocks(icrc.GetBlocksArgs{Start: nat(read), Length: nat(1 << 40)})
+		if r.LogLength != l.Blocks() || r.First != read || len(r.Blocks) == 0 || len(r.Blocks) > icrc.MaxStoredBlocks {
+			t.Fatalf("%d blocks from %d on of %d", len(r.Blocks), r.First, r.LogLength)
+		}
+		for i, b := range r.Blocks {
+			if !bytes.Equal(b, l.RawBlock(read+uint64(i))) {
+				t.Fatalf("block %d differs", read+uint64(i))
+			}
+		}
+		read += uint64(len(r.Blocks))
+	}
+	for _, from := range []uint64{read, 1 << 50} {
+		if r := l.StoredBlocks(icrc.GetBlocksArgs{Start: nat(from), Length: nat(5)}); len(r.Blocks) != 0 || r.LogLength != read {
+			t.Errorf("%d blocks from %d on", len(r.Blocks), from)
+		}
 	}
 }

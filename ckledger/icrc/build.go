@@ -51,6 +51,15 @@ var wordHashes = func() (hs [words][32]byte) {
 	return hs
 }()
 
+// wordOf finds a word by its text.
+var wordOf = func() map[string]word {
+	of := make(map[string]word, words)
+	for i, s := range wordTexts {
+		of[s] = word(i)
+	}
+	return of
+}()
+
 // wordRanks is the place of each word when they are sorted by hash, which is the order of entries in the hash of a map; byRank is the
 // inverse.
 var wordRanks, byRank = func() (ranks, by [words]uint8) {

@@ -142,6 +142,7 @@ func register(c *cdk.Canister, observe func(string)) {
 		}
 		return &ICRC3DataCertificate{Certificate: cert, HashTree: hashtree.Encode(l.TipTree())}
 	})
+	cdk.Query(c, "get_stored_blocks", func(_ *cdk.Msg, a GetBlocksArgs) StoredBlocks { return l.StoredBlocks(a) })
 	cdk.Query(c, "icrc3_get_blocks", func(_ *cdk.Msg, a []GetBlocksArgs) GetBlocksResult { return l.GetICRC3Blocks(a) })
 	cdk.Query(c, "icrc3_supported_block_types", func(*cdk.Msg, none) []BlockType { return l.BlockTypes() })
 	cdk.Query(c, "archives", func(*cdk.Msg, none) []ArchiveInfo { return l.Archives() })

@@ -18,6 +18,9 @@
 // A block is a generic value of ICRC-3, stored as such; its hash is the representation-independent hash of that value and goes into
 // the next block as phash. The hash and index of the last block are the certified data, so one certificate proves the whole log.
 //
+// get_stored_blocks is a method of ours, of ledgers and archives: blocks as they are stored, for canisters that follow the log, at a third of what icrc3_get_blocks
+// costs both sides.
+//
 // # Archives
 //
 // With more than trigger_threshold blocks the ledger hands the oldest num_blocks_to_archive over to an archive (package archive), a canister that it

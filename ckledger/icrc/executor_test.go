@@ -27,11 +27,13 @@ type subnet struct {
 	ledger principal.Principal
 	height uint64
 	nonce  uint64
+	every  uint64 // ns between blocks
+	module []byte
 }
 
 const benchTime = 1_700_000_000_000_000_000
 
-func (s *subnet) now() uint64 { return benchTime + s.height*1e6 }
+func (s *subnet) now() uint64 { return benchTime + s.height*s.every }
 
 func newSubnet(b *testing.B) *subnet {
 	b.Helper()
@@ -43,15 +45,14 @@ func newSubnet(b *testing.B) *subnet {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &subnet{store: kv.NewMem()}
+	s := &subnet{store: kv.NewMem(), every: 1e6}
 	cfg := execution.Config{Engine: e, Subnet: principal.SelfAuthenticating([]byte("subnet")), RootKey: []byte("root key"), Local: true,
 		FirstCanister: 16, RoundInstructions: 1 << 50}
 	if s.x, err = execution.New(cfg, s.store); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { s.x.Close() })
-	module, err := link.Gzip(c.Wasm)
-	if err != nil {
+	if s.module, err = link.Gzip(c.Wasm); err != nil {
 		b.Fatal(err)
 	}
 	var id management.CanisterID
@@ -63,7 +64,7 @@ func newSubnet(b *testing.B) *subnet {
 	for i := range 256 {
 		balances = append(balances, icrc.InitialBalance{Account: acc(i), Amount: nat(1 << 50)})
 	}
-	s.manage(b, "install_code", management.InstallCodeArgs{Mode: management.ModeInstall(), CanisterID: s.ledger, WasmModule: module,
+	s.manage(b, "install_code", management.InstallCodeArgs{Mode: management.ModeInstall(), CanisterID: s.ledger, WasmModule: s.module,
 		Arg: candid.MustMarshal(icrc.LedgerArg{Init: &icrc.InitArgs{MintingAccount: minter, TransferFee: nat(10), InitialBalances: balances}})})
 	return s
 }
@@ -100,6 +101,12 @@ func (s *subnet) manage(b *testing.B, method string, arg any) []byte {
 		s.round()
 	}
 	return s.reply(b, m.ID)
+}
+
+// upgrade gives the ledger arguments.
+func (s *subnet) upgrade(b *testing.B, arg icrc.LedgerArg) {
+	b.Helper()
+	s.manage(b, "install_code", management.InstallCodeArgs{Mode: management.ModeUpgrade(nil), CanisterID: s.ledger, WasmModule: s.module, Arg: candid.MustMarshal(arg)})
 }
 
 // BenchmarkTransferWasm measures icrc1_transfer in a replica's executor: what a replica spends on it beside verifying and storing, and

@@ -111,7 +111,7 @@ type Ledger struct {
 
 	tx, blk  builder
 	accounts accountHashes
-	hasher   hasher
+	hasher   Hasher
 	key      []byte // reused
 	val      []byte
 	buf      []byte

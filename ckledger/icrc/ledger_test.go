@@ -697,8 +697,8 @@ func TestServiceType(t *testing.T) {
 	if err := candid.SubtypeStrict(want.Init[0].Type, init[0].Type); err != nil {
 		t.Errorf("init arguments: %v", err)
 	}
-	if len(service.Methods) != len(want.Service.Methods)+1 { // http_request
-		t.Errorf("%d methods, want %d", len(service.Methods), len(want.Service.Methods)+1)
+	if len(service.Methods) != len(want.Service.Methods)+2 { // http_request, get_stored_blocks
+		t.Errorf("%d methods, want %d", len(service.Methods), len(want.Service.Methods)+2)
 	}
 }
 

@@ -327,6 +327,12 @@ type (
 		Args     []GetBlocksArgs `candid:"args"`
 		Callback ICRC3ArchiveFn  `candid:"callback"`
 	}
+	// StoredBlocks is the result of get_stored_blocks: blocks from First on.
+	StoredBlocks struct {
+		LogLength uint64   `candid:"log_length"`
+		First     uint64   `candid:"first"`
+		Blocks    [][]byte `candid:"blocks"`
+	}
 	// GetBlocksResult is the result of icrc3_get_blocks.
 	GetBlocksResult struct {
 		LogLength      candid.Nat            `candid:"log_length"`

@@ -29,6 +29,9 @@ const (
 // maxDepth bounds the nesting of stored values; blocks nest 4 deep.
 const maxDepth = 16
 
+// usual bounds what is set aside for the entries of a value before they are read; blocks have fewer.
+const usual = 16
+
 // ErrValue is returned for bytes that are not a stored value.
 var ErrValue = errors.New("malformed block value")
 
@@ -105,28 +108,37 @@ func natOfLEB(b []byte) candid.Nat {
 // pair is the hash of a key and of its value.
 type pair [64]byte
 
-// hashPairs is the representation-independent hash of a map; it sorts the pairs.
-func hashPairs(pairs []pair, buf []byte) [32]byte {
+// Hasher computes representation-independent hashes (ICRC-3, "Representation-independent hash") of stored values of any shape. It keeps its working memory for the
+// next one; the zero value is ready.
+type Hasher struct {
+	pairs []pair
+	buf   []byte
+}
+
+// sortedSum is the hash of a map with the given pairs, which it sorts.
+func (h *Hasher) sortedSum(pairs []pair) [32]byte {
 	for i := 1; i < len(pairs); i++ { // few entries: insertion sort
 		for j := i; j > 0 && bytes.Compare(pairs[j][:], pairs[j-1][:]) < 0; j-- {
 			pairs[j], pairs[j-1] = pairs[j-1], pairs[j]
 		}
 	}
-	buf = buf[:0]
+	h.buf = h.buf[:0]
 	for i := range pairs {
-		buf = append(buf, pairs[i][:]...)
+		h.buf = append(h.buf, pairs[i][:]...)
 	}
-	return sha256.Sum256(buf)
+	return sha256.Sum256(h.buf)
 }
 
-// hasher computes representation-independent hashes (ICRC-3, "Representation-independent hash") of stored values of any shape.
-type hasher struct {
-	pairs []pair
-	buf   []byte
+// hashText is the hash of a text, known already if blocks have it often.
+func hashText(b []byte) [32]byte {
+	if w, ok := wordOf[string(b)]; ok {
+		return wordHashes[w]
+	}
+	return sha256.Sum256(b)
 }
 
-// sum hashes one stored value, which must be all of b.
-func (h *hasher) sum(b []byte) ([32]byte, error) {
+// Sum hashes one stored value, which must be all of b.
+func (h *Hasher) Sum(b []byte) ([32]byte, error) {
 	r := &reader{b: b}
 	h.pairs = h.pairs[:0]
 	s := h.value(r, 0)
@@ -136,7 +148,7 @@ func (h *hasher) sum(b []byte) ([32]byte, error) {
 	return s, r.err
 }
 
-func (h *hasher) value(r *reader, depth int) [32]byte {
+func (h *Hasher) value(r *reader, depth int) [32]byte {
 	if depth > maxDepth {
 		r.fail("nests too deep")
 		return [32]byte{}
@@ -145,7 +157,7 @@ func (h *hasher) value(r *reader, depth int) [32]byte {
 	case tagBlob:
 		return sha256.Sum256(r.bytes())
 	case tagText:
-		return sha256.Sum256(r.bytes())
+		return hashText(r.bytes())
 	case tagNat:
 		return sha256.Sum256(r.leb())
 	case tagArray:
@@ -162,7 +174,7 @@ func (h *hasher) value(r *reader, depth int) [32]byte {
 	case tagMap:
 		first := len(h.pairs)
 		for range r.count() {
-			k := sha256.Sum256(r.bytes())
+			k := hashText(r.bytes())
 			v := h.value(r, depth+1)
 			if r.err != nil {
 				return v
@@ -172,8 +184,7 @@ func (h *hasher) value(r *reader, depth int) [32]byte {
 			copy(p[32:], v[:])
 			h.pairs = append(h.pairs, p)
 		}
-		h.buf = h.buf[:0]
-		s := hashPairs(h.pairs[first:], h.buf)
+		s := h.sortedSum(h.pairs[first:])
 		h.pairs = h.pairs[:first]
 		return s
 	default:
@@ -248,16 +259,18 @@ func (r *reader) value(depth int) (v ICRC3Value) {
 			v.Nat = &n
 		}
 	case tagArray:
-		items := []ICRC3Value{}
-		for range r.count() {
+		n := r.count()
+		items := make([]ICRC3Value, 0, min(n, usual))
+		for range n {
 			if items = append(items, r.value(depth+1)); r.err != nil {
 				return v
 			}
 		}
 		v.Array = &items
 	case tagMap:
-		entries := []ICRC3Entry{}
-		for range r.count() {
+		n := r.count()
+		entries := make([]ICRC3Entry, 0, min(n, usual))
+		for range n {
 			k := string(r.bytes())
 			if entries = append(entries, ICRC3Entry{k, r.value(depth + 1)}); r.err != nil {
 				return v

@@ -13,9 +13,11 @@ import (
 const (
 	// askBlocks is what the ledger gives in one answer of icrc3_get_blocks.
 	askBlocks = 100
+	// plainFor is how long a ledger or an archive that gives no stored blocks is asked for those of ICRC-3 instead.
+	plainFor = 10 * time.Minute
 	// maxArchives bounds how many archives are remembered; each has gigabytes of blocks.
 	maxArchives = 1000
-	// pollCalls is how often one poll asks while there is more: 2,000 blocks.
+	// pollCalls is how often one poll asks while there is more: 2,000 blocks of ICRC-3, 10,000 stored ones.
 	pollCalls = 20
 	// lookEvery is how often the index looks whether a poll is overdue.
 	lookEvery = time.Minute
@@ -32,11 +34,12 @@ type server struct {
 	failed  string      // the last failure to read the ledger, so that a lasting one is logged once
 	// archives are those that the ledger listed when it was asked last.
 	archives map[principal.Principal]bool
+	plain    map[principal.Principal]uint64 // who gave no stored blocks → until when that is believed
 }
 
 // Canister is the index as a canister: the setup function for cdk.Main and cdk/native.
 func Canister(c *cdk.Canister) {
-	s := &server{c: c}
+	s := &server{c: c, plain: map[principal.Principal]uint64{}}
 	cdk.Init(c, func(a *Arg) {
 		if a == nil || a.Init == nil {
 			c.Trap("a new index needs Init arguments")
@@ -108,8 +111,53 @@ func (s *server) poll() {
 	s.ask(pollCalls, false)
 }
 
+// stored asks a ledger or an archive for the next blocks in their stored form, before end. Those of others have no such method: after a failure plain takes its
+// place for a while, from the next poll on.
+func (s *server) stored(of principal.Principal, end uint64, news bool, then func(icrc.StoredBlocks), plain func()) {
+	if s.c.Time() < s.plain[of] {
+		plain()
+		return
+	}
+	n := s.x.Blocks()
+	args := icrc.GetBlocksArgs{Start: candid.NatFromUint64(n), Length: candid.NatFromUint64(min(icrc.MaxStoredBlocks, end-n))}
+	cdk.Then(s.call(of, "get_stored_blocks", args), func(r icrc.StoredBlocks, err error) {
+		if err != nil {
+			if len(s.plain) > maxArchives {
+				clear(s.plain)
+			}
+			s.plain[of] = s.c.Time() + uint64(plainFor)
+			s.rest(news)
+			return
+		}
+		then(r)
+	})
+}
+
 // ask reads the next blocks from the ledger, and goes on while there are more and calls are left.
 func (s *server) ask(left int, news bool) {
+	s.stored(s.x.Ledger(), 1<<64-1, news, func(r icrc.StoredBlocks) {
+		before := s.x.Blocks()
+		if r.LogLength > before && len(r.Blocks) == 0 { // in an archive
+			s.askPlain(left, news)
+			return
+		}
+		s.check(s.x.ReadStored(&r))
+		if s.stopped() {
+			return
+		}
+		s.failed = ""
+		read := s.x.Blocks() > before
+		news = news || read
+		if read && s.x.Blocks() < r.LogLength {
+			s.more(left-1, func(left int) { s.ask(left, true) })
+			return
+		}
+		s.rest(news)
+	}, func() { s.askPlain(left, news) })
+}
+
+// askPlain is ask in the words of ICRC-3, which also say what is in archives.
+func (s *server) askPlain(left int, news bool) {
 	args := []icrc.GetBlocksArgs{{Start: candid.NatFromUint64(s.x.Blocks()), Length: candid.NatFromUint64(askBlocks)}}
 	cdk.Then(s.call(s.x.Ledger(), "icrc3_get_blocks", args), func(r icrc.GetBlocksResult, err error) {
 		if err != nil {
@@ -180,31 +228,40 @@ func (s *server) follow(a Archived, left int, news bool) {
 
 // fetch reads the next blocks from an archive, up to the end of its range.
 func (s *server) fetch(a Archived, left int, news bool) {
-	args := []icrc.GetBlocksArgs{{Start: candid.NatFromUint64(a.Start), Length: candid.NatFromUint64(min(askBlocks, a.End-a.Start))}}
-	cdk.Then(s.call(a.From.Principal, a.From.Method, args), func(r icrc.GetBlocksResult, err error) {
-		if err == nil {
-			s.check(s.x.Take(r.Blocks))
-			if s.stopped() {
-				return
-			}
-			if s.x.Blocks() == a.Start {
-				err = fmt.Errorf("it has no block %d", a.Start)
-			}
-		}
-		if err != nil {
-			s.problem(fmt.Errorf("reading archive %s: %w", a.From.Principal, err))
-			s.rest(news)
+	s.stored(a.From.Principal, a.End, news, func(r icrc.StoredBlocks) {
+		s.fetched(a, left, news, func() error { return s.x.TakeStored(r.First, r.Blocks) }, nil)
+	}, func() {
+		args := []icrc.GetBlocksArgs{{Start: candid.NatFromUint64(a.Start), Length: candid.NatFromUint64(min(askBlocks, a.End-a.Start))}}
+		cdk.Then(s.call(a.From.Principal, a.From.Method, args), func(r icrc.GetBlocksResult, err error) {
+			s.fetched(a, left, news, func() error { return s.x.Take(r.Blocks) }, err)
+		})
+	})
+}
+
+// fetched goes on with an answer of an archive.
+func (s *server) fetched(a Archived, left int, news bool, take func() error, err error) {
+	if err == nil {
+		s.check(take())
+		if s.stopped() {
 			return
 		}
-		s.failed = ""
-		a.Start = s.x.Blocks()
-		s.more(left-1, func(left int) {
-			if a.Start < a.End {
-				s.fetch(a, left, true)
-				return
-			}
-			s.ask(left, true)
-		})
+		if s.x.Blocks() == a.Start {
+			err = fmt.Errorf("it has no block %d", a.Start)
+		}
+	}
+	if err != nil {
+		s.problem(fmt.Errorf("reading archive %s: %w", a.From.Principal, err))
+		s.rest(news)
+		return
+	}
+	s.failed = ""
+	a.Start = s.x.Blocks()
+	s.more(left-1, func(left int) {
+		if a.Start < a.End {
+			s.fetch(a, left, true)
+			return
+		}
+		s.ask(left, true)
 	})
 }
 

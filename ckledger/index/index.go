@@ -106,6 +106,7 @@ type Index struct {
 	ranges            *stable.Map // first block, inverted → end (8) ‖ account
 	collector         *icrc.Account
 	collectorOf       uint64 // the block that names it
+	hasher            icrc.Hasher
 }
 
 func open(mem stable.Memory) (*Index, error) {
@@ -245,12 +246,28 @@ func (x *Index) Read(r *icrc.GetBlocksResult) error {
 	case x.halted != "":
 		return ErrHalted
 	case r.LogLength.Cmp(have) < 0:
-		return x.halt(fmt.Sprintf("ledger %s has %s blocks, the index has read %s of it: it is another ledger", x.cfg.Ledger, r.LogLength, have))
+		return x.halt(another(x.cfg.Ledger, r.LogLength, have))
 	}
 	if _, there := x.InArchive(r); there {
 		return nil
 	}
 	return x.Take(r.Blocks)
+}
+
+// ReadStored takes an answer of the ledger's get_stored_blocks to a question for the blocks from Blocks on.
+func (x *Index) ReadStored(r *icrc.StoredBlocks) error {
+	if x.halted != "" {
+		return ErrHalted
+	}
+	if have := x.log.Len(); r.LogLength < have {
+		return x.halt(another(x.cfg.Ledger, candid.NatFromUint64(r.LogLength), candid.NatFromUint64(have)))
+	}
+	return x.TakeStored(r.First, r.Blocks)
+}
+
+// another says why an index stops whose ledger has fewer blocks than it.
+func another(ledger principal.Principal, has, have candid.Nat) string {
+	return fmt.Sprintf("ledger %s has %s blocks, the index has read %s of it: it is another ledger", ledger, has, have)
 }
 
 // Archived is a range of blocks and the method that has them.
@@ -281,17 +298,50 @@ func (x *Index) Take(blocks []icrc.ICRC3Block) error {
 	if x.halted != "" {
 		return ErrHalted
 	}
-	changed := false
-	for i := range blocks {
+	return x.each(len(blocks), func(i int) (bool, error) {
 		id, ok := blocks[i].ID.Uint64()
 		next := x.log.Len()
-		if ok && id < next {
-			continue
+		switch {
+		case ok && id < next:
+			return false, nil
+		case !ok || id > next:
+			return false, fmt.Errorf("%w: the ledger answered with block %s", ErrBlock, blocks[i].ID)
 		}
-		err := fmt.Errorf("%w: the ledger answered with block %s", ErrBlock, blocks[i].ID)
-		if ok && id == next {
-			err = x.take(next, blocks[i].Block)
+		stored, err := icrc.AppendValue(nil, blocks[i].Block)
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", ErrBlock, err)
 		}
+		return true, x.take(next, stored, blocks[i].Block)
+	})
+}
+
+// TakeStored is Take for blocks in their stored form, of which the first has the index start.
+func (x *Index) TakeStored(start uint64, blocks [][]byte) error {
+	if x.halted != "" {
+		return ErrHalted
+	}
+	return x.each(len(blocks), func(i int) (bool, error) {
+		id, next := start+uint64(i), x.log.Len()
+		switch {
+		case id < next:
+			return false, nil
+		case id > next:
+			return false, fmt.Errorf("%w: the ledger answered with block %d", ErrBlock, id)
+		}
+		v, err := icrc.DecodeValue(blocks[i])
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", ErrBlock, err)
+		}
+		return true, x.take(next, blocks[i], v)
+	})
+}
+
+// each takes n blocks and says whether each was new.
+func (x *Index) each(n int, take func(int) (bool, error)) error {
+	changed := false
+	for i := range n {
+		next := x.log.Len()
+		took, err := take(i)
 		if errors.Is(err, ErrBlock) {
 			if err := x.halt(fmt.Sprintf("block %d of ledger %s: %v", next, x.cfg.Ledger, err)); err != nil {
 				return err
@@ -301,7 +351,7 @@ func (x *Index) Take(blocks []icrc.ICRC3Block) error {
 		if err != nil {
 			return err
 		}
-		changed = true
+		changed = changed || took
 	}
 	if changed {
 		x.writeHot()
@@ -332,16 +382,12 @@ func (x *Index) entry(b *books, a icrc.Account) (int, error) {
 	return len(b.keys) - 1, nil
 }
 
-// take appends one block. It returns ErrBlock before it changes anything.
-func (x *Index) take(index uint64, block icrc.ICRC3Value) error {
-	stored, err := icrc.AppendValue(nil, block)
-	var f icrc.Followed
-	if err == nil {
-		f, err = icrc.Follow(block)
-	}
+// take appends one block, given in both forms. It returns ErrBlock before it changes anything.
+func (x *Index) take(index uint64, stored []byte, block icrc.ICRC3Value) error {
+	f, err := icrc.Follow(block)
 	var hash [32]byte
 	if err == nil {
-		hash, err = icrc.HashValue(stored)
+		hash, err = x.hasher.Sum(stored)
 	}
 	switch {
 	case err != nil:

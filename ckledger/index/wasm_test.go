@@ -57,13 +57,18 @@ func TestWasm(t *testing.T) {
 		_, err = h.Deliver(self, nil, nil)
 		must(t, err)
 		for len(asked) > 0 {
-			var a []icrc.GetBlocksArgs
+			var a icrc.GetBlocksArgs
 			must(t, candid.Unmarshal(asked[0].Arg, &a))
-			start, _ := a[0].Start.Uint64()
-			r := icrc.GetBlocksResult{LogLength: nat(uint64(len(blocks))), Blocks: blocks[start:min(start+100, uint64(len(blocks)))]}
+			start, _ := a.Start.Uint64()
+			r := icrc.StoredBlocks{LogLength: uint64(len(blocks)), First: start}
+			for _, b := range blocks[start:min(start+100, uint64(len(blocks)))] {
+				raw, err := icrc.AppendValue(nil, b.Block)
+				must(t, err)
+				r.Blocks = append(r.Blocks, raw)
+			}
 			_, err := h.Deliver(asked[0], candid.MustMarshal(r), nil)
 			must(t, err)
-			must(t, x.Read(&r))
+			must(t, x.ReadStored(&r))
 			asked = h.Calls
 		}
 	}
@@ -99,7 +104,7 @@ func BenchmarkWasmIdlePoll(b *testing.B) {
 	defer h.Close()
 	h.Self, h.Now, h.Controller = indexID, 1_800_000_000e9, controller
 	must(b, h.Install(candid.MustMarshal(&index.Arg{Init: &index.InitArg{LedgerID: ledgerID}})))
-	empty := candid.MustMarshal(icrc.GetBlocksResult{Blocks: []icrc.ICRC3Block{}, ArchivedBlocks: []icrc.ICRC3ArchivedBlocks{}})
+	empty := candid.MustMarshal(icrc.StoredBlocks{})
 	b.ResetTimer()
 	polls := 0
 	for range b.N {
