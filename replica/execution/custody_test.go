@@ -38,12 +38,13 @@ func TestCustody(t *testing.T) {
 			t.Error("a canister that cannot pay for a year was kept")
 		}
 		w.mustManage("stop_canister", idArg(held))
-		snapshot := w.take(held, nil).ID
+		snapshot, yes := w.take(held, nil).ID, true
 		for _, end := range []struct {
 			method string
 			arg    any
 		}{
 			{"uninstall_code", idArg(held)}, {"delete_canister", idArg(held)},
+			{"take_canister_snapshot", management.TakeSnapshotArgs{CanisterID: held, UninstallCode: &yes}},
 			{"load_canister_snapshot", management.LoadSnapshotArgs{CanisterID: held, SnapshotID: snapshot}},
 			{"install_code", management.InstallCodeArgs{CanisterID: held, Mode: management.ModeReinstall(), WasmModule: m.bytes()}},
 		} {
@@ -100,4 +101,133 @@ func TestCustodyOfWhatCustodialCanistersMake(t *testing.T) {
 			}
 		}
 	}, func(c *Config) { c.Custodial = []principal.Principal{held} })
+}
+
+// Where there is a root canister, custodial canisters are there from the start, it alone changes them, and it cannot throw their state away either.
+func TestRootCanister(t *testing.T) {
+	held, admin, yes := principal.FromUint64(20), principal.SelfAuthenticating([]byte("admin")), true
+	scenario(t, func(w *world) {
+		t := w.t
+		w.round()
+		module := proxy().bytes()
+		byRoot := func(method string, arg any) *Reject {
+			_, rej := w.update(alice, nativeID, "invoke", invoke(principal.Management, method, candid.MustMarshal(arg)))
+			return rej
+		}
+		must := func(method string, arg any) {
+			t.Helper()
+			if rej := byRoot(method, arg); rej != nil {
+				t.Fatalf("%s: %v", method, rej)
+			}
+		}
+		if info := w.info(held, 1); len(info.Controllers) != 1 || info.Controllers[0] != nativeID || info.ModuleHash != nil {
+			t.Fatalf("%+v", info)
+		}
+		if _, rej := w.manage("provisional_create_canister_with_cycles", management.ProvisionalCreateArgs{SpecifiedID: &held}); rej == nil || rej.Error != "IC0205" {
+			t.Errorf("somebody else takes its id: %v", rej)
+		}
+		refused := func(by principal.Principal, id principal.Principal) {
+			t.Helper()
+			for _, c := range []struct {
+				method string
+				arg    any
+			}{
+				{"install_code", installArgs(id, management.ModeUpgrade(nil), module, nil)},
+				{"update_settings", management.UpdateSettingsArgs{CanisterID: id, Settings: management.Settings{Controllers: &[]principal.Principal{by}}}},
+				{"upload_chunk", management.UploadChunkArgs{CanisterID: id}},
+				{"clear_chunk_store", idArg(id)},
+				{"stop_canister", idArg(id)},
+				{"start_canister", idArg(id)},
+				{"uninstall_code", idArg(id)},
+				{"delete_canister", idArg(id)},
+				{"take_canister_snapshot", management.TakeSnapshotArgs{CanisterID: id}},
+				{"load_canister_snapshot", management.LoadSnapshotArgs{CanisterID: id, SnapshotID: []byte("12345678901234567890")}},
+			} {
+				_, rej := w.update(by, principal.Management, c.method, candid.MustMarshal(c.arg))
+				if rej == nil || rej.Error != "IC0512" || !strings.Contains(rej.Message, "only the root canister") {
+					t.Errorf("%s: %v", c.method, rej)
+				}
+			}
+		}
+		kept := func(method string, arg any) {
+			t.Helper()
+			if rej := byRoot(method, arg); rej == nil || rej.Error != "IC0406" || !strings.Contains(rej.Message, "has custody of users' coins") {
+				t.Errorf("%s by the root canister: %v", method, rej)
+			}
+		}
+		refused(bob, held)
+		refused(admin, held)
+		must("stop_canister", idArg(held))
+		kept("delete_canister", idArg(held)) // even empty: its id would be gone
+		must("start_canister", idArg(held))
+		must("install_code", installArgs(held, management.ModeInstall(), module, nil))
+
+		// Settings from before, or a mistake in them, change nothing.
+		must("update_settings", management.UpdateSettingsArgs{CanisterID: held, Settings: management.Settings{Controllers: &[]principal.Principal{nativeID, bob, admin}}})
+		refused(bob, held)
+		refused(admin, held)
+
+		// What it makes it may change, the root canister may, and its other controllers may not.
+		controllers := []principal.Principal{held, bob}
+		reply, _, rej := w.through(held, "create_canister", 5*trillion, management.CreateCanisterArgs{Settings: &management.Settings{Controllers: &controllers}})
+		if rej != nil {
+			t.Fatal(rej)
+		}
+		var child management.CanisterID
+		w.decode(reply, &child)
+		w.mustThrough(held, "install_code", installArgs(child.CanisterID, management.ModeInstall(), module, nil))
+		refused(bob, child.CanisterID)
+		refused(admin, child.CanisterID)
+		for _, id := range []principal.Principal{held, child.CanisterID} {
+			must("stop_canister", idArg(id))
+			reply, rej := w.update(alice, nativeID, "invoke", invoke(principal.Management, "take_canister_snapshot", candid.MustMarshal(management.TakeSnapshotArgs{CanisterID: id})))
+			if rej != nil {
+				t.Fatal(rej)
+			}
+			var taken management.Snapshot
+			w.decode(reply[1:], &taken)
+			kept("load_canister_snapshot", management.LoadSnapshotArgs{CanisterID: id, SnapshotID: taken.ID})
+			kept("take_canister_snapshot", management.TakeSnapshotArgs{CanisterID: id, UninstallCode: &yes})
+			kept("install_code", installArgs(id, management.ModeReinstall(), module, nil))
+			kept("uninstall_code", idArg(id))
+			kept("delete_canister", idArg(id))
+			must("install_code", installArgs(id, management.ModeUpgrade(nil), module, nil))
+			must("start_canister", idArg(id))
+		}
+
+		// A canister without custody is its controllers' business.
+		other := w.install(proxy())
+		if rej := byRoot("stop_canister", idArg(other)); rej == nil || rej.Error != "IC0512" {
+			t.Errorf("the root canister stops another: %v", rej)
+		}
+		w.mustManage("stop_canister", idArg(other))
+	}, func(c *Config) {
+		c.Custodial, c.Root, c.Admins = []principal.Principal{held}, nativeID, []principal.Principal{admin}
+		c.Natives = map[principal.Principal]Native{nativeID: invoking{}}
+	})
+}
+
+// The id of a canister that was deleted is never given again, neither by choice nor in turn, also after a restart.
+func TestIDsAreGivenOnce(t *testing.T) {
+	scenario(t, func(w *world) {
+		t := w.t
+		m := newModule()
+		seen := map[principal.Principal]bool{}
+		for range 3 {
+			id := w.install(m)
+			if seen[id] {
+				t.Fatalf("%s was given twice", id)
+			}
+			seen[id] = true
+			w.mustManage("stop_canister", idArg(id))
+			w.mustManage("delete_canister", idArg(id))
+			for range 2 {
+				if _, rej := w.manage("provisional_create_canister_with_cycles", management.ProvisionalCreateArgs{SpecifiedID: &id}); rej == nil || rej.Error != "IC0205" {
+					t.Errorf("%s again: %v", id, rej)
+				}
+				w.x.Close()
+				w.open()
+			}
+		}
+	})
 }

@@ -238,6 +238,8 @@ func (x *Executor) respond(o origin, r response, refund Cycles) {
 	switch o.Kind {
 	case originIngress:
 		x.finishIngress(o, r)
+	case originNative:
+		x.invoked(o, r)
 	case originCall:
 		c := x.canisters[principalBytes(o.ID).principal()]
 		if c == nil { // deleted since

@@ -336,6 +336,12 @@ func (x *Executor) controlled(id, caller principal.Principal, others int) (*cani
 	if rej != nil {
 		return nil, rej
 	}
+	if rej := x.guarded(c, caller); rej != nil {
+		return nil, rej
+	}
+	if x.governed() && c.ward && caller == x.cfg.Root {
+		return c, nil // whoever made it may have forgotten the root canister
+	}
 	if !c.isController(caller) && !(others&bySelf != 0 && caller == id) && !(others&byAdmin != 0 && x.isAdmin(caller)) {
 		return nil, notController(id, c.Settings.Controllers, caller)
 	}

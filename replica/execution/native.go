@@ -71,7 +71,19 @@ type NativeResult struct {
 	Reject     *Reject
 	Asks       []Ask // at most 32
 	State      []byte
+	// Invoke, without Asks, is a call of another canister of the subnet; its answer is the only one that Resume is given. The callee sees the
+	// canister as its caller, as with a call of any canister.
+	Invoke *Invocation
 }
+
+// Invocation is a call that a canister implemented in Go makes.
+type Invocation struct {
+	Canister principal.Principal // or the management canister
+	Method   string
+	Arg      []byte
+}
+
+func (out *NativeResult) goesOn() bool { return len(out.Asks) > 0 || out.Invoke != nil }
 
 // Native is a canister implemented in Go, such as the Bitcoin canister. Call is deterministic and, unless Query is set, runs
 // inside Round.
@@ -79,10 +91,15 @@ type Native interface {
 	Call(NativeCall) NativeResult
 }
 
-// Asker is a Native whose results may have Asks. Resume is as Call.
+// Asker is a Native whose results may have Asks or Invoke. Resume is as Call.
 type Asker interface {
 	Native
 	Resume(NativeResume) NativeResult
+}
+
+// Inspector is a Native that refuses users' messages before they get into a block. It may be called at any time, by any goroutine.
+type Inspector interface {
+	Inspect(caller principal.Principal, method string) *Reject
 }
 
 // OutcallPrice is what an HTTPS outcall costs on a subnet of so many nodes.
@@ -124,7 +141,7 @@ func (x *Executor) runNative(c *canister, m *message) {
 		return
 	}
 	out := x.callNative(c, m)
-	if len(out.Asks) > 0 {
+	if out.goesOn() {
 		d := &dialogue{Native: c.id.Bytes(), Caller: m.Caller, Origin: m.Origin, Cycles: m.Cycles, id: x.global.NextCall}
 		x.dialogues[d.id] = d
 		if m.Origin.Kind == originIngress {
@@ -154,9 +171,9 @@ func (x *Executor) charge(c *canister, attached Cycles, out *NativeResult) (refu
 	return attached.Sub(used)
 }
 
-// ask opens a system call for each of a canister's questions.
+// ask opens a system call for each of a canister's questions, or sends its call.
 func (x *Executor) ask(c *canister, d *dialogue, out NativeResult) {
-	if _, ok := c.native.(Asker); !ok || len(out.Asks) > maxAsks || d.Phase >= maxPhases {
+	if _, ok := c.native.(Asker); !ok || len(out.Asks) > maxAsks || d.Phase >= maxPhases || len(out.Asks) > 0 && out.Invoke != nil {
 		panic(fmt.Sprintf("execution: canister %s asks %d questions the %dth time", c.id, len(out.Asks), d.Phase+1))
 	}
 	d.State, d.Asked, d.Phase = out.State, uint32(len(out.Asks)), d.Phase+1
@@ -164,6 +181,11 @@ func (x *Executor) ask(c *canister, d *dialogue, out NativeResult) {
 	x.talked = append(x.talked, d)
 	for i := range out.Asks {
 		x.openSystemCall(&pendingCall{Kind: Asking, Caller: d.Caller, Ask: &out.Asks[i], Dialogue: d.id, Question: uint32(i)})
+	}
+	if v := out.Invoke; v != nil {
+		d.Asked = 1
+		x.global.NextCall++ // as a system call would: the id of the dialogue is not given again
+		x.route(v.Canister, &message{Method: v.Method, Data: v.Arg, Caller: c.id.Bytes(), Origin: origin{Kind: originNative, ID: c.id.Bytes(), Callback: d.id}})
 	}
 }
 
@@ -186,6 +208,21 @@ func (x *Executor) answered(p *pendingCall, r *SystemResponse) {
 		x.talked = append(x.talked, d)
 		return
 	}
+	x.resume(d)
+}
+
+// invoked takes the response to a call that a native canister made.
+func (x *Executor) invoked(o origin, r response) {
+	d := x.dialogues[o.Callback]
+	if d == nil {
+		panic(fmt.Sprintf("execution: a response of dialogue %d, which is not there", o.Callback))
+	}
+	d.answers[0] = &NativeAnswer{Reply: r.data, Reject: r.reject}
+	x.resume(d)
+}
+
+// resume lets a canister go on that has all its answers.
+func (x *Executor) resume(d *dialogue) {
 	x.used += messageOverhead
 	for _, a := range d.answers {
 		x.used += uint64(len(a.Reply)) * answerWork
@@ -199,7 +236,7 @@ func (x *Executor) answered(p *pendingCall, r *SystemResponse) {
 	}
 	d.fresh = d.fresh[:0]
 	out := c.native.(Asker).Resume(in)
-	if len(out.Asks) > 0 {
+	if out.goesOn() {
 		x.ask(c, d, out)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"fusion/ic/candid"
 	"fusion/ic/principal"
 	"fusion/replica/management"
 )
@@ -201,4 +202,67 @@ func TestOutcallPrice(t *testing.T) {
 	if got, want := OutcallPrice(w.x.nodeCount(), 100, 2000), w.x.prices().httpOutcall(100, 2000); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
+}
+
+// invoking is a canister that makes the call which its argument says, and tells the answer: a canister's id after its length, a method after
+// its length, an argument.
+type invoking struct{}
+
+func (invoking) Call(c NativeCall) NativeResult {
+	id, rest := principal.MustFromBytes(c.Arg[1:1+c.Arg[0]]), c.Arg[1+c.Arg[0]:]
+	return NativeResult{State: []byte("s"), Invoke: &Invocation{Canister: id, Method: string(rest[1 : 1+rest[0]]), Arg: rest[1+rest[0]:]}}
+}
+
+func (invoking) Resume(r NativeResume) NativeResult {
+	if a := r.Answers[0]; a.Reject != nil {
+		return NativeResult{Reject: a.Reject}
+	}
+	return NativeResult{Reply: append(r.State, r.Answers[0].Reply...)}
+}
+
+func invoke(id principal.Principal, method string, arg []byte) []byte {
+	b := append([]byte{byte(id.Len())}, id.Bytes()...)
+	return append(append(append(b, byte(len(method))), method...), arg...)
+}
+
+func TestNativeInvokes(t *testing.T) {
+	scenario(t, func(w *world) {
+		t := w.t
+		m := newModule()
+		m.update("ping", m.replyText("pong"))
+		id := w.install(m)
+		call := func(id principal.Principal, method string, arg []byte) (string, *Reject) {
+			reply, rej := w.update(alice, nativeID, "invoke", invoke(id, method, arg))
+			return string(reply), rej
+		}
+		if got, rej := call(id, "ping", nil); rej != nil || got != "spong" {
+			t.Errorf("%q, %v", got, rej)
+		}
+		for _, c := range []struct {
+			id     principal.Principal
+			method string
+			want   string
+		}{{id, "nothing", "IC0536"}, {principal.FromUint64(9999), "ping", "IC0301"}, {principal.Management, "nothing", "IC0536"}} {
+			if got, rej := call(c.id, c.method, nil); rej == nil || rej.Error != c.want {
+				t.Errorf("%s: %q, %v", c.method, got, rej)
+			}
+		}
+		// It is a caller like any other: alice controls the canister, it does not, until she says so.
+		arg := candid.MustMarshal(idArg(id))
+		if _, rej := call(principal.Management, "stop_canister", arg); rej == nil || rej.Error != "IC0512" {
+			t.Error(rej)
+		}
+		if rej := w.set(id, management.Settings{Controllers: &[]principal.Principal{nativeID}}); rej != nil {
+			t.Fatal(rej)
+		}
+		if _, rej := call(principal.Management, "stop_canister", arg); rej != nil {
+			t.Error(rej)
+		}
+		if _, rej := call(id, "ping", nil); rej == nil || rej.Error != "IC0508" {
+			t.Error(rej)
+		}
+		if n := len(w.x.dialogues) + len(w.x.pending); n != 0 {
+			t.Errorf("%d dialogues and calls are left", n)
+		}
+	}, func(c *Config) { c.Natives = map[principal.Principal]Native{nativeID: invoking{}} })
 }

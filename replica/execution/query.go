@@ -364,6 +364,9 @@ func (x *Executor) InspectMessage(ctx context.Context, m Ingress) *Reject {
 		return reject(errCanisterNotFound, "Canister %s not found", m.Canister)
 	}
 	if c.kind == nativeCanister {
+		if i, ok := c.native.(Inspector); ok {
+			return i.Inspect(m.Sender, m.Method)
+		}
 		return nil
 	}
 	c.mu.RLock()

@@ -18,6 +18,7 @@ func (x *Executor) Round(store kv.Store, r Round) RoundResult {
 	x.mu.Unlock()
 	x.history.prune(x.global.TimeNs)
 	x.observe(store, r.Nodes)
+	x.found()
 
 	for _, c := range x.order {
 		c.stable.nextRound()

@@ -936,3 +936,22 @@ func TestCallerOfEachContext(t *testing.T) {
 		}
 	})
 }
+
+// Cycles and canisters out of nothing are for local networks.
+func TestProvisionalMethodsAreLocal(t *testing.T) {
+	for _, local := range []bool{true, false} {
+		w := newWorld(t, func(c *Config) { c.Local = local })
+		for method, arg := range map[string]any{
+			"provisional_create_canister_with_cycles": management.ProvisionalCreateArgs{},
+			"provisional_top_up_canister":             management.ProvisionalTopUpArgs{CanisterID: principal.FromUint64(16), Amount: candid.NatFromUint64(1)},
+		} {
+			m := w.message(alice, principal.Management, method, candid.MustMarshal(arg))
+			_, rej := w.manage(method, arg)
+			for how, rej := range map[string]*Reject{"in a block": rej, "on its way": w.x.InspectMessage(t.Context(), m)} {
+				if refused := rej != nil && strings.Contains(rej.Message, "exists on local networks only"); refused == local {
+					t.Errorf("local %t, %s %s: %v", local, method, how, rej)
+				}
+			}
+		}
+	}
+}

@@ -205,6 +205,11 @@ func (x *Executor) takeSnapshot(k *call, a *management.TakeSnapshotArgs) ([]byte
 		ModuleSize: c.ModuleSize, HeapPages: c.HeapPages, StablePages: c.StablePages, Globals: globalsOf(code.module, c.Globals),
 		Chunks: c.Chunks, Certified: c.Certified, HasTimer: true, Timer: c.Timer, Hook: c.LowMemory}
 	uninstall := a.UninstallCode != nil && *a.UninstallCode
+	if uninstall {
+		if rej := x.keeps(c, "uninstalled"); rej != nil {
+			return nil, rej
+		}
+	}
 	size := (&snapshot{snapshotRecord: r}).size()
 	memory := c.memory() + size
 	if old != nil {

@@ -121,6 +121,7 @@ const (
 	originNone    uint8 = iota // a system task: nobody waits
 	originIngress              // ID is the request id
 	originCall                 // ID is the calling canister
+	originNative               // ID is the calling canister, which is implemented in Go, Callback its dialogue
 )
 
 type origin struct {

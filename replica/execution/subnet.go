@@ -186,7 +186,7 @@ func (x *Executor) bitcoin(k *call) ([]byte, *Reject) {
 		return nil, reject(errCanisterNotFound, "The subnet has no Bitcoin canister for %s", network)
 	}
 	out := x.callNative(c, k.message)
-	if len(out.Asks) > 0 {
+	if out.goesOn() {
 		panic("execution: the Bitcoin canister asks something")
 	}
 	k.refund, k.keeps = x.charge(c, k.Cycles, &out), true

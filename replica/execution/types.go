@@ -229,6 +229,8 @@ type Config struct {
 	Admins []principal.Principal
 	// Custodial are canisters that hold or account for users' coins, see custody.go.
 	Custodial []principal.Principal
+	// Root is the native canister that alone changes custodial canisters; the zero value says that their controllers do.
+	Root principal.Principal
 	// Local allows the provisional methods. Set it for networks of class "local" only.
 	Local bool
 	// NodeCount scales prices; a Round may change it. The default is 13, the size the price table is made for.
