@@ -71,6 +71,9 @@ type Doc struct {
 	// throw their state away, and their signatures go before those of others: most of a key's queue, but not all, may be theirs. The canisters that
 	// they make are kept likewise.
 	Custodial []principal.Principal `json:"custodial,omitempty"`
+	// Governance says who may change custodial canisters and members. Where it is absent, which only local networks may have it, the canisters' controllers
+	// and the nodes' keys do.
+	Governance *Governance `json:"governance,omitempty"`
 	// BlockMaxBytes bounds a block. CometBFT fixes it at genesis.
 	BlockMaxBytes int64 `json:"block_max_bytes"`
 	// DKGPhaseBlocks is how long the BLS key generation waits for missing bundles in each phase, in blocks.
@@ -81,6 +84,62 @@ type Doc struct {
 	KeygenDeadlineBlocks uint64 `json:"keygen_deadline_blocks"`
 	// SigningParallel caps the ceremonies that run at once.
 	SigningParallel int `json:"signing_parallel"`
+}
+
+// RootCanister is the id of the root canister, where there is governance: that of the Internet Computer's.
+var RootCanister = principal.MustParse("r7inp-6aaaa-aaaaa-aaabq-cai")
+
+// Governance is what the root canister begins with (package root). Two thirds of the operators decide.
+type Governance struct {
+	Operators []principal.Principal `json:"operators"` // of people; a proposal changes them
+	// TimeLockSeconds lie between the approval of a proposal and its execution.
+	TimeLockSeconds uint64 `json:"time_lock_seconds"`
+	// ProposalSeconds is how long a proposal may take from submission to execution, the time lock included.
+	ProposalSeconds uint64 `json:"proposal_seconds"`
+}
+
+// Bounds of governance. On public networks a lost key must not freeze it, and people need time to see what was decided.
+const (
+	MinOperators  = 3
+	MaxOperators  = 40
+	MinTimeLock   = 3600                // seconds
+	MaxTimeLock   = 90 * 24 * 3600      // seconds
+	maxProposal   = 2 * 365 * 24 * 3600 // seconds
+	leastDeciding = 60                  // seconds beside the time lock, in which a proposal is approved and executed
+)
+
+// Least is how many operators a network of a class must have.
+func (c Class) Least() int {
+	if c == Local {
+		return 1
+	}
+	return MinOperators
+}
+
+// CheckOperators says whether at least so many operators can decide together.
+func CheckOperators(list []principal.Principal, least int) error {
+	if n := len(list); n < max(least, 1) || n > MaxOperators {
+		return fmt.Errorf("%d operators, want %d to %d", n, max(least, 1), MaxOperators)
+	}
+	for i, p := range list {
+		if p.IsAnonymous() || p.IsManagement() || slices.Contains(list[:i], p) {
+			return fmt.Errorf("operators[%d] (%s) is nobody, or is named twice", i, p)
+		}
+	}
+	return nil
+}
+
+func (g *Governance) validate(class Class) error {
+	if err := CheckOperators(g.Operators, class.Least()); err != nil {
+		return fmt.Errorf("governance.operators: %w", err)
+	}
+	switch {
+	case g.TimeLockSeconds > MaxTimeLock || class != Local && g.TimeLockSeconds < MinTimeLock:
+		return fmt.Errorf("governance.time_lock_seconds is %d, want %d to %d on a public network", g.TimeLockSeconds, MinTimeLock, MaxTimeLock)
+	case g.ProposalSeconds < g.TimeLockSeconds+leastDeciding || g.ProposalSeconds > maxProposal:
+		return fmt.Errorf("governance.proposal_seconds is %d, want %d (time_lock_seconds and a minute) to %d", g.ProposalSeconds, g.TimeLockSeconds+leastDeciding, maxProposal)
+	}
+	return nil
 }
 
 // Node is one replica's public keys.
@@ -255,6 +314,16 @@ func (d *Doc) Validate() error {
 		if !d.OwnsCanister(p) || slices.Contains(d.Custodial[:i], p) {
 			return bad("custodial[%d] is no canister of this subnet, or is named twice", i)
 		}
+	}
+	if g := d.Governance; g != nil {
+		if err := g.validate(d.Class); err != nil {
+			return bad("%v", err)
+		}
+		if !d.OwnsCanister(RootCanister) || slices.Contains(d.Custodial, RootCanister) {
+			return bad("governance: the root canister %s must be in canister_ranges, and not custodial", RootCanister)
+		}
+	} else if d.Class != Local {
+		return bad("governance is missing: a public network names its operators")
 	}
 	if d.Bitcoin != nil {
 		switch n := d.Bitcoin.Network; {

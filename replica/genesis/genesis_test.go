@@ -23,6 +23,15 @@ func sample(n int) *Doc {
 	return d
 }
 
+// public makes a document that of a public network.
+func public(d *Doc) {
+	d.Class, d.Bitcoin, d.Ethereum = Public, nil, nil
+	d.Governance = &Governance{TimeLockSeconds: MinTimeLock, ProposalSeconds: 7 * 24 * 3600}
+	for i := range uint64(4) {
+		d.Governance.Operators = append(d.Governance.Operators, principal.SelfAuthenticating([]byte{byte(i)}))
+	}
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	d := sample(4)
 	path := filepath.Join(t.TempDir(), "genesis.json")
@@ -60,12 +69,13 @@ func TestValidateNamesTheField(t *testing.T) {
 		"block_max_bytes":                  func(d *Doc) { d.BlockMaxBytes = 1 << 20 },
 		"positive":                         func(d *Doc) { d.Ethereum = &Ethereum{} },
 		"ethereum.chain_id is 1: a local":  func(d *Doc) { d.Ethereum = &Ethereum{ChainID: 1} },
-		"ethereum.chain_id is 1337, a dev": func(d *Doc) { d.Class, d.Bitcoin, d.Ethereum = Public, nil, &Ethereum{ChainID: GethChainID} },
+		"ethereum.chain_id is 1337, a dev": func(d *Doc) { public(d); d.Ethereum = &Ethereum{ChainID: GethChainID} },
 		"only follow":                      func(d *Doc) { d.Bitcoin.Network = "mainnet" },
 		"bitcoin.snapshot: block":          func(d *Doc) { d.Bitcoin.Snapshot = &BitcoinSnapshot{Block: "12"} },
 		"bitcoin.snapshot: UTXO": func(d *Doc) {
 			zeros := strings.Repeat("0", 64)
-			d.Class, d.Ethereum, d.Bitcoin = Public, nil, &Bitcoin{Network: "mainnet", StabilityThreshold: 144, Snapshot: &BitcoinSnapshot{Height: 840_000, Block: zeros, Hash: zeros}}
+			public(d)
+			d.Bitcoin = &Bitcoin{Network: "mainnet", StabilityThreshold: 144, Snapshot: &BitcoinSnapshot{Height: 840_000, Block: zeros, Hash: zeros}}
 		},
 		"at least 4":   func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
 		"signing_para": func(d *Doc) { d.SigningParallel = 0 },
@@ -77,7 +87,19 @@ func TestValidateNamesTheField(t *testing.T) {
 		"custodial[1": func(d *Doc) {
 			d.Custodial = []principal.Principal{d.CanisterRanges[0].First, d.CanisterRanges[0].First}
 		},
-		"65 custodial": func(d *Doc) { d.Custodial = make([]principal.Principal, 65) },
+		"governance is missing":            func(d *Doc) { public(d); d.Governance = nil },
+		"2 operators, want 3":              func(d *Doc) { public(d); d.Governance.Operators = d.Governance.Operators[:2] },
+		"0 operators, want 1":              func(d *Doc) { d.Governance = &Governance{ProposalSeconds: 60} },
+		"41 operators":                     func(d *Doc) { public(d); d.Governance.Operators = make([]principal.Principal, 41) },
+		"operators[1] (aaaaa-aa)":          func(d *Doc) { public(d); d.Governance.Operators[1] = principal.Management },
+		"operators[3]":                     func(d *Doc) { public(d); d.Governance.Operators[3] = d.Governance.Operators[0] },
+		"time_lock_seconds is 3599":        func(d *Doc) { public(d); d.Governance.TimeLockSeconds-- },
+		"time_lock_seconds is 18446744073": func(d *Doc) { public(d); d.Governance.TimeLockSeconds = 1<<64 - 1 },
+		"proposal_seconds is 3659":         func(d *Doc) { public(d); d.Governance.ProposalSeconds = MinTimeLock + 59 },
+		"proposal_seconds is 18446744073":  func(d *Doc) { public(d); d.Governance.ProposalSeconds = 1<<64 - 1 },
+		"must be in canister_ranges":       func(d *Doc) { public(d); d.CanisterRanges[0].First = principal.FromUint64(4) },
+		"and not custodial":                func(d *Doc) { public(d); d.Custodial = []principal.Principal{RootCanister} },
+		"65 custodial":                     func(d *Doc) { d.Custodial = make([]principal.Principal, 65) },
 		"11 subnet_admins": func(d *Doc) {
 			for i := range uint64(11) {
 				d.SubnetAdmins = append(d.SubnetAdmins, principal.FromUint64(i))
@@ -89,6 +111,15 @@ func TestValidateNamesTheField(t *testing.T) {
 		if err := d.Validate(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("want a refusal with %q, got %v", want, err)
 		}
+	}
+	d := sample(4)
+	if public(d); d.Validate() != nil {
+		t.Error(d.Validate())
+	}
+	d = sample(4) // a local network may have one key, and no time lock
+	d.Governance = &Governance{Operators: []principal.Principal{principal.SelfAuthenticating(nil)}, ProposalSeconds: 60}
+	if err := d.Validate(); err != nil {
+		t.Error(err)
 	}
 	for _, n := range []int{1, 4, 5, 6, 7, MaxNodes} {
 		if err := sample(n).Validate(); err != nil {

@@ -279,6 +279,9 @@ type Config struct {
 	ProposalBlocks uint64
 	JoinBlocks     uint64
 	ReshareBlocks  uint64
+	// Governed says that members propose and approve nothing: whoever owns the machine calls Begin. They may still reject what goes on, which leaves
+	// everything as it is.
+	Governed bool
 }
 
 // Machine is the deterministic half of changes. It has no state of its own.
@@ -334,6 +337,9 @@ func (m *Machine) check(r kv.Reader, body []byte) (it Item, err error) {
 	}
 	if !ed25519.Verify(node.NodeKey, it.signed(m.cfg.Network), it.Signature) {
 		return it, fmt.Errorf("%w: the signature is not node %d's", ErrItem, it.Node)
+	}
+	if m.cfg.Governed && (it.Verb == Propose || it.Verb == Approve) {
+		return it, fmt.Errorf("%w: node keys decide nothing here: the operators do, by proposals to the root canister", ErrItem)
 	}
 	running, goesOn := get[changeRecord](r, []byte(keyChange))
 	switch it.Verb {
@@ -544,6 +550,25 @@ func (m *Machine) decide(s kv.Store, height uint64) (ev Event) {
 		return true
 	})
 	return ev
+}
+
+// CheckChange says whether Begin would begin a change.
+func (m *Machine) CheckChange(r kv.Reader, c Change) error {
+	if running, goesOn := get[changeRecord](r, []byte(keyChange)); goesOn {
+		return fmt.Errorf("%w: change %d goes on; wait for its end", ErrStale, running.Number)
+	}
+	return c.check(r, m.cfg.Network)
+}
+
+// Begin begins a change that was decided elsewhere, and returns its number.
+func (m *Machine) Begin(s kv.Store, height uint64, c Change) (uint64, error) {
+	if err := m.CheckChange(s, c); err != nil {
+		return 0, err
+	}
+	n := NextNumber(s)
+	s.Set([]byte(keyNumber), binary.BigEndian.AppendUint64(nil, n+1))
+	m.accept(s, height, proposalRecord{Number: n, Change: codec.Marshal(c)}, c)
+	return n, nil
 }
 
 // accept begins a change. The other proposals are dropped: they were made for the membership as it is now.

@@ -331,3 +331,45 @@ func FuzzDecodeItem(f *testing.F) {
 		}
 	})
 }
+
+// Where the operators decide, all node keys together propose and approve nothing; they may give a change up.
+func TestGoverned(t *testing.T) {
+	w := newNetwork(t, 4)
+	w.m = NewMachine(Config{Network: w.hash, JoinBlocks: 30, ReshareBlocks: 40, Governed: true})
+	add := Change{Add: []Candidate{w.candidate(4)}}
+	for i := range 4 {
+		for _, c := range []Change{add, {Remove: []uint32{2}}, {}} {
+			if err := w.m.Check(w, w.propose(i, c)); !errors.Is(err, ErrItem) || !strings.Contains(err.Error(), "the operators do") {
+				t.Errorf("node %d proposes: %v", i, err)
+			}
+		}
+	}
+	if err := w.m.Apply(w, 1, w.propose(0, Change{})); err == nil || len(Describe(w).Proposals) > 0 {
+		t.Errorf("a block with a proposal: %v", err)
+	}
+	if _, err := w.m.Begin(w, w.height, Change{Add: add.Add, Remove: []uint32{9}}); !errors.Is(err, ErrChange) {
+		t.Error(err)
+	}
+	n, err := w.m.Begin(w, w.height, add)
+	if err != nil || n != 1 || NextNumber(w) != 2 {
+		t.Fatalf("change %d, %v", n, err)
+	}
+	w.sentence("waits for node 4 to catch up")
+	if _, err := w.m.Begin(w, w.height, Change{}); !errors.Is(err, ErrStale) { // one change, one epoch
+		t.Error(err)
+	}
+	digest := add.Digest()
+	if err := w.m.Check(w, w.item(Approve, 0, 1, digest)); !errors.Is(err, ErrItem) {
+		t.Error(err)
+	}
+	w.block(w.item(Reject, 0, 1, digest))
+	if ev := w.block(w.item(Reject, 1, 1, digest)); ev.Aborted == "" {
+		t.Errorf("%+v", ev)
+	}
+	if n, err = w.m.Begin(w, w.height, Change{}); err != nil || n != 2 {
+		t.Fatal(n, err)
+	}
+	if ev := w.block(); ev.Reshare == nil || ev.Reshare.Epoch != 1 {
+		t.Errorf("%+v", ev)
+	}
+}

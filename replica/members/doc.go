@@ -21,6 +21,8 @@
 // changed, and the status says why. A member has at most one open proposal, and the first that is approved drops the others, so nobody can keep
 // others from deciding. An item counts in one epoch, for one numbered proposal and one content, so none can be replayed.
 //
+// Where the machine is Governed members do not propose or approve: the phase of proposals is the root canister's (package root), which calls Begin.
+//
 // The keys of a node that was a member are never taken again. Whoever wants to come back comes with fresh ones, and gets a new number.
 //
 // Per block the caller checks all items (CheckAll), applies them, and calls Advance once, which says when a resharing begins, when the next
