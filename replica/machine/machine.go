@@ -44,6 +44,7 @@ const (
 	prefixExecution = "exe/"
 	prefixMachine   = "mac/"
 	prefixMembers   = "mem/"
+	prefixRoot      = "root/"
 )
 
 // Config is what a machine is made of. All replicas of a network use equal values of all fields but those marked local.
@@ -80,6 +81,7 @@ type Machine struct {
 	out  *outcalls.Machine
 	btc  *bitcoin
 	eth  *ethereum
+	root *governance
 	tree *hashtree.Map
 
 	members *membership
@@ -121,7 +123,7 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 	}
 	m := &Machine{cfg: cfg, db: db, rootKey: &bls.Epochs{}, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
 	doc := cfg.Genesis
-	m.change = members.NewMachine(members.Config{Network: m.genesis, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks})
+	m.change = members.NewMachine(members.Config{Network: m.genesis, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks, Governed: doc.Governance != nil})
 	r := db.Reader()
 	m.readMembers(m.MembersReader(), db.Head().Height)
 	if db.Head().Height == 0 {
@@ -195,6 +197,11 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 	if m.eth != nil {
 		natives[m.eth.id] = m.eth
 	}
+	var governor principal.Principal
+	if m.root = m.openGovernance(doc, s); m.root != nil {
+		governor = genesis.RootCanister
+		natives[governor] = m.root
+	}
 	bitcoins := map[string]principal.Principal{"mainnet": canister.MainnetID, "testnet": canister.TestnetID, "regtest": canister.TestnetID}
 	var first uint64
 	var ranges [][2]principal.Principal
@@ -204,7 +211,7 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 		}
 		ranges = append(ranges, [2]principal.Principal{r.First, r.Last})
 	}
-	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins, Custodial: doc.Custodial,
+	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins, Custodial: doc.Custodial, Root: governor,
 		Local: doc.Class == genesis.Local, NodeCount: m.members.set.N(), FirstCanister: first, Ranges: ranges,
 		Reader: kv.PrefixReader(m.db.Reader(), prefixExecution), Log: m.log}, kv.Prefix(s, prefixExecution))
 	if err != nil {
@@ -398,6 +405,9 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	if m.eth != nil {
 		m.eth.use(blk)
 	}
+	if m.root != nil {
+		m.root.use(blk, b.Height)
+	}
 	round := execution.Round{Height: b.Height, TimeNs: m.timeNs, Responses: answers, Keys: m.activeKeys(sig),
 		Nodes: m.nodeBlocks(mac, b), NodeCount: m.members.set.N()}
 	for _, msg := range m.authentic(by.ingress, b.TimeNs, res) {
@@ -406,6 +416,10 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 		res.Ingress = append(res.Ingress, msg.ID)
 	}
 	res.RoundResult = m.exec.Round(kv.Prefix(blk, prefixExecution), round)
+	if m.root != nil && m.root.began {
+		m.readMembers(kv.Prefix(blk, prefixMembers), b.Height)
+		m.introduce(sig)
+	}
 	m.takeSystemCalls(sig, vet, out, mac, b.Height, res.SystemCalls)
 	m.dropBeacons(mac, b.Height)
 	m.tree = m.exec.Tree(m.tree)
@@ -453,6 +467,9 @@ func (m *Machine) Commit() error {
 	}
 	if m.eth != nil {
 		m.eth.use(kv.ReadOnly(m.db.Reader()))
+	}
+	if m.root != nil {
+		m.root.use(kv.ReadOnly(m.db.Reader()), p.height)
 	}
 	m.publish()
 	return nil
