@@ -59,6 +59,11 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 	}
 	p := n.opts.Progress
 	p.Begin("canisters")
+	governed := n.Replica(0).Genesis().Governance != nil
+	controller := id.Sender()
+	if governed {
+		controller = genesis.RootCanister
+	}
 	archive, err := LoadArchive()
 	if err != nil {
 		return err
@@ -68,7 +73,7 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 		MintingAccount: minter, FeeCollectorAccount: &icrc.Account{Owner: n.Minter, Subaccount: &feeAccount},
 		TransferFee: candid.NatFromUint64(TransferFee), Decimals: ptr(uint8(8)), MaxMemoLength: ptr(uint16(80)),
 		TokenSymbol: "ckBTC", TokenName: "ckBTC", FeatureFlags: &icrc.FeatureFlags{ICRC2: true},
-		ArchiveOptions: archive.Options(id.Sender()), IndexPrincipal: n.indexOf(canisters.CkbtcIndex),
+		ArchiveOptions: archive.Options(controller), IndexPrincipal: n.indexOf(canisters.CkbtcIndex),
 	}}
 	minterArg := ckbtc.MinterArg{Init: &ckbtc.InitArgs{
 		Network: ckbtc.Regtest, LedgerID: n.Ledger, ECDSAKeyName: TestKey, SchnorrKeyName: ptr(TestKey), RetrieveBtcMinAmount: RetrieveMin,
@@ -93,9 +98,15 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 		}
 	}
 	if n.ethereum != nil {
-		list = append(list, n.ckethInstalls(id.Sender(), archive)...)
+		list = append(list, n.ckethInstalls(controller, archive)...)
 	}
 	p.Note("%d of them", len(list))
+	if governed {
+		if err := n.bootstrapGoverned(ctx, a, list); err != nil {
+			return err
+		}
+		list = nil
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, c := range list {
 		g.Go(func() error {
@@ -111,7 +122,9 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	p.Done("%d of them", len(list))
+	if !governed {
+		p.Done("%d of them", len(list))
+	}
 	if n.node != nil {
 		p.Begin("bitcoin faucet")
 		if err := n.WaitBitcoin(ctx); err != nil {

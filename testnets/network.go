@@ -63,6 +63,11 @@ type Settings struct {
 	Checker *Checker
 	// SubnetAdmins go into the genesis document; the default is none.
 	SubnetAdmins []principal.Principal
+	// Operators decide, by the root canister, what becomes of custodial canisters and of the membership: principals, or names of identities in the network's
+	// directory, which are made. The default is none: then the identity DefaultIdentity controls all canisters, and node keys the membership.
+	Operators []string
+	// TimeLock lies between what operators decide and its execution, in whole seconds; the default is none.
+	TimeLock time.Duration
 	// Keys are the threshold keys to make; the default is one of each algorithm.
 	Keys []chainkey.KeyID
 	// CommitWait and ProposeWait pace the consensus; the defaults suit one machine.
@@ -168,7 +173,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: s.Keys,
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
-		CanisterRanges: ranges(m.Ethereum != nil), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},
+		CanisterRanges: ranges(m.Ethereum != nil, len(s.Operators) > 0), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},
 		BlockMaxBytes: 5 << 20, DKGPhaseBlocks: 40,
 		// A signature takes about a second of CPU for each signer, all of them on this machine.
 		SigningDeadlineBlocks: 60, KeygenDeadlineBlocks: 1200, SigningParallel: 4,
@@ -176,6 +181,15 @@ func Create(dir string, s Settings) (*Manifest, error) {
 	if m.Ethereum != nil {
 		doc.Ethereum = &genesis.Ethereum{ChainID: m.Ethereum.ChainID}
 		doc.Custodial = append(doc.Custodial, canisters.CkethMinter, canisters.CkethLedger, canisters.Orchestrator)
+	}
+	if doc.Governance, err = govern(dir, s.Operators, s.TimeLock); err != nil {
+		return nil, err
+	}
+	if doc.Governance != nil { // the operators' are then those beside them, too
+		doc.Custodial = append(doc.Custodial, canisters.CkbtcIndex, canisters.BtcChecker)
+		if m.Ethereum != nil {
+			doc.Custodial = append(doc.Custodial, canisters.CkethIndex)
+		}
 	}
 	var peers []replica.Peer
 	for i := range s.Nodes {
@@ -240,7 +254,7 @@ func (m *Manifest) save(dir string) error {
 }
 
 // ranges are the canister ids of a local network in ascending order.
-func ranges(ethereum bool) []genesis.Range {
+func ranges(ethereum, governed bool) []genesis.Range {
 	one := func(p principal.Principal) genesis.Range { return genesis.Range{First: p, Last: p} }
 	out := []genesis.Range{
 		{First: principal.FromUint64(firstCanister), Last: principal.FromUint64(lastCanister)},
@@ -248,6 +262,9 @@ func ranges(ethereum bool) []genesis.Range {
 	}
 	if ethereum {
 		out = append(out, one(canisters.EvmRpc), one(canisters.CkethMinter), one(canisters.CkethLedger), one(canisters.CkethIndex), one(canisters.Orchestrator))
+	}
+	if governed {
+		out = append(out, one(genesis.RootCanister))
 	}
 	for i := range out { // few enough for insertion
 		for j := i; j > 0 && out[j].First.Compare(out[j-1].First) < 0; j-- {
