@@ -48,6 +48,8 @@ type Status struct {
 	PoolCalls  int                     `json:"pool_calls"`
 	// Membership is who the nodes are, and how a change of them stands.
 	Membership members.Status `json:"membership"`
+	// Governed says that operators decide by the root canister; otherwise the canisters' controllers and the nodes' keys do.
+	Governed bool `json:"governed"`
 	// Trouble is what is wrong, the worst first; the sentence is about the first of them where the replica does its work.
 	Trouble []Trouble `json:"trouble,omitempty"`
 
@@ -96,7 +98,7 @@ func (r *Replica) Status() Status {
 	v := r.machine.View()
 	s := Status{Node: r.self, NodeID: r.identity().NodeID().String(), ChainID: r.doc.ChainID, Height: v.Height,
 		BlockTime: time.Unix(0, int64(v.TimeNs)).UTC(), AppHash: fmt.Sprintf("%x", v.AppHash), Connected: []int{}}
-	s.Membership = v.Membership
+	s.Membership, s.Governed = v.Membership, r.doc.Governance != nil
 	for i := range v.Peers {
 		if i != r.self && r.net.Connected(i) {
 			s.Connected = append(s.Connected, i)

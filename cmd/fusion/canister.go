@@ -266,7 +266,13 @@ func readModule(file string) (*module, error) {
 	if len(b) > maxModule {
 		return nil, fmt.Errorf("module %s is larger than %d MiB", file, maxModule>>20)
 	}
+	return parseModule(file, b)
+}
+
+// parseModule reads what a module says of itself.
+func parseModule(file string, b []byte) (*module, error) {
 	plain := b
+	var err error
 	if bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(bytes.NewReader(b))
 		if err == nil {

@@ -30,15 +30,16 @@ func statusCmd(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m := moneyOf(c.Context(), s)
+			m, who := moneyOf(c.Context(), s), controlOf(c.Context(), s)
 			if asJSON {
 				fmt.Fprint(c.OutOrStdout(), toJSON(struct {
 					*testnets.NetworkStatus
-					Ckbtc *money `json:"ckbtc,omitempty"`
-				}{s, m}))
+					Ckbtc   *money `json:"ckbtc,omitempty"`
+					Control string `json:"control"`
+				}{s, m, who}))
 				return nil
 			}
-			printStatus(c.OutOrStdout(), s, m)
+			printStatus(c.OutOrStdout(), s, m, who)
 			return nil
 		},
 	}
@@ -121,6 +122,35 @@ func moneyOf(ctx context.Context, s *testnets.NetworkStatus) *money {
 	return &money{min(before, after), custody} // what was minted or burned meanwhile is no difference
 }
 
+// controlOf says who may change the canisters and the members.
+func controlOf(ctx context.Context, s *testnets.NetworkStatus) string {
+	governed := slices.ContainsFunc(s.Replicas, func(r replica.Status) bool { return r.Governed })
+	a, err := statusAgent(s, agent.Options{})
+	if err != nil {
+		return control(ctx, nil, governed)
+	}
+	defer a.Close()
+	return control(ctx, a, governed)
+}
+
+// control is controlOf with an agent, or nil.
+func control(ctx context.Context, a *agent.Agent, governed bool) string {
+	if !governed {
+		return "one key, the identity " + testnets.DefaultIdentity + ", controls all canisters, and the nodes' keys the membership: for development only"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	who := "operators"
+	if a != nil {
+		if info, err := (testnets.Proposals{Agent: a}).Info(ctx); err == nil {
+			if who = fmt.Sprintf("%d of %s, after a time lock of %s", info.Needed, plural(len(info.Operators), "operator"), time.Duration(info.TimeLockNs)); len(info.Operators) == 1 {
+				who = fmt.Sprintf("one operator's key, after a time lock of %s", time.Duration(info.TimeLockNs))
+			}
+		}
+	}
+	return who + ", by proposals: fusion proposal list"
+}
+
 // statusAgent makes a client of the first replica that runs.
 func statusAgent(s *testnets.NetworkStatus, opts agent.Options) (*agent.Agent, error) {
 	for _, r := range s.Replicas {
@@ -137,7 +167,7 @@ func statusAgent(s *testnets.NetworkStatus, opts agent.Options) (*agent.Agent, e
 	return nil, hint(errors.New("the subnet has no key yet"), "it is being generated; see fusion status")
 }
 
-func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
+func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money, who string) {
 	how := fmt.Sprintf("process %d, up for %s", s.PID, time.Since(s.Started).Round(time.Second))
 	if s.PID == 0 {
 		how = "a process for each replica"
@@ -172,6 +202,7 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money) {
 		fmt.Fprintf(w, "  %-17s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("http endpoint", "%s", s.Manifest.URL(0))
+	row("control", "%s", who)
 	if r != nil {
 		for _, n := range r.Members { // those that ceremonies avoid, by name
 			if n.Excluded || len(n.Disputes) > 0 || n.Suspicion > 0 {

@@ -17,8 +17,8 @@ func TestPrintStatus(t *testing.T) {
 		alarm bool
 	}{{nil, false}, {&money{10, 10}, false}, {&money{10, 9}, true}} {
 		var b strings.Builder
-		printStatus(&b, s, c.m)
-		if text := b.String(); strings.Count(text, "first") != 1 || !strings.Contains(text, "also: second") || strings.Contains(text, "ALARM: 1 sat") != c.alarm {
+		printStatus(&b, s, c.m, "one key")
+		if text := b.String(); strings.Count(text, "first") != 1 || !strings.Contains(text, "also: second") || strings.Contains(text, "ALARM: 1 sat") != c.alarm || !strings.Contains(text, "one key") {
 			t.Errorf("%+v:\n%s", c.m, text)
 		}
 	}

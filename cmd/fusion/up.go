@@ -39,17 +39,19 @@ var errDied = errors.New("the network's process ended without a word")
 
 // settings are the flags of up.
 type settings struct {
-	nodes    int
-	http     string
-	bitcoin  string
-	ethereum string
-	checker  string
-	blocked  []string
-	admins   []string // principals
-	logLevel slog.Level
-	detach   bool
-	reportTo int // file descriptor for events, in the process that --detach makes
-	changed  func(flag string) bool
+	nodes     int
+	http      string
+	bitcoin   string
+	ethereum  string
+	checker   string
+	blocked   []string
+	admins    []string // principals
+	operators []string // principals, or names of identities
+	timeLock  time.Duration
+	logLevel  slog.Level
+	detach    bool
+	reportTo  int // file descriptor for events, in the process that --detach makes
+	changed   func(flag string) bool
 }
 
 func upCmd(o *options) *cobra.Command {
@@ -157,6 +159,7 @@ func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
 		}
 		t.SubnetAdmins = append(t.SubnetAdmins, p)
 	}
+	t.Operators, t.TimeLock = s.operators, s.timeLock
 	m, err = testnets.Create(dir, t)
 	return m, true, err
 }
@@ -317,6 +320,7 @@ type ready struct {
 	Canister string  `json:"bitcoin_canister"`
 	User     string  `json:"user"`
 	Deposit  string  `json:"deposit_address"`
+	Control  string  `json:"control"` // who may change canisters and members, in words
 	Bitcoin  string  `json:"bitcoin"`
 	External bool    `json:"external_bitcoin"`
 	Ethereum string  `json:"ethereum,omitempty"`
@@ -336,18 +340,20 @@ func describe(ctx context.Context, n *testnets.Network) (*ready, error) {
 		return nil, err
 	}
 	defer a.Close()
-	deposit, err := depositAddress(ctx, a, n.Manifest)
-	if err != nil {
-		return nil, fmt.Errorf("asking for a deposit address: %w", err)
-	}
 	s := n.Replica(0).Status()
+	deposit := "none: the minter waits for the operators' proposals"
+	if _, err = a.Read(ctx, n.Minter, []byte("canister"), n.Minter.Bytes(), []byte("module_hash")); !errors.Is(err, agent.ErrNotFound) || !s.Governed {
+		if deposit, err = depositAddress(ctx, a, n.Manifest); err != nil {
+			return nil, fmt.Errorf("asking for a deposit address: %w", err)
+		}
+	}
 	ethereum := ""
 	if e := n.Manifest.Ethereum; e != nil {
 		ethereum = fmt.Sprintf("%s, JSON-RPC at %s, chain id %d", e.Kind, e.URL, e.ChainID)
 	}
 	r := &ready{Ethereum: ethereum, Nodes: n.Nodes, Height: s.Height, URL: n.URL(0), RootKey: hex.EncodeToString(n.RootKey()), Subnet: s.Subnet,
 		Ledger: n.Ledger.String(), Minter: n.Minter.String(), Canister: canisters.BitcoinTestnet.String(), User: id.Sender().String(), Deposit: deposit,
-		Bitcoin: n.Manifest.Bitcoin, External: n.ExternalBitcoin, Log: filepath.Join(n.Dir, testnets.LogFile)}
+		Control: control(ctx, a, s.Governed), Bitcoin: n.Manifest.Bitcoin, External: n.ExternalBitcoin, Log: filepath.Join(n.Dir, testnets.LogFile)}
 	if e := n.Ethereum(); e != nil {
 		r.CkEther, r.EthMint, r.Helper = canisters.CkethLedger.String(), canisters.CkethMinter.String(), "none yet: fusion eth deploy-helper creates one"
 		if helper, ok := e.Helper(); ok {
@@ -399,7 +405,7 @@ func (r *ready) print(w io.Writer, o *options) {
 		{"dashboard", dashboardURL(r.URL)}, {"http endpoint", r.URL}, {"canister pages", pagesURL(r.URL)}, {"root key", r.RootKey}, {"subnet", r.Subnet},
 		{"ckBTC ledger", r.Ledger}, {"ckBTC minter", r.Minter}, {"ckBTC index", canisters.CkbtcIndex.String()},
 		{"bitcoin checker", canisters.BtcChecker.String()}, {"bitcoin canister", r.Canister}, {"bitcoin regtest", node}, {"ethereum", ethereum},
-		{"identity", testnets.DefaultIdentity + " = " + r.User}, {"deposit address", r.Deposit}, {"log", r.Log},
+		{"identity", testnets.DefaultIdentity + " = " + r.User}, {"deposit address", r.Deposit}, {"control", r.Control}, {"log", r.Log},
 	}
 	if r.CkEther != "" {
 		lines = append(lines, [2]string{"ckETH ledger", r.CkEther}, [2]string{"ckETH minter", r.EthMint}, [2]string{"helper contract", r.Helper})
@@ -408,7 +414,9 @@ func (r *ready) print(w io.Writer, o *options) {
 		fmt.Fprintf(w, "  %-17s %s\n", l[0], l[1])
 	}
 	next := []string{"fusion btc send 0.01btc " + r.Deposit + "%[1]s && fusion btc mine 4%[1]s", "fusion ckbtc update-balance%[1]s", "fusion ckbtc balance%[1]s"}
-	if r.External {
+	if strings.HasPrefix(r.Deposit, "none") {
+		next = []string{"fusion proposal operators%[1]s", "fusion proposal submit --help"}
+	} else if r.External {
 		next = []string{"fusion status%[1]s", "fusion ckbtc address%[1]s", "fusion ckbtc update-balance%[1]s"}
 	}
 	if r.CkEther != "" && !strings.HasPrefix(r.Helper, "none") {
