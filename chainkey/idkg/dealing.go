@@ -10,7 +10,7 @@ import (
 	"fusion/chainkey/idkg/curve"
 )
 
-// Dealing is one member's contribution to a sharing, signed.
+// Dealing is one member's contribution to a sharing, signed. It remembers that it was verified, so one goroutine at a time uses it.
 type Dealing struct {
 	curve       curve.Curve
 	kind        Kind

@@ -46,7 +46,8 @@
 //
 // A dealer may encrypt nonsense to f members and still be certified. A member whose share is bad publishes a Complaint, which opens its one box
 // provably and so convicts the dealer before everybody; others answer with an Opening of their own share of that dealing, and f+1 of
-// these give the victim its own. Nothing is dealt again. A false complaint convicts its maker, and no share is opened for it.
+// these give the victim its own. Nothing is dealt again. What is opened is the liar's own contribution, in a resharing its share of the key: it is
+// one of the f, and members agree to leave it out. A false complaint convicts its maker, and no share is opened for it.
 //
 // # Encryption
 //

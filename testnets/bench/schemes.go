@@ -19,6 +19,8 @@ import (
 	"fusion/chainkey/bls"
 	"fusion/chainkey/frost"
 	"fusion/chainkey/gg18"
+	"fusion/chainkey/idkg"
+	"fusion/chainkey/idkg/idkgtest"
 	"fusion/chainkey/vetkd"
 	"fusion/internal/kv"
 )
@@ -30,6 +32,7 @@ const (
 	blsCount   = 200
 	vetCount   = 100
 	oneCount   = 2000 // signatures of a plain key
+	rawCount   = 3    // signatures of the bare tss-lib
 )
 
 // schemes measures each scheme: key generation and resharing for each of Options.Sizes, then signatures for four members.
@@ -193,6 +196,11 @@ func (s *suite) ceremonies(ctx context.Context, n int) error {
 		}
 		s.add(fmt.Sprintf("%s_reshare_%d_s", k.name, n), time.Since(began).Seconds(), "s", "", 0)
 		s.add(fmt.Sprintf("%s_reshare_%d_cpu_s", k.name, n), (ownCPU()-cpu).Seconds()/float64(n), "CPU-s/member", "", 0)
+		if k.scheme.Name() == gg18.Name {
+			if err := s.idkg(ctx, shares); err != nil {
+				return fmt.Errorf("idkg: %w", err)
+			}
+		}
 	}
 	began, cpu := time.Now(), ownCPU()
 	if _, _, err := blsKey(n); err != nil {
@@ -200,6 +208,69 @@ func (s *suite) ceremonies(ctx context.Context, n int) error {
 	}
 	s.add(fmt.Sprintf("bls_keygen_%d_s", n), time.Since(began).Seconds(), "s", "", 0)
 	s.add(fmt.Sprintf("bls_keygen_%d_cpu_s", n), (ownCPU()-cpu).Seconds()/float64(n), "CPU-s/member", "", 0)
+	return nil
+}
+
+// idkg measures the scheme that no network uses yet, each member working for itself one after the other, beside signatures of bare tss-lib with shares
+// of as many members.
+func (s *suite) idkg(ctx context.Context, shares []chainkey.Share) error {
+	n := len(shares)
+	s.Progress.Begin(fmt.Sprintf("idkg among %d, and signatures of the bare library", n))
+	var signers []*gg18.Share
+	for _, x := range shares {
+		if g, ok := x.(*gg18.Share); ok && (len(signers) == 0 || len(signers) <= g.Threshold()) {
+			signers = append(signers, g)
+		}
+	}
+	cpu := ownCPU()
+	for i := range rawCount {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if _, err := gg18.SignRaw(signers, sha256.Sum256([]byte{byte(i)})); err != nil {
+			return fmt.Errorf("the reference: %w", err)
+		}
+	}
+	raw := milliseconds(ownCPU()-cpu) / rawCount
+	member := func(what string, used time.Duration, count int) (all float64) {
+		each := milliseconds(used) / float64(n*count)
+		s.add(fmt.Sprintf("idkg_%s_%d_cpu_ms", what, n), each, "CPU-ms/member", "", 0)
+		return each * float64(n)
+	}
+	cpu = ownCPU()
+	w, err := idkgtest.New(chainkey.EcdsaSecp256k1, 1, n, rand.Reader)
+	if err != nil {
+		return err
+	}
+	key, err := w.Generate()
+	if err != nil {
+		return err
+	}
+	member("keygen", ownCPU()-cpu, 1)
+	next, err := idkgtest.New(chainkey.EcdsaSecp256k1, 2, n, rand.Reader)
+	if err != nil {
+		return err
+	}
+	cpu = ownCPU()
+	if _, err := w.Reshare(next, key); err != nil {
+		return err
+	}
+	member("reshare", ownCPU()-cpu, 1)
+	cpu, w.Bytes = ownCPU(), 0
+	ps, err := w.Presign(key, 1, idkg.MaxCount)
+	if err != nil {
+		return err
+	}
+	total := member("presignature", ownCPU()-cpu, len(ps))
+	s.add(fmt.Sprintf("idkg_presignature_%d_bytes", n), float64(w.Bytes)/float64(len(ps)), "bytes", "", 0)
+	cpu = ownCPU()
+	for i, p := range ps {
+		if _, err := w.Sign(key, p, chainkey.HashMessage(sha256.Sum256([]byte{byte(i)}))); err != nil {
+			return err
+		}
+	}
+	total += member("signature", ownCPU()-cpu, len(ps))
+	s.add(fmt.Sprintf("idkg_cpu_ms_per_signature_%d", n), total, "CPU-ms", "tss-lib alone, same members and run", raw)
 	return nil
 }
 
