@@ -112,10 +112,13 @@ func (o Options) Pebble() (options *pebble.Options, release func()) {
 	}
 	if o.CacheBytes >= manyKeys { // what lies in more layers is rewritten less often, and the filters of all layers stay in memory
 		options.L0CompactionThreshold, options.L0StopWritesThreshold = 10, 30
+		// Half of what coins write is deletions; a table is rewritten early for blocks with hardly anything else.
+		options.Experimental.DeletionSizeRatioThreshold = 0.9
 	}
 	// Most keys that a block writes are new, and Digest asks for each whether it is there.
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		options.Levels[i].IndexBlockSize = 256 << 10 // one block for a table, else each read looks two up
 	}
 	return options, cache.Unref
 }
