@@ -17,8 +17,10 @@ const (
 	plainFor = 10 * time.Minute
 	// maxArchives bounds how many archives are remembered; each has gigabytes of blocks.
 	maxArchives = 1000
-	// pollCalls is how often one poll asks while there is more: 2,000 blocks of ICRC-3, 10,000 stored ones.
+	// pollCalls is how often one poll asks while there is more: 2,000 blocks. They may all be taken within one block of the subnet, and others wait for it.
 	pollCalls = 20
+	// storedCalls is for how many of these calls one counts that brings stored blocks.
+	storedCalls = icrc.MaxStoredBlocks / askBlocks
 	// lookEvery is how often the index looks whether a poll is overdue.
 	lookEvery = time.Minute
 )
@@ -149,7 +151,7 @@ func (s *server) ask(left int, news bool) {
 		read := s.x.Blocks() > before
 		news = news || read
 		if read && s.x.Blocks() < r.LogLength {
-			s.more(left-1, func(left int) { s.ask(left, true) })
+			s.more(left-storedCalls, func(left int) { s.ask(left, true) })
 			return
 		}
 		s.rest(news)
@@ -229,11 +231,11 @@ func (s *server) follow(a Archived, left int, news bool) {
 // fetch reads the next blocks from an archive, up to the end of its range.
 func (s *server) fetch(a Archived, left int, news bool) {
 	s.stored(a.From.Principal, a.End, news, func(r icrc.StoredBlocks) {
-		s.fetched(a, left, news, func() error { return s.x.TakeStored(r.First, r.Blocks) }, nil)
+		s.fetched(a, left-storedCalls, news, func() error { return s.x.TakeStored(r.First, r.Blocks) }, nil)
 	}, func() {
 		args := []icrc.GetBlocksArgs{{Start: candid.NatFromUint64(a.Start), Length: candid.NatFromUint64(min(askBlocks, a.End-a.Start))}}
 		cdk.Then(s.call(a.From.Principal, a.From.Method, args), func(r icrc.GetBlocksResult, err error) {
-			s.fetched(a, left, news, func() error { return s.x.Take(r.Blocks) }, err)
+			s.fetched(a, left-1, news, func() error { return s.x.Take(r.Blocks) }, err)
 		})
 	})
 }
@@ -256,7 +258,7 @@ func (s *server) fetched(a Archived, left int, news bool, take func() error, err
 	}
 	s.failed = ""
 	a.Start = s.x.Blocks()
-	s.more(left-1, func(left int) {
+	s.more(left, func(left int) {
 		if a.Start < a.End {
 			s.fetch(a, left, true)
 			return

@@ -58,10 +58,32 @@ func mintTo(ctx context.Context, blocks, accounts int) (*icrc.Ledger, uint64, er
 	return l, mem.Size() * stable.PageSize, nil
 }
 
+// indexOf makes an index of a ledger's first blocks, and returns the bytes of its stable memory.
+func indexOf(ctx context.Context, l *icrc.Ledger) (*index.Index, uint64, error) {
+	mem := &stable.Heap{}
+	x, err := index.Create(mem, index.InitArg{LedgerID: principal.MustFromBytes([]byte("ledger"))})
+	if err != nil {
+		return nil, 0, err
+	}
+	for n := uint64(0); n < ledgerReplayed; n = x.Blocks() {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
+		r := l.StoredBlocks(icrc.GetBlocksArgs{Start: candid.NatFromUint64(n), Length: candid.NatFromUint64(ledgerReplayed - n)})
+		if err := x.ReadStored(&r); err != nil {
+			return nil, 0, fmt.Errorf("replaying the log: %w", err)
+		}
+		if why := x.Halted(); why != "" {
+			return nil, 0, fmt.Errorf("replaying the log: %s", why)
+		}
+	}
+	return x, mem.Size() * stable.PageSize, nil
+}
+
 // ledgerState measures, without a network, what accounts and blocks of a ledger take in its stable memory, and how fast its books follow from its log.
 func (s *suite) ledgerState(ctx context.Context) error {
 	s.Progress.Begin("ledger")
-	_, few, err := mintTo(ctx, ledgerAccounts, 2)
+	lean, few, err := mintTo(ctx, ledgerAccounts, 2)
 	if err != nil {
 		return err
 	}
@@ -86,24 +108,18 @@ func (s *suite) ledgerState(ctx context.Context) error {
 		return err
 	}
 	check := ledgerReplayed / time.Since(began).Seconds()
-	x, err := index.Create(&stable.Heap{}, index.InitArg{LedgerID: principal.MustFromBytes([]byte("ledger"))})
+	began = time.Now()
+	x, manyIndexed, err := indexOf(ctx, l)
+	took := time.Since(began)
 	if err != nil {
 		return err
 	}
-	began = time.Now()
-	for n := uint64(0); n < ledgerReplayed && ctx.Err() == nil; n = x.Blocks() {
-		r := l.GetICRC3Blocks([]icrc.GetBlocksArgs{{Start: candid.NatFromUint64(n), Length: candid.NatFromUint64(ledgerReplayed - n)}})
-		if err := x.Read(&r); err != nil {
-			return fmt.Errorf("replaying the log: %w", err)
-		}
-		if why := x.Halted(); why != "" {
-			return fmt.Errorf("replaying the log: %s", why)
-		}
-	}
-	took := time.Since(began)
-	if err := ctx.Err(); err != nil {
+	_, fewIndexed, err := indexOf(ctx, lean)
+	if err != nil {
 		return err
 	}
+	s.add("index_mib_per_million_accounts", float64(manyIndexed-fewIndexed)/mebibyte/ledgerReplayed*1e6, "MiB", "keys and balances alone", float64(len(raw))*1e6/mebibyte)
+	s.add("index_mib_per_million_blocks", float64(fewIndexed)/mebibyte/ledgerReplayed*1e6, "MiB", "blocks alone", float64(bytes)/ledgerReplayed*1e6/mebibyte)
 	for i := range ledgerReplayed {
 		got, err := x.BalanceOf(ledgerUser(i))
 		if err != nil {
