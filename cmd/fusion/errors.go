@@ -11,6 +11,7 @@ import (
 	"fusion/ic/agent"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/replica/genesis"
 	"fusion/replica/state"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
@@ -104,6 +105,9 @@ func explainReject(r *agent.RejectError) (text, next string) {
 	case "IC0537":
 		return fmt.Sprintf("canister %s has no code", r.Canister), "install some with: fusion canister install FILE.wasm --id " + r.Canister.String()
 	case "IC0512":
+		if strings.Contains(msg, genesis.RootCanister.String()) {
+			return fmt.Sprintf("%s is for the root canister: %s", r.Method, msg), "operators decide: fusion proposal submit --help"
+		}
 		return fmt.Sprintf("%s is for controllers: %s", r.Method, msg), "choose the controller with --identity"
 	case "IC0207":
 		return fmt.Sprintf("canister %s is out of cycles", r.Canister), ""

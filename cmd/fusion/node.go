@@ -298,6 +298,10 @@ func nodeChangeCmd(o *options, home *string, name, short string, comes, goes boo
 			if err != nil {
 				return err
 			}
+			if c.replica.Governed { // before a node is made for it
+				what := map[string]string{"add": "add-node", "remove": "remove-node", "replace": "replace-node", "reshare": "reshare"}[name]
+				return hint(errors.New("the operators decide who the members are, node keys do not"), "propose it as an operator: fusion proposal submit %s", what)
+			}
 			if comes {
 				n, err := c.newNode(cmd.Context(), cmd.OutOrStdout(), file)
 				if err != nil {

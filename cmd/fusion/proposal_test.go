@@ -120,7 +120,7 @@ func TestProposalCommands(t *testing.T) {
 		"node 9 is not a member":                                      {"proposal", "submit", "remove-node", "9", "--identity", "bea"},
 		"is nobody, or is named twice":                                {"proposal", "submit", "operators", "aaaaa-aa", "2vxsx-fae", "--identity", "bea"},
 		"\"sometimes\" is no mode":                                    {"proposal", "submit", "checker-mode", "sometimes", "--identity", "bea"},
-		"node keys decide nothing here":                               {"node", "remove", "2"},
+		"the operators decide who the members are":                    {"node", "remove", "2"},
 		"Canister's controllers: r7inp-6aaaa-aaaaa-aaabq-cai. Sender": {"canister", "stop", "minter", "--identity", "ann"},
 		"no such file":                                                {"proposal", "submit", "upgrade", "minter", "./none.wasm", "--identity", "bea"},
 		"nothing_at_all":                                              {"proposal", "submit", "upgrade", "minter", "nothing_at_all", "--identity", "bea"},
@@ -128,6 +128,10 @@ func TestProposalCommands(t *testing.T) {
 		if out, err := run(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("fusion %s: want %q, got %v\n%s", strings.Join(args, " "), want, err, out)
 		}
+	}
+	_, err = run("canister", "stop", "minter", "--identity", "ann")
+	if text, next := explain(err); !strings.HasPrefix(text, "stop_canister is for the root canister") || next != "operators decide: fusion proposal submit --help" {
+		t.Errorf("%s; %s", text, next)
 	}
 	must("5 members in epoch 0", "node", "list")
 	must("\"number\": 12", "proposal", "list", "--json", "--length", "1")
