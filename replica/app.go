@@ -75,7 +75,10 @@ func (a *app) fill(p driver.Proposal) [][]byte {
 // bitcoinOverhead is what encoding adds to headers and bodies: a few bytes for each of at most a hundred.
 const bitcoinOverhead = 4 << 10
 
-func (a *app) Process(b driver.Block) error { return a.machine.Check(b) }
+func (a *app) Process(b driver.Block) error {
+	a.traces.Proposed(b.Height)
+	return a.machine.Check(b)
+}
 
 func (a *app) Finalize(b driver.Block) ([]byte, error) {
 	started := time.Now()
@@ -83,6 +86,7 @@ func (a *app) Finalize(b driver.Block) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.traces.Executed(b.Height, res.Ingress, started)
 	a.last = executed{ids: res.Ingress, timeNs: b.TimeNs, result: res, took: time.Since(started)}
 	return res.AppHash[:], nil
 }

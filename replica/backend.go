@@ -72,6 +72,7 @@ func (b *backend) MayReadMetadata(canister principal.Principal, name string, use
 const submitQueue = 50_000
 
 func (b *backend) Submit(ctx context.Context, env *envelope.Envelope, raw []byte) (envelope.ID, error) {
+	arrived := time.Now()
 	x := b.machine.View().Executor
 	if x == nil {
 		return envelope.ID{}, fmt.Errorf("%w: the subnet's key is not generated yet", http.ErrUnavailable)
@@ -94,6 +95,9 @@ func (b *backend) Submit(ctx context.Context, env *envelope.Envelope, raw []byte
 	case errors.Is(err, ingress.ErrFull):
 		return id, fmt.Errorf("%w: %w", http.ErrBusy, err)
 	default:
+		if err == nil {
+			b.traces.Accepted(id, msg.Canister, msg.Method, arrived)
+		}
 		return id, err
 	}
 }
@@ -103,7 +107,11 @@ func wireReject(r *execution.Reject) *envelope.Reject {
 }
 
 func (b *backend) WaitCertified(ctx context.Context, id envelope.ID) (*http.Snapshot, error) {
-	return b.states.wait(ctx, func(s *http.Snapshot) bool { return answered(s.Tree, id) })
+	s, err := b.states.wait(ctx, func(s *http.Snapshot) bool { return answered(s.Tree, id) })
+	if err == nil {
+		b.traces.Certified(id)
+	}
+	return s, err
 }
 
 var labelRequestStatus, labelStatus = []byte("request_status"), []byte("status")

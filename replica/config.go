@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"fusion/internal/durable"
+	"fusion/internal/redact"
 	"fusion/replica/http"
 	"fusion/replica/http/face"
 )
@@ -56,6 +58,9 @@ type Config struct {
 	Outcalls Outcalls `toml:"outcalls"`
 	// LogLevel is debug, info, warn or error; the default is info.
 	LogLevel string `toml:"log_level"`
+	// OTLPEndpoint is the URL of an OpenTelemetry collector to which this replica sends what becomes of users' calls (package tracing); the
+	// default sends nothing. It is never shown: it may hold a key.
+	OTLPEndpoint SecretURL `toml:"otlp_endpoint"`
 }
 
 // Limits are this replica's limits of its public HTTP interface; package http says what the units are. Zero is the default, negative
@@ -109,6 +114,15 @@ type Peer struct {
 	Consensus string `toml:"consensus"`
 	Gossip    string `toml:"gossip"`
 }
+
+// SecretURL is a URL that may hold a key. It is never shown, whatever the verb.
+type SecretURL string
+
+// Format implements fmt.Formatter.
+func (SecretURL) Format(f fmt.State, _ rune) { redact.Format(f, "a URL") }
+
+// LogValue is what a log shows.
+func (SecretURL) LogValue() slog.Value { return slog.StringValue("a URL") }
 
 // Duration is a time.Duration in text form.
 type Duration time.Duration
@@ -208,6 +222,11 @@ func LoadConfig(path string) (*Config, error) {
 	return c, nil
 }
 
+// secretURLs says that the file holds URLs or headers with keys.
+func (c *Config) secretURLs() bool {
+	return len(c.Ethereum.Providers) > 0 || len(c.Ethereum.Beacon) > 0 || c.OTLPEndpoint != ""
+}
+
 // Save writes the configuration to its directory, with every key explained (Text).
 func (c *Config) Save() error {
 	out := *c
@@ -219,7 +238,7 @@ func (c *Config) Save() error {
 		return err
 	}
 	mode := os.FileMode(0o644)
-	if len(c.Ethereum.Providers) > 0 || len(c.Ethereum.Beacon) > 0 { // their URLs and headers hold keys
+	if c.secretURLs() {
 		mode = 0o600
 	}
 	return writeFile(filepath.Join(c.Dir, ConfigFile), []byte(text), mode)

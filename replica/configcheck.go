@@ -209,6 +209,11 @@ func (c *Config) settingsProblems() (out []Problem) {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("log_level", "take one of them", "is %q, want debug, info, warn or error", c.LogLevel)
 	}
+	if c.OTLPEndpoint != "" {
+		if err := endpoint(string(c.OTLPEndpoint)); err != nil {
+			bad("otlp_endpoint", "write it like http://127.0.0.1:4318", ": %v", err)
+		}
+	}
 	if c.Node < 0 || c.Node >= maxNodeIndex {
 		bad("node", "take the number that fusion node list shows", "is %d, want 0 to %d", c.Node, maxNodeIndex-1)
 	}
@@ -308,9 +313,9 @@ func (c *Config) fileProblems() (out []Problem) {
 		out = append(out, Problem{Key: key, What: fmt.Sprintf(format, args...), Next: next})
 	}
 	at := func(name string) string { return filepath.Join(c.Dir, name) }
-	if len(c.Ethereum.Providers) > 0 || len(c.Ethereum.Beacon) > 0 {
+	if c.secretURLs() {
 		if st, err := os.Stat(at(ConfigFile)); err == nil && st.Mode().Perm()&0o077 != 0 {
-			bad(ConfigFile, "chmod 600 "+at(ConfigFile), "names Ethereum providers, whose URLs hold keys, and others may read it (mode %#o)", st.Mode().Perm())
+			bad(ConfigFile, "chmod 600 "+at(ConfigFile), "names Ethereum providers or a collector, whose URLs hold keys, and others may read it (mode %#o)", st.Mode().Perm())
 		}
 	}
 	for _, name := range []string{nodeKeyFile, validatorKeyFile} {

@@ -106,6 +106,7 @@ func TestCheckConfig(t *testing.T) {
 		"one operator": {class: genesis.Public, config: inOrder + "seal_keys_by = ['/bin/sh']\n" + fmt.Sprintf(provider, "https://a.example", "a"), want: []string{"5 ethereum.providers do not fit"}},
 		"peers missing": {class: genesis.Public, config: inOrder + "seal_keys_by = ['/bin/sh']\n[[peers]]\nconsensus = '10.0.1.1:2'\ngossip = '10.0.1.1:3'\n",
 			want: []string{"5 peers lists 5 replicas"}},
+		"collector":   {config: inOrder + "otlp_endpoint = '127.0.0.1:4318'\n", want: []string{"4 otlp_endpoint: it "}},
 		"number":      {config: inOrder + "node = -1\n", want: []string{"4 node is -1"}},
 		"long socket": {config: inOrder + "admin = '/" + strings.Repeat("a", 107) + "'\n", want: []string{"4 admin is 108 bytes long"}},
 	} {

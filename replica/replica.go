@@ -31,6 +31,7 @@ import (
 	"fusion/replica/ingress"
 	"fusion/replica/machine"
 	"fusion/replica/state"
+	"fusion/replica/tracing"
 )
 
 // Shared is what the replicas of one process may share, because it only caches pure functions: compiled modules and checked
@@ -85,6 +86,7 @@ type Replica struct {
 	began     uint64                    // the height at which this process started
 	lost      lost
 	server    *nethttp.Server
+	traces    *tracing.Tracer // nil where none are sent
 
 	states  states
 	fatal   sync.Once
@@ -268,11 +270,17 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("http on %s: %w", r.cfg.HTTP, inUse(err, "http"))
 	}
+	if r.cfg.OTLPEndpoint != "" {
+		if r.traces, err = tracing.New(tracing.Config{Endpoint: string(r.cfg.OTLPEndpoint), Network: r.doc.ChainID, Node: r.self, Log: r.log}); err != nil {
+			return err
+		}
+		r.opened(r.traces.Close)
+	}
 	limits, err := r.cfg.Limits.http()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Limits: limits, Log: r.log,
+	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Limits: limits, Log: r.log, Answered: r.traces.Answered,
 		Gateway: face.New(face.Config{Mode: face.Mode(r.cfg.Dashboard), Domains: r.cfg.domains(), State: r.dashboard,
 			Next: gateway.New((*backend)(r), gateway.Config{Domains: r.cfg.domains(), Log: r.log})}),
 		OnPanic: func(reason any, stack []byte) {

@@ -39,6 +39,7 @@ var Settings = []Setting{
 	{"seal_keys_with", "", `"/etc/fusion/node3.age"`, "file with the age identity that seals keys/, outside this directory, mode 0600; this or seal_keys_by unless the class is local"},
 	{"seal_keys_by", "", `["/usr/local/libexec/fusion-seal"]`, "command, with arguments, that keeps that identity instead"},
 	{"log_level", `"info"`, "", "debug, info, warn or error"},
+	{"otlp_endpoint", "", `"http://127.0.0.1:4318"`, "OpenTelemetry collector that is sent what becomes of calls, over OTLP/HTTP; without one nothing is sent"},
 
 	{"peers[].consensus", "", `"10.0.0.3:4944"`, "where each replica of the genesis document has consensus, in its order, this one included"},
 	{"peers[].gossip", "", `"10.0.0.3:4945"`, "where it has gossip"},
@@ -192,7 +193,7 @@ func (w *settingsWriter) value(key string, v reflect.Value) error {
 	return nil
 }
 
-// Masked is a copy that holds no secret: of URLs of providers only scheme and host are left, of headers only the names.
+// Masked is a copy that holds no secret: of URLs of providers and of the collector only scheme and host are left, of headers only the names.
 func (c *Config) Masked() *Config {
 	out := *c
 	mask := func(text string) string {
@@ -215,6 +216,9 @@ func (c *Config) Masked() *Config {
 	out.Ethereum.Beacon = slices.Clone(c.Ethereum.Beacon)
 	for i, b := range out.Ethereum.Beacon {
 		out.Ethereum.Beacon[i] = mask(b)
+	}
+	if out.OTLPEndpoint != "" {
+		out.OTLPEndpoint = SecretURL(mask(string(out.OTLPEndpoint)))
 	}
 	return &out
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -38,7 +39,7 @@ func full() *Config {
 		Dashboard: "off", Limits: Limits{2, 3.5, []string{"10.0.0.1"}}, Peers: []Peer{{"a:1", "a:2"}, {"b:1", "b:2"}}, BitcoinPeers: []string{"c:1"},
 		Ethereum: Ethereum{[]EthereumProvider{{"https://x.example/secret-path", "x", map[string]string{"Authorization": "secret-header", "A-B": "secret \"2\""}}, {URL: "http://y.example"}},
 			1, &no, []string{"https://z.example/?key=secret-query"}, "0x00"}, CommitWait: 1e6, ProposeWait: 2e6, SnapshotEvery: -1, SealKeysWith: "f", SealKeysBy: []string{"/c", "d"},
-		Outcalls: Outcalls{[]string{"e"}, []string{"g"}, 4, true, map[string]string{"host.example": "127.0.0.1:5", "b": "c:1"}}, LogLevel: "warn"}
+		Outcalls: Outcalls{[]string{"e"}, []string{"g"}, 4, true, map[string]string{"host.example": "127.0.0.1:5", "b": "c:1"}}, LogLevel: "warn", OTLPEndpoint: "https://o.example/secret-otlp"}
 }
 
 func TestEverySettingIsDocumented(t *testing.T) {
@@ -146,11 +147,16 @@ func TestSettingsFile(t *testing.T) {
 
 func TestMasked(t *testing.T) {
 	c := full()
+	for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		if shown := fmt.Sprintf(form, *c); strings.Contains(shown, "secret-") {
+			t.Errorf("%s shows %s", form, shown)
+		}
+	}
 	text, err := c.Masked().Text()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"https://x.example/***", "https://z.example/***", `Authorization = "***"`, "http://y.example/***"} {
+	for _, want := range []string{"https://x.example/***", "https://z.example/***", `Authorization = "***"`, "http://y.example/***", "https://o.example/***"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}

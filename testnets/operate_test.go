@@ -1,19 +1,31 @@
 package testnets_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	spans "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
 	"fusion/chainkey"
+	"fusion/ic/identity"
+	"fusion/ic/principal"
 	"fusion/replica"
+	"fusion/replica/management"
 	"fusion/testnets"
 	"fusion/testnets/golden"
 )
@@ -28,6 +40,10 @@ func TestOperator(t *testing.T) {
 	dir := must(os.MkdirTemp("", "fn"))(t)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	must(testnets.Create(dir, testnets.Settings{Ethereum: testnets.EthereumGeth, Keys: []chainkey.KeyID{}, CommitWait: 50 * time.Millisecond}))(t)
+	cfg := must(replica.LoadConfig(testnets.NodeDir(dir, 0)))(t)
+	traces := newTraces(t)
+	cfg.OTLPEndpoint = replica.SecretURL(traces.URL)
+	check(t, cfg.Save())
 	n := must(testnets.Run(ctx, dir, testnets.RunOptions{}))(t)
 	t.Cleanup(func() { check(t, n.Close()) })
 
@@ -40,8 +56,12 @@ func TestOperator(t *testing.T) {
 	await := func(what string, i, code int, sentence string) {
 		t.Helper()
 		check(t, golden.Wait(ctx, what, func() (string, error) {
-			for _, path := range []string{"/health", "/ready"} {
-				if c, text := asked(i, path); c != code || !strings.Contains(text, sentence) {
+			for path, well := range map[string]string{"/health": "healthy", "/ready": "ready"} {
+				c, text := asked(i, path)
+				if (text == well) != (c == http.StatusOK) {
+					return "", fmt.Errorf("%s: %d %s", path, c, text)
+				}
+				if c != code || !strings.Contains(text, sentence) {
 					return path + ": " + text, nil
 				}
 			}
@@ -49,13 +69,8 @@ func TestOperator(t *testing.T) {
 		}))
 	}
 	await("the network", 0, http.StatusOK, "")
-	if _, text := asked(0, "/health"); text != "healthy" {
-		t.Errorf("/health says %q", text)
-	}
-	if _, text := asked(0, "/ready"); text != "ready" {
-		t.Errorf("/ready says %q", text)
-	}
 	documentedMetrics(t, n.URL(0))
+	traced(ctx, t, n, traces)
 
 	// Two of four are no quorum: those that are left are neither healthy nor ready, and say why.
 	check(t, n.StopReplica(2))
@@ -127,5 +142,80 @@ func documentedMetrics(t *testing.T, url string) {
 	}
 	if len(replica.Troubles) != strings.Count(get(t, url+"/metrics"), "\nfusion_trouble{") {
 		t.Error("a trouble is not shown while it is none")
+	}
+}
+
+// traces is an OpenTelemetry collector.
+type traces struct {
+	*httptest.Server
+	mu  sync.Mutex
+	got []*spans.Span
+	raw bytes.Buffer
+}
+
+func newTraces(t *testing.T) *traces {
+	c := &traces{}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		var req collector.ExportTraceServiceRequest
+		if err = errors.Join(err, proto.Unmarshal(b, &req)); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.raw.Write(b)
+		for _, r := range req.ResourceSpans {
+			for _, s := range r.ScopeSpans {
+				c.got = append(c.got, s.Spans...)
+			}
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+// traced: a call through a replica with a collector gives a trace of all its parts, without what was said in it.
+func traced(ctx context.Context, t *testing.T, n *testnets.Network, c *traces) {
+	t.Helper()
+	user := must(n.Agent(must(identity.GenerateEd25519())(t)))(t)
+	defer user.Close()
+	var created management.CanisterID
+	check(t, user.Update(ctx, principal.Management, "provisional_create_canister_with_cycles", []any{management.ProvisionalCreateArgs{}}, []any{&created}))
+	const secret = "the secret of this call"
+	check(t, user.Update(ctx, principal.Management, "upload_chunk", []any{struct {
+		Canister principal.Principal `candid:"canister_id"`
+		Chunk    []byte              `candid:"chunk"`
+	}{created.CanisterID, []byte(secret)}}, nil))
+	want := []string{"accept", "answer", "call", "certify", "execute", "pool", "propose"}
+	check(t, golden.Wait(ctx, "the traces of two calls", func() (string, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.got) < 2*len(want) {
+			return fmt.Sprintf("%d spans", len(c.got)), nil
+		}
+		return "", nil
+	}))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	parts, roots := map[string][]string{}, map[string]*spans.Span{}
+	for _, s := range c.got {
+		if parts[string(s.TraceId)] = append(parts[string(s.TraceId)], s.Name); s.Name == "call" {
+			roots[string(s.TraceId)] = s
+		}
+	}
+	for id, names := range parts {
+		if slices.Sort(names); !slices.Equal(names, want) || roots[id] == nil || len(roots[id].ParentSpanId) > 0 {
+			t.Errorf("a trace has the spans %v, want %v", names, want)
+		}
+	}
+	for _, s := range c.got {
+		if root := roots[string(s.TraceId)]; s != root && string(s.ParentSpanId) != string(root.SpanId) {
+			t.Errorf("%s is no part of its call", s.Name)
+		}
+	}
+	sender := user.Sender()
+	if text := c.raw.String(); strings.Contains(text, secret) || strings.Contains(text, sender.String()) || !strings.Contains(text, "upload_chunk") {
+		t.Error("the traces show an argument or a sender, or no method")
 	}
 }

@@ -41,7 +41,7 @@ network that is not local, a wallet that others can reach. Nothing is changed an
 	}, &cobra.Command{
 		Use: "show FILE|DIR", Short: "show what a replica takes from its configuration and its defaults, without secrets", Args: cobra.ExactArgs(1),
 		Long: `Show the configuration as the replica understands it: what is set and, for the rest, the defaults, each key with its meaning. Of the URLs of
-Ethereum providers and beacon endpoints only scheme and host are shown, of headers only the names.`,
+Ethereum providers, beacon endpoints and the collector only scheme and host are shown, of headers only the names.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := replica.LoadConfig(args[0])
 			if err != nil {

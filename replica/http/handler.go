@@ -53,6 +53,8 @@ type Config struct {
 	Other nethttp.Handler
 	// Observe is told of each request: the route's name, the HTTP status and the duration. The default is nobody.
 	Observe func(route string, status int, d time.Duration)
+	// Answered is told that what there is to say about a call that was taken has been written. The default is nobody.
+	Answered func(envelope.ID)
 	// OnPanic is told when the Backend panics, which means that a replica's storage or an invariant is broken: it should stop the
 	// replica. The default logs it and drops the connection.
 	OnPanic func(reason any, stack []byte)
@@ -76,6 +78,9 @@ func (c *Config) ensureDefaults() {
 	}
 	if c.Observe == nil {
 		c.Observe = func(string, int, time.Duration) {}
+	}
+	if c.Answered == nil {
+		c.Answered = func(envelope.ID) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -453,6 +458,7 @@ func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
 	case err != nil && !errors.Is(err, ingress.ErrDuplicate):
 		return err
 	}
+	defer h.cfg.Answered(id)
 	if req.version == 2 {
 		w.WriteHeader(nethttp.StatusAccepted)
 		return nil
