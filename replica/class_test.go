@@ -3,6 +3,7 @@ package replica
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestPublicNetworkWantsSealedKeys(t *testing.T) {
 		}
 		doc.Nodes = append(doc.Nodes, n)
 		doc.Governance.Operators = append(doc.Governance.Operators, principal.SelfAuthenticating([]byte{i}))
-		peers[i] = Peer{Consensus: "127.0.0.1:1", Gossip: "127.0.0.1:2"}
+		peers[i] = Peer{Consensus: fmt.Sprintf("127.0.0.1:%d", 2*i+1), Gossip: fmt.Sprintf("127.0.0.1:%d", 2*i+2)}
 	}
 	if err := doc.Save(filepath.Join(dir, GenesisFile)); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,10 @@ func checked(t *testing.T, class genesis.Class, config string) string {
 	nodes := 1
 	if class != genesis.Local {
 		nodes, doc.Ethereum.ChainID = 4, 1
+		doc.Governance = &genesis.Governance{TimeLockSeconds: genesis.MinTimeLock, ProposalSeconds: 7 * 24 * 3600}
+		for i := range byte(genesis.MinOperators) {
+			doc.Governance.Operators = append(doc.Governance.Operators, principal.SelfAuthenticating([]byte{i}))
+		}
 	}
 	for i := range nodes {
 		at := dir
