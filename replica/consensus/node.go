@@ -31,7 +31,17 @@ var (
 	ErrConfig  = errors.New("invalid consensus configuration")
 	ErrFailure = errors.New("consensus has stopped")
 	ErrStalled = errors.New("this replica stands still while others go on")
+	// ErrDiverged says that the others have decided a block on top of another state than this replica computed.
+	ErrDiverged = errors.New("this replica's state diverged from the others'")
 )
+
+// stopped is why consensus has stopped: CometBFT panics with what it found.
+func stopped(cause any) error {
+	if strings.Contains(fmt.Sprint(cause), "wrong Block.Header.AppHash") {
+		return fmt.Errorf("%w: %w: %v; check disk and memory, then run fusion replica recover, see docs/operate.md, \"A replica diverged\"", ErrFailure, ErrDiverged, cause)
+	}
+	return fmt.Errorf("%w: %v", ErrFailure, cause)
+}
 
 // Member is one replica in the genesis file, a validator from the first block on. Its place in Config.Members is its node index.
 type Member struct {
@@ -354,7 +364,7 @@ func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisD
 			}
 		}
 	}()
-	logger := cometLogger{n.log, func(cause any) { n.report(fmt.Errorf("%w: %v", ErrFailure, cause)) }}
+	logger := cometLogger{n.log, func(cause any) { n.report(stopped(cause)) }}
 	n.node, err = node.NewNodeWithContext(ctx, cc, n.voter(signer), &p2p.NodeKey{PrivKey: cmted25519.PrivKey(n.cfg.NodeKey)},
 		proxy.NewConnSyncLocalClientCreator(n.app),
 		func() (*types.GenesisDoc, error) { return gen, nil },

@@ -293,7 +293,7 @@ func TestNetwork(t *testing.T) {
 	// One diverges: it stops and says so, the others go on.
 	var lie uint64
 	apps[2].state(func() { apps[2].lie = apps[2].height + 5; lie = apps[2].lie })
-	if got := <-fatal; got[:7] != "node 2:" {
+	if got := <-fatal; got[:7] != "node 2:" || !strings.Contains(got, ErrDiverged.Error()) || !strings.Contains(got, "fusion replica recover") {
 		t.Fatalf("%s", got)
 	}
 	heights([]int{0, 1, 3}, lie+5)
