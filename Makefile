@@ -78,13 +78,17 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 	go test -race -short -timeout 30m ./ic/... ./internal/... ./replica/... ./adapters/... ./cdk/...
 
 .PHONY: e2e
-e2e: build motoko $(BIN)/btcd bitcoind $(BIN)/rosetta-cli $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) $(FOUNDRY) chromium ## run the real tier: processes, kills, btcd, bitcoind, anvil, wasmtime, JavaScript clients, a browser (case=REGEXP)
+e2e: build $(BIN)/fusion-next motoko $(BIN)/btcd bitcoind $(BIN)/rosetta-cli $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) $(FOUNDRY) chromium ## run the real tier: processes, kills, btcd, bitcoind, anvil, wasmtime, JavaScript clients, a browser (case=REGEXP)
 	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_ISSUER=$(CURDIR)/$(BIN)/issuer.wasm.gz \
-	ROSETTA_CLI=$(CURDIR)/$(BIN)/rosetta-cli FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion BTCD_BIN=$(CURDIR)/$(BIN)/btcd BITCOIND_BIN=$(CURDIR)/$(BIN)/bitcoind WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
+	ROSETTA_CLI=$(CURDIR)/$(BIN)/rosetta-cli FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_NEXT_BIN=$(CURDIR)/$(BIN)/fusion-next BTCD_BIN=$(CURDIR)/$(BIN)/btcd BITCOIND_BIN=$(CURDIR)/$(BIN)/bitcoind WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
 	ANVIL_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/anvil-$(FOUNDRY_ARCH)/bin/anvil CAST_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/cast-$(FOUNDRY_ARCH)/bin/cast \
 	go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./adapters/ethereum/... ./chainkey/... ./eth/contracts ./exchange/rosetta ./replica/signing ./testnets/demo ./testnets/e2e
 	FUSION_E2E=1 FUSION_MESSAGES=10000 ANVIL_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/anvil-$(FOUNDRY_ARCH)/bin/anvil \
 	go test -count=1 -v -timeout 40m -run '^(TestReplay|TestMembersAndMoney|TestReshareAmongTheSame|TestEthereumChain)$$' ./testnets
+
+.PHONY: $(BIN)/fusion-next
+$(BIN)/fusion-next: # the program of a coming version of the protocol, to upgrade to
+	go build -tags nextprotocol -o $@ ./cmd/fusion
 
 .PHONY: faulty
 faulty: build # programs that do wrong
@@ -165,6 +169,7 @@ check: canisters ## what CI enforces besides the tests: format, vet, static anal
 	@ugly="$$(gofmt -l .)"; test -z "$$ugly" || { echo "gofmt: run gofmt -w on $$ugly"; exit 1; }
 	go vet ./...
 	go vet -tags byzantine ./replica/...
+	go vet -tags nextprotocol ./replica/machine
 	go tool -modfile=tools/go.mod staticcheck ./...
 	go mod tidy -diff
 	go test -count=1 .

@@ -37,7 +37,7 @@ func newSigner(r *Replica) (*signer, error) {
 	}
 	s := &signer{r: r, m: m}
 	log := r.log
-	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.wire}, Log: log, Slots: r.opts.Shared.Slots,
+	s.driver, err = signing.NewDriver(signing.DriverConfig{Machine: m, NodeKey: r.key, Store: r.keys, Transport: transport{r.wire}, Log: log, Slots: r.opts.Shared.Slots, Protocol: machine.Newest,
 		Listener: signing.Listener{
 			CeremonyBegin: r.ceremonies.begin,
 			CeremonyEnd: func(c signing.CeremonyInfo, took time.Duration, err error) {

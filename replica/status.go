@@ -32,6 +32,7 @@ type Status struct {
 	BlockTime  time.Time `json:"block_time"`
 	Block      string    `json:"block,omitempty"` // HEIGHT:HASH of the newest stored block, as fusion replica recover --trust takes it
 	AppHash    string    `json:"app_hash"`
+	Protocol   Protocol  `json:"protocol"`
 	Subnet     string    `json:"subnet,omitempty"`
 	RootKey    string    `json:"root_key,omitempty"` // DER in hexadecimal
 	CatchingUp bool      `json:"catching_up"`
@@ -93,12 +94,21 @@ func (r *Replica) Health() string {
 	return "healthy"
 }
 
+// Protocol says which version of the protocol is in force, and which comes.
+type Protocol struct {
+	Version    uint64 `json:"version"`
+	Newest     uint64 `json:"newest"`                // that this program knows
+	Next       uint64 `json:"next,omitempty"`        // that is decided
+	NextHeight uint64 `json:"next_height,omitempty"` // its first block
+}
+
 // Status returns where the replica is.
 func (r *Replica) Status() Status {
 	v := r.machine.View()
 	s := Status{Node: r.self, NodeID: r.identity().NodeID().String(), ChainID: r.doc.ChainID, Height: v.Height,
 		BlockTime: time.Unix(0, int64(v.TimeNs)).UTC(), AppHash: fmt.Sprintf("%x", v.AppHash), Connected: []int{}}
 	s.Membership, s.Governed = v.Membership, r.doc.Governance != nil
+	s.Protocol = Protocol{Version: max(v.Protocol, machine.Oldest), Newest: machine.Newest, Next: v.Next, NextHeight: v.NextHeight}
 	for i := range v.Peers {
 		if i != r.self && r.net.Connected(i) {
 			s.Connected = append(s.Connected, i)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -204,6 +205,9 @@ func printStatus(w io.Writer, s *testnets.NetworkStatus, m *money, who string) {
 	row("http endpoint", "%s", s.Manifest.URL(0))
 	row("control", "%s", who)
 	if r != nil {
+		if text := protocol(r); text != "" {
+			row("protocol", "%s", text)
+		}
 		for _, n := range r.Members { // those that ceremonies avoid, by name
 			if n.Excluded || len(n.Disputes) > 0 || n.Suspicion > 0 {
 				row("signing", "node %d (%s): %s", n.Node, n.ID, n.Sentence)
@@ -363,4 +367,22 @@ func copyLog(ctx context.Context, w io.Writer, f *os.File, follow bool) error {
 		case <-t.C:
 		}
 	}
+}
+
+// protocol says how an upgrade stands, while there is one.
+func protocol(r *replica.Status) string {
+	p := r.Protocol
+	switch {
+	case p.Next > 0:
+		return fmt.Sprintf("version %d; version %d from block %d on", p.Version, p.Next, p.NextHeight)
+	case p.Newest > p.Version:
+		var old []string
+		for _, n := range r.Members {
+			if n.Protocol < p.Newest {
+				old = append(old, fmt.Sprint(n.Node))
+			}
+		}
+		return fmt.Sprintf("version %d; version %d waits for the programs of nodes %s", p.Version, p.Newest, strings.Join(old, ", "))
+	}
+	return ""
 }

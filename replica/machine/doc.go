@@ -20,6 +20,12 @@
 // A bad item is an error of Check, and blocks with one are voted down; a block that was decided all the same (a replica that
 // catches up sees decided blocks only) is executed without the item, by the same rule on every replica.
 //
+// # Versions
+//
+// The state carries the version of the protocol, by which blocks change it (protocol.go). A program that knows a newer one executes blocks as the old
+// one did until all members have announced, with their boots, that they know it; then a block decides a height from which it is in force. A program that
+// does not know the version of its state, or of the next block, refuses to go on and says which it knows. So the machines of a network are replaced one at a time.
+//
 // # App hash
 //
 // The app hash commits to the certified tree's root and, by content, to every replicated key and value (package state).

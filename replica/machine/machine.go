@@ -52,6 +52,8 @@ type Config struct {
 	Genesis *genesis.Doc
 	Engine  *wasm.Engine // local: may be shared by the replicas of a process
 	Log     *slog.Logger // local
+	// Newest is the newest version of the protocol that this machine executes; it is for tests, the default is what the program knows (local).
+	Newest uint64
 	// Memo remembers which ingress messages are authentic (local: may be shared by the replicas of a process). The default
 	// is a memo of the machine's own.
 	Memo *ingress.Memo
@@ -121,6 +123,9 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 	if cfg.Memo == nil {
 		cfg.Memo = ingress.NewMemo(0)
 	}
+	if cfg.Newest == 0 {
+		cfg.Newest = Newest
+	}
 	m := &Machine{cfg: cfg, db: db, rootKey: &bls.Epochs{}, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
 	doc := cfg.Genesis
 	m.change = members.NewMachine(members.Config{Network: m.genesis, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks, Governed: doc.Governance != nil})
@@ -142,6 +147,9 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 
 func (m *Machine) load(s kv.Store) error {
 	mac := kv.Prefix(s, prefixMachine)
+	if err := m.knows(Protocol(mac)); err != nil {
+		return err
+	}
 	if b, ok := mac.Get(keyTime); ok {
 		m.timeNs = binary.BigEndian.Uint64(b)
 	}
@@ -340,6 +348,9 @@ func (m *Machine) Step(b driver.Block) (Result, error) {
 			return res, err
 		}
 	} else {
+		if err := m.enter(kv.Prefix(blk, prefixMachine), b.Height); err != nil {
+			return res, err
+		}
 		m.stepSubnet(blk, b, by, &res)
 	}
 	p := &pending{block: blk, height: b.Height}
@@ -422,6 +433,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	}
 	m.takeSystemCalls(sig, vet, out, mac, b.Height, res.SystemCalls)
 	m.dropBeacons(mac, b.Height)
+	m.plan(mac, sig, b.Height)
 	m.tree = m.exec.Tree(m.tree)
 }
 

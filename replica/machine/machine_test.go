@@ -37,6 +37,7 @@ type network struct {
 	fs      []*vfs.MemFS
 	dbs     []*state.DB
 	ms      []*Machine
+	newest  []uint64 // version of the protocol that a machine knows; 0 is the default
 	members []*bls.Member
 	timeNs  uint64
 }
@@ -66,6 +67,7 @@ func newNetwork(t *testing.T, n int, change ...func(*genesis.Doc)) *network {
 		w.fs = append(w.fs, vfs.NewMem())
 		w.dbs = append(w.dbs, nil)
 		w.ms = append(w.ms, nil)
+		w.newest = append(w.newest, 0)
 	}
 	for _, f := range change {
 		f(w.doc)
@@ -86,15 +88,22 @@ func newNetwork(t *testing.T, n int, change ...func(*genesis.Doc)) *network {
 
 func (w *network) open(i int) {
 	w.t.Helper()
+	if err := w.tryOpen(i); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *network) tryOpen(i int) error {
 	db, err := state.Open("state", state.Options{FS: w.fs[i], Network: w.doc.Hash()})
 	if err != nil {
-		w.t.Fatal(err)
+		return err
 	}
-	m, err := Open(Config{Genesis: w.doc, Engine: w.engine}, db)
+	m, err := Open(Config{Genesis: w.doc, Engine: w.engine, Newest: w.newest[i]}, db)
 	if err != nil {
-		w.t.Fatal(err)
+		return errors.Join(err, db.Close())
 	}
 	w.dbs[i], w.ms[i] = db, m
+	return nil
 }
 
 func (w *network) close(i int) {

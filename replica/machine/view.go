@@ -32,6 +32,9 @@ type View struct {
 
 	// What follows is empty before there is a key.
 
+	// Protocol is the version in force, and Next the one that is decided, if there is one, from block NextHeight on.
+	Protocol, Next, NextHeight uint64
+
 	Key        *bls.Result
 	Group      *bls.Group
 	Subnet     principal.Principal
@@ -97,6 +100,8 @@ func (m *Machine) publish() {
 	}
 	if m.group != nil {
 		mac := kv.PrefixReader(m.db.Reader(), prefixMachine)
+		v.Protocol = Protocol(mac)
+		v.Next, v.NextHeight, _ = planned(mac)
 		v.Key, v.Group, v.Subnet, v.RootKeyDER, v.Verifier = m.rootKey.Result(), m.group, m.subnet.id, m.subnet.rootKeyDER, m.subnet.verifier
 		v.Tree, v.Root, v.Executor = m.tree, m.tree.Digest(), m.exec
 		v.VetKeys = m.vet.Status()

@@ -75,6 +75,8 @@ type DriverConfig struct {
 	Slots chan struct{}
 	// Tick is how often sessions look for lost messages. The default is 250 ms.
 	Tick time.Duration
+	// Protocol is the newest version of the protocol that this program knows, which it announces.
+	Protocol uint64
 	// Patience is for how long a member of a committee that is waited for may give no sign of life at all before this node complains of its
 	// silence, if it hears all others. The default is 5 s; what has a sign of life has until the deadline.
 	Patience time.Duration
@@ -292,7 +294,7 @@ func (d *Driver) announce() {
 	case !d.known():
 		// The network does not know this node yet, or no more.
 	case d.paramsReady():
-		v := Incarnation{Node: uint32(d.self), Number: rec.Number + 1, Nonce: d.nonce[:]}
+		v := Incarnation{Node: uint32(d.self), Number: rec.Number + 1, Nonce: d.nonce[:], Protocol: d.cfg.Protocol}
 		for _, it := range d.own {
 			if it.Kind == payload.Incarnation {
 				return // sift would have removed one that is out of date

@@ -24,6 +24,7 @@ type Incarnation struct {
 	Node      uint32
 	Number    uint64 // one more than the newest known
 	Nonce     []byte // 16 random bytes, drawn at boot
+	Protocol  uint64 // the newest version of the protocol that the node's program knows
 	Signature []byte
 }
 

@@ -242,6 +242,9 @@ func (m *Machine) node(r kv.Reader, node int) nodeRecord {
 	return rec
 }
 
+// Protocol is the newest version of the protocol that a node's program knows, as it said when it booted last; 0 before it has said anything.
+func (m *Machine) Protocol(r kv.Reader, node int) uint64 { return m.node(r, node).Protocol }
+
 func (m *Machine) checkIncarnation(r kv.Reader, body []byte) (*Incarnation, error) {
 	v, err := decodeItem[Incarnation](body)
 	if err != nil {
@@ -260,7 +263,7 @@ func (m *Machine) checkIncarnation(r kv.Reader, body []byte) (*Incarnation, erro
 
 func (m *Machine) applyIncarnation(s kv.Store, height uint64, v *Incarnation) {
 	rec := m.node(s, int(v.Node))
-	rec.Number, rec.Incarnation = v.Number, v.Nonce
+	rec.Number, rec.Incarnation, rec.Protocol = v.Number, v.Nonce, v.Protocol
 	save(s, nodeKey(int(v.Node)), rec)
 	// Attempts that the earlier boot may have joined are over.
 	why := fmt.Sprintf("node %d restarted", v.Node)

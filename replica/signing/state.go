@@ -29,6 +29,7 @@ type nodeRecord struct {
 	Until       uint64   // height at which Suspicion is forgotten
 	Key         []byte   // node key of a node that the genesis document does not have
 	Left        bool     // it is a member no more, and says nothing that counts
+	Protocol    uint64   // the newest version of the protocol that its newest incarnation knows
 }
 
 // edgeRecord is a dispute between two nodes.

@@ -86,6 +86,7 @@ type NodeInfo struct {
 	Suspicion uint32 `json:"suspicion"` // failed attempts since the last good one
 	Disputes  []int  `json:"disputes,omitempty"`
 	Excluded  bool   `json:"excluded,omitempty"` // more than f disputes: in no committee
+	Protocol  uint64 `json:"protocol"`           // the newest version of the protocol that its program knows; 0 before its first boot
 	Sentence  string `json:"sentence"`
 }
 
@@ -171,7 +172,8 @@ func (m *Machine) Standing(v *View) []NodeInfo {
 	var out []NodeInfo
 	f := faulty(m.members(v.state))
 	for _, node := range m.nodes(v.state) {
-		info := NodeInfo{Node: node, ID: m.NodeID(v.state, node), Boots: m.node(v.state, node).Number, Suspicion: m.suspicion(v.state, v.Height, node), Disputes: disputes[node]}
+		info := NodeInfo{Node: node, ID: m.NodeID(v.state, node), Boots: m.node(v.state, node).Number, Suspicion: m.suspicion(v.state, v.Height, node), Disputes: disputes[node],
+			Protocol: m.Protocol(v.state, node)}
 		slices.Sort(info.Disputes)
 		info.Excluded = len(info.Disputes) > f
 		var parts []string
