@@ -615,6 +615,10 @@ func TestRefusals(t *testing.T) {
 		"another's lambda":  mixed(p.kappa.serial, p.kappa, again.lambda),
 		"another's kappa":   mixed(again.kappa.serial, p.kappa, again.lambda),
 		"another serial":    mixed(77, p.kappa, p.lambda),
+		"kappa for the key": {p.kappa, p.lambda, p.kappaLambda, p.kappaLambda},
+		"key for kappa":     {p.kappa, p.lambda, p.keyLambda, p.keyLambda},
+		"key, other lambda": {p.kappa, p.lambda, p.kappaLambda, mixed(p.kappa.serial, p.kappa, again.lambda)[3]},
+		"kappa, other one":  {p.kappa, p.lambda, mixed(p.kappa.serial, p.kappa, again.lambda)[2], p.keyLambda},
 		"key's own mask":    {p.kappa, mask, p.kappaLambda, p.keyLambda},
 		"other kappa":       {kappa, p.lambda, p.kappaLambda, p.keyLambda},
 		"other lambda":      {p.kappa, f.results[Random].Transcript, p.kappaLambda, p.keyLambda},
@@ -633,6 +637,9 @@ func TestRefusals(t *testing.T) {
 		t.Error("a nonce as key")
 	}
 	moved := g.run(f.net, g.sharing(Params{Kind: ReshareUnmasked, Dealers: r, Left: of(key)}), f.key, nil, nil)
+	if _, err := NewSharing(Params{Key: id, Kind: ReshareUnmasked, Dealers: g.roster, Receivers: r, Left: of(moved.Transcript)}); err == nil {
+		t.Error("a key goes back to an old epoch")
+	}
 	for name, q := range map[string]Request{
 		"presignature of the old epoch": {Roster: g.roster, Key: moved.Transcript, Presignature: p.Presignature, Message: messages(id.Algorithm)[0]},
 		"another roster":                {Roster: g.roster, Key: key, Presignature: p.Presignature, Message: messages(id.Algorithm)[0]},
@@ -653,11 +660,11 @@ func TestRefusals(t *testing.T) {
 	if _, err := DecodeShare(f.key.shares[0].Encode(), mask); err == nil {
 		t.Error("a share of another transcript")
 	}
-	damaged := f.key.shares[0].Encode()
-	damaged[len(damaged)-1] ^= 1
-	if _, err := DecodeShare(damaged, key); err == nil {
-		t.Error("a damaged share")
-	}
+	alterations(f.key.shares[0].Encode(), func(at int, b []byte) {
+		if _, err := DecodeShare(b, key); err == nil {
+			t.Errorf("a share whose byte %d is damaged", at)
+		}
+	})
 	// Combine takes exactly what is needed, in order, of this sharing, certified.
 	sh := f.sharings[Random]
 	ds := f.results[Random].dealings
@@ -681,7 +688,23 @@ func TestRefusals(t *testing.T) {
 			t.Error(name)
 		}
 	}
-	if _, err := sh.Combine(ds, NewTally(g.roster)); err == nil {
+	others := NewTally(g.roster)
+	for _, me := range g.ids {
+		sup, err := g.roster.Support(me, ds[0].Digest(), ds[1].Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := others.Add(sup); err != nil {
+			t.Fatal(err)
+		}
+		if err := tally.Add(sup); err == nil {
+			t.Error("a support by another roster")
+		}
+	}
+	if _, err := sh.Combine(ds, others); err == nil {
 		t.Error("another roster's tally")
+	}
+	if _, err := sh.Select(ds, others); err == nil {
+		t.Error("another roster's tally selects")
 	}
 }
