@@ -75,7 +75,7 @@
 //
 // # Why a later beacon
 //
-// If R were known when m and the derivation path are chosen, a forgery would cost about 2^85 steps instead of 2^128 (2021/1330, section 1). δ moves R
+// If R were known when m and the derivation path are chosen, the cube-root attack of 2021/1330 would forge in about 2^85 steps instead of 2^128. δ moves R
 // to a place that nobody could foresee when the request, and the presignature for it, were ordered. Schnorr nonces are moved in the same way, since a
 // nonce known ahead and open sessions side by side are the attack on plain two-round Schnorr; and it is why a RandomUnmasked nonce, which the last dealer can
 // bias, does no harm.
@@ -99,7 +99,7 @@
 //
 // # Assumptions
 //
-// At most f members are faulty in any epoch, and agreement holds. Unforgeability is shown by Groth and Shoup in the generic group model with the hash a random
-// oracle; discrete logarithms and computational Diffie-Hellman are hard on secp256k1. The protocols are for static corruption. Timing: all that touches secrets is
+// At most f members are faulty in any epoch, and agreement holds. Groth and Shoup argue for unforgeability of ECDSA with re-randomised presignatures and
+// additive derivation in the generic group model; the proofs, the encryption and δ take hashes for random oracles; discrete logarithms and computational Diffie-Hellman are hard on secp256k1. The protocols are for static corruption. Timing: all that touches secrets is
 // constant-time (package curve); whoever reads a replica's memory has its shares.
 package idkg
