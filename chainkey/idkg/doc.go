@@ -89,9 +89,10 @@
 //
 //  1. A presignature serves one request. Replicated state binds it to the request before any share is made, and Bind, which Signing.Share calls first,
 //     syncs (Presignature.Name, Signing.ID) to a disk that no restore of the state touches, and refuses a second signing. Two signatures from one
-//     presignature, or from two that share a nonce or a blinding, are the key; so the name is that of the serial. After use, the member calls Shares.Destroy and removes the stored shares.
+//     presignature, or from two that share a nonce or a blinding, are the key; so the name is that of the serial. After use, the member calls
+//     Shares.Destroy and removes the stored shares.
 //  2. Request.Beacon is the beacon of a block after the one that ordered the request.
-//  3. After a restore or recovery all presignatures are destroyed, and the epoch of the roster is raised.
+//  3. After a restore or recovery all presignatures are destroyed, and the key is reshared to a roster of a later epoch.
 //  4. A member supports one dealing per dealer and sharing, after Check, and syncs its support before it sends it. A serial serves once per key, kind and epoch.
 //  5. A new key or epoch is in force only when all members have stored their shares and said so in blocks; old shares are wiped some blocks later, and
 //     with them the epoch's decryption key.
@@ -100,6 +101,7 @@
 // # Assumptions
 //
 // At most f members are faulty in any epoch, and agreement holds. Groth and Shoup argue for unforgeability of ECDSA with re-randomised presignatures and
-// additive derivation in the generic group model; the proofs, the encryption and δ take hashes for random oracles; discrete logarithms and computational Diffie-Hellman are hard on secp256k1. The protocols are for static corruption. Timing: all that touches secrets is
-// constant-time (package curve); whoever reads a replica's memory has its shares.
+// additive derivation in the generic group model; the proofs, the encryption and δ take hashes for random oracles; discrete logarithms and computational
+// Diffie-Hellman are hard on secp256k1. The protocols are for static corruption. Timing: all that touches secrets is constant-time (package curve);
+// whoever reads a replica's memory has its shares.
 package idkg
