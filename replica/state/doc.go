@@ -21,6 +21,5 @@
 // see, tables that are missing after their list was damaged, is found by Check, which Open calls for small databases and the replica calls daily.
 //
 // The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot, Reader and Check may be used by all. An I/O error
-// while reading is a panic (see kv.Store): a replica that cannot read its state must stop. Local values (Local, SetLocal) are
-// this machine's alone and not part of the digest.
+// while reading is a panic (see kv.Store): a replica that cannot read its state must stop.
 package state

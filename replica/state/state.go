@@ -37,10 +37,9 @@ var (
 	ErrClosed = errors.New("state database is closed")
 )
 
-// Key spaces. Replicated keys are hashed, local keys are not.
+// Key spaces. Replicated keys are hashed.
 const (
 	replicated = 'r'
-	local      = 'l'
 	internal   = 'i'
 )
 
@@ -237,14 +236,6 @@ func (db *DB) Close() error {
 		db.pending.Discard()
 	}
 	return db.close()
-}
-
-// Local returns a value of this machine's own, or nil.
-func (db *DB) Local(key string) ([]byte, error) { return db.get(append([]byte{local}, key...)) }
-
-// SetLocal durably keeps a value of this machine's own; it is not part of the digest.
-func (db *DB) SetLocal(key string, value []byte) error {
-	return db.write("keeping "+key, func() error { return db.p.Set(append([]byte{local}, key...), value, db.sync) })
 }
 
 // Reader reads the last committed state, from any goroutine; each call sees the newest commit.
