@@ -102,6 +102,9 @@ func (f *facts) stopped() (name, sentence string) {
 		return "", fmt.Sprintf("started at block %d, waiting for the next one", f.Height)
 	case f.SinceBlock > 2*maxLag:
 		return "halted", fmt.Sprintf("no block for %s: look at the other replicas; blocks need more than two thirds of them", f.SinceBlock.Round(time.Second))
+	case f.Lag > 2*maxLag: // what it answers is too old for clients, and it proposes no calls
+		return "clock-skew", fmt.Sprintf("the newest block is %s old by this machine's clock: the network has just come back and the next blocks are newer, or the clock is ahead: let NTP set it",
+			f.Lag.Round(time.Second))
 	case f.Certified+treesKept < f.Height:
 		return "certificate-late", fmt.Sprintf("executing, but the last certificate is of block %d of %d: too few replicas send shares; look at the others and at the gossip ports",
 			f.Certified, f.Height)
@@ -126,7 +129,7 @@ func (f *facts) trouble() (out []Trouble) {
 	if f.DiskNeed > 0 && f.DiskFree < f.DiskNeed {
 		add("disk-full", "ALARM: %d MiB are free on the disk of %s, %d MiB should be: make room before the replica has to stop", f.DiskFree>>20, f.Directory, f.DiskNeed>>20)
 	}
-	if lag := f.Lag.Abs(); f.Moving && f.SinceBlock < maxLag && !f.CatchingUp && lag > maxLag {
+	if lag := f.Lag.Abs(); f.Moving && f.SinceBlock < maxLag && !f.CatchingUp && lag > maxLag && f.Lag <= 2*maxLag {
 		way := "ahead of"
 		if f.Lag < 0 {
 			way = "behind"
