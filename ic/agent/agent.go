@@ -21,6 +21,7 @@ import (
 	"fusion/ic/envelope"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/internal/pause"
 )
 
 // Options configure an Agent. The zero value of each field but RootKey works.
@@ -305,7 +306,7 @@ func (a *Agent) send(ctx context.Context, method, path string, body []byte) (res
 			return res, nil
 		}
 		res.failed = res.failed || mayHaveActed(err)
-		if attempt >= a.opts.Retries || !worthRetrying(err) || pause(ctx, after+jitter(wait)) != nil {
+		if attempt >= a.opts.Retries || !worthRetrying(err) || pause.For(ctx, after+jitter(wait)) != nil {
 			return res, err
 		}
 		wait = min(2*wait, maxBackoff)
@@ -388,17 +389,6 @@ const clockSlack = 20 * time.Second
 
 // jitter spreads waits over half to all of d.
 func jitter(d time.Duration) time.Duration { return d/2 + mathrand.N(d/2+1) }
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // recent checks a time that somebody signed against our clock.
 func (a *Agent) recent(what string, ns uint64) error {

@@ -10,6 +10,7 @@ import (
 	"fusion/ic/envelope"
 	"fusion/ic/hashtree"
 	"fusion/ic/principal"
+	"fusion/internal/pause"
 )
 
 // Request is a call or query in all detail.
@@ -201,7 +202,7 @@ type statusReader func(ctx context.Context) (*certificate.Certificate, error)
 func (a *Agent) wait(ctx context.Context, canister principal.Principal, method string, id envelope.ID, at principal.Principal, expiry uint64,
 	read statusReader) ([]byte, error) {
 	for delay := a.opts.Backoff; ; delay = min(delay+delay/2, maxBackoff) {
-		err := pause(ctx, jitter(delay))
+		err := pause.For(ctx, jitter(delay))
 		var cert *certificate.Certificate
 		if err == nil {
 			cert, err = read(ctx)

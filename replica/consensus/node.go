@@ -22,6 +22,7 @@ import (
 	"github.com/cometbft/cometbft/proxy"
 	"github.com/cometbft/cometbft/types"
 
+	"fusion/internal/pause"
 	"fusion/internal/redact"
 	"fusion/replica/consensus/driver"
 )
@@ -276,12 +277,8 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	}
 	if wait := time.Until(cfg.GenesisTime); wait > 0 {
 		cfg.Logger.Info("waiting for the genesis time", "wait", wait)
-		t := time.NewTimer(wait) // CometBFT would sleep, deaf to the context
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for the genesis time: %w", ctx.Err())
+		if err := pause.For(ctx, wait); err != nil { // CometBFT would sleep, deaf to the context
+			return nil, fmt.Errorf("waiting for the genesis time: %w", err)
 		}
 	}
 	// A validator with blocks but without its sign state has forgotten what it signed.

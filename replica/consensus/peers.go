@@ -9,6 +9,8 @@ import (
 
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/p2p"
+
+	"fusion/internal/pause"
 )
 
 // Dialling is ours and not CometBFT's "persistent peers", which waits up to 3 s before the first attempt and up to 8
@@ -90,7 +92,7 @@ func (n *Node) dial(ctx context.Context, member int, id p2p.ID, at string) {
 		need, absent = secondDialer, 0
 	}
 	wait, backoff := time.Duration(0), minDialBackoff
-	for pause(ctx, wait) {
+	for pause.For(ctx, wait) == nil {
 		wait = pollPeers
 		if at == "" || sw.Peers().Has(id) || !n.app.allowed(id) {
 			absent, backoff = 0, minDialBackoff
@@ -109,17 +111,4 @@ func (n *Node) dial(ctx context.Context, member int, id p2p.ID, at string) {
 			backoff = min(2*backoff, maxDialBackoff)
 		}
 	}
-}
-
-// pause waits and says whether the context still runs.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err() == nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 	"github.com/cometbft/cometbft/version"
 
+	"fusion/internal/pause"
 	"fusion/replica/consensus/driver"
 )
 
@@ -240,7 +241,7 @@ func (s *syncer) disconnect() {
 func (s *syncer) dial(peer Peer) {
 	id := p2p.PubKeyToID(cmted25519.PubKey(peer.NodeKey))
 	wait := time.Duration(0)
-	for pause(s.ctx, wait) {
+	for pause.For(s.ctx, wait) == nil {
 		wait = pollPeers
 		if s.sw.Peers().Has(id) {
 			continue

@@ -33,6 +33,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"fusion/internal/pause"
 	"fusion/internal/redact"
 )
 
@@ -535,7 +536,7 @@ func (h *Host) dial(m *member) {
 	if h.cfg.Self > m.index {
 		wait = secondDialer
 	}
-	for pause(m.ctx, wait) {
+	for pause.For(m.ctx, wait) == nil {
 		wait = 0
 		connected, change := m.state()
 		if connected || m.blocked.Load() || len(h.store.Addrs(m.id)) == 0 {
@@ -562,19 +563,6 @@ func (h *Host) dial(m *member) {
 		h.connection(m.id)
 		wait = minBackoff // a peer that accepts and closes at once is not dialled in a tight loop
 	}
-}
-
-// pause waits and says whether the context still runs.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err() == nil
 }
 
 func (h *Host) protocol(topic string) protocol.ID {
@@ -620,7 +608,7 @@ func (h *Host) write(m *member, t *topic) {
 			if s, err = h.open(m, t); err != nil {
 				s = nil
 				q.signal()
-				if !pause(m.ctx, minBackoff) {
+				if pause.For(m.ctx, minBackoff) != nil {
 					return
 				}
 				continue

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fusion/internal/kv"
+	"fusion/internal/pause"
 )
 
 // Store is the images of one replica in a directory. Its methods may be called from any goroutine.
@@ -218,15 +219,7 @@ func (w *writer) put(piece []byte) {
 		return
 	}
 	due := w.started.Add(time.Duration(w.m.Bytes) * time.Second / Pace)
-	if wait := time.Until(due); wait > 0 {
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-w.ctx.Done():
-		}
-	}
-	w.err = w.ctx.Err()
+	w.err = pause.For(w.ctx, time.Until(due))
 }
 
 func (w *writer) finish() {

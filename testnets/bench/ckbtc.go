@@ -9,6 +9,7 @@ import (
 	"fusion/ckledger/ckbtc"
 	"fusion/ckledger/icrc"
 	"fusion/ic/candid"
+	"fusion/internal/pause"
 	"fusion/testnets"
 )
 
@@ -56,7 +57,7 @@ func (s *suite) ckbtc(ctx context.Context) error {
 		if res.Ok != nil {
 			break
 		}
-		if err := wait(ctx, 200*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -100,7 +101,7 @@ func (s *suite) ckbtc(ctx context.Context) error {
 				}
 			}
 		}
-		if err := wait(ctx, 200*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}

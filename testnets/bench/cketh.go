@@ -22,6 +22,7 @@ import (
 	"fusion/eth"
 	"fusion/ic/agent"
 	"fusion/ic/candid"
+	"fusion/internal/pause"
 	"fusion/replica"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
@@ -157,13 +158,13 @@ func (b *ckethBench) deposits(ctx context.Context) error {
 		if got.Cmp(want) >= 0 {
 			break
 		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	took, calls := time.Since(began), b.calls.Load()-before
 	before = b.calls.Load()
-	if err := wait(ctx, took); err != nil {
+	if err := pause.For(ctx, took); err != nil {
 		return err
 	}
 	idle := b.calls.Load() - before
@@ -208,7 +209,7 @@ func (b *ckethBench) withdrawals(ctx context.Context) error {
 					}
 					return nil
 				}
-				if err := wait(gctx, 200*time.Millisecond); err != nil {
+				if err := pause.For(gctx, 200*time.Millisecond); err != nil {
 					return err
 				}
 			}

@@ -22,6 +22,7 @@ import (
 	"fusion/ic/envelope"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/internal/pause"
 	"fusion/internal/wasmbin"
 	"fusion/replica/management"
 	"fusion/testnets"
@@ -190,7 +191,7 @@ func (s *suite) latency(ctx context.Context) error {
 		}
 		took[i] = time.Since(began)
 		s.Progress.Note("%d of %d", i+1, latencyCalls)
-		if err := wait(ctx, time.Duration(i%7)*37*time.Millisecond); err != nil { // calls come at any time within a block
+		if err := pause.For(ctx, time.Duration(i%7)*37*time.Millisecond); err != nil { // calls come at any time within a block
 			return err
 		}
 	}

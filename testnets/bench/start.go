@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"fusion/internal/pause"
 	"fusion/testnets"
 	"fusion/testnets/processes"
 )
@@ -44,7 +45,7 @@ func (s *suite) start(ctx context.Context) error {
 		s.add(m.name, up.took.Seconds(), "s", "our aim", m.target)
 		if m.name == "warm_start_s" {
 			s.Progress.Begin("rss_mib")
-			if err := wait(ctx, idle); err != nil {
+			if err := pause.For(ctx, idle); err != nil {
 				return errors.Join(err, up.stop())
 			}
 			rss, err := processes.Resident(up.cmd.Process.Pid)
@@ -95,7 +96,7 @@ func (s *suite) idle(ctx context.Context, pid int) error {
 	if err != nil {
 		return err
 	}
-	if err := wait(ctx, idleSample); err != nil {
+	if err := pause.For(ctx, idleSample); err != nil {
 		return err
 	}
 	after, err := take()
@@ -192,17 +193,6 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // last is for after the process ended.
 func (t *tail) last() string { return t.line }
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // tick is the unit of processor time in /proc, which Linux fixes for all user programs (USER_HZ).
 const tick = 10 * time.Millisecond

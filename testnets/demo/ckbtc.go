@@ -15,6 +15,7 @@ import (
 	"fusion/chainkey/derive"
 	"fusion/ckledger/ckbtc"
 	"fusion/ic/principal"
+	"fusion/internal/pause"
 	"fusion/testnets"
 )
 
@@ -258,7 +259,7 @@ func (s *ckbtcStory) redeem(ctx context.Context) error {
 			}
 			mined++
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := pause.For(ctx, pollEvery); err != nil {
 			return fmt.Errorf("waiting for withdrawals (%s): %w", strings.Join(note, ", "), err)
 		}
 	}
@@ -290,7 +291,7 @@ func (s *ckbtcStory) retrieve(ctx context.Context, address string) (uint64, erro
 		case res.Ok != nil:
 			return res.Ok.BlockIndex, nil
 		case res.Err != nil && res.Err.AlreadyProcessing != nil:
-			if err := pause(ctx, pollEvery); err != nil {
+			if err := pause.For(ctx, pollEvery); err != nil {
 				return 0, err
 			}
 		default:

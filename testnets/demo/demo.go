@@ -17,6 +17,7 @@ import (
 	"fusion/ic/agent"
 	"fusion/ic/candid"
 	"fusion/ic/principal"
+	"fusion/internal/pause"
 	"fusion/testnets"
 )
 
@@ -193,24 +194,13 @@ func sub(n *big.Int, less ...*big.Int) *big.Int {
 // pollEvery is how often what is on its way is asked about.
 const pollEvery = 300 * time.Millisecond
 
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // until asks again and again until the answer is yes. What it waits for is in the error when time runs out.
 func (s *story) until(ctx context.Context, what string, ok func() (bool, error)) error {
 	for {
 		if yes, err := ok(); yes || err != nil {
 			return err
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := pause.For(ctx, pollEvery); err != nil {
 			return fmt.Errorf("waiting for %s: %w", what, err)
 		}
 	}

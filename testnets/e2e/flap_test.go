@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fusion/chainkey"
+	"fusion/internal/pause"
 	"fusion/testnets"
 	"fusion/testnets/golden"
 )
@@ -47,10 +48,10 @@ func TestHundredSignatures(t *testing.T) {
 	})
 	wg.Go(func() {
 		for {
-			if flapErr = n.Kill(flapping); flapErr != nil || !pause(work, 3*time.Second) {
+			if flapErr = n.Kill(flapping); flapErr != nil || pause.For(work, 3*time.Second) != nil {
 				break
 			}
-			if flapErr = n.Start(flapping); flapErr != nil || !pause(work, 12*time.Second) {
+			if flapErr = n.Start(flapping); flapErr != nil || pause.For(work, 12*time.Second) != nil {
 				break
 			}
 			flaps++
@@ -119,16 +120,4 @@ func TestHundredSignatures(t *testing.T) {
 		t.Errorf("%d parts in sessions are in the logs: the test looks in the wrong place", sessions)
 	}
 	t.Logf("%d signatures in %v, %d payments, replica %d killed %d times, %d sessions", total, took.Round(time.Second), payments, flapping, flaps, len(about))
-}
-
-// pause waits, and reports false when there is nothing to wait for any more.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

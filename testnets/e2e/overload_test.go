@@ -16,6 +16,7 @@ import (
 	"fusion/ic/candid"
 	"fusion/ic/envelope"
 	"fusion/ic/identity"
+	"fusion/internal/pause"
 	"fusion/testnets/golden"
 	"fusion/testnets/processes"
 )
@@ -135,7 +136,7 @@ func TestOverload(t *testing.T) {
 	}
 	var most uint64
 	wg.Go(func() {
-		for pause(storm, 200*time.Millisecond) {
+		for pause.For(storm, 200*time.Millisecond) == nil {
 			for i := range n.Nodes {
 				if r, err := n.Replica(i).Resident(); err == nil {
 					most = max(most, r)
@@ -149,7 +150,7 @@ func TestOverload(t *testing.T) {
 			if _, err := pay(storm); err == nil {
 				paid.Add(1)
 			} else {
-				pause(storm, time.Second)
+				_ = pause.For(storm, time.Second) // the loop asks the storm
 			}
 			if paid.Load() > 0 && time.Since(start) > overloadFor {
 				stop()

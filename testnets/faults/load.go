@@ -14,6 +14,7 @@ import (
 	"fusion/ckledger/ckbtc"
 	"fusion/ckledger/icrc"
 	"fusion/ic/candid"
+	"fusion/internal/pause"
 	"fusion/testnets"
 	"fusion/testnets/golden"
 )
@@ -45,12 +46,8 @@ func (c *client) do(ctx context.Context, what string, fn func(ctx context.Contex
 		}
 		c.at = (c.at + 1) % len(c.users)
 		c.retries.Add(1)
-		t := time.NewTimer(betweenAttempts)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return fmt.Errorf("%s: %w: %w", what, ctx.Err(), err)
+		if ended := pause.For(ctx, betweenAttempts); ended != nil {
+			return fmt.Errorf("%s: %w: %w", what, ended, err)
 		}
 	}
 }
@@ -191,7 +188,7 @@ func (l *load) startBulk(g *errgroup.Group, ctx, working context.Context) {
 	for i, c := range l.bulk {
 		g.Go(func() error {
 			next := time.Now().Add(l.interval * time.Duration(i) / time.Duration(len(l.bulk)))
-			for wait(working, time.Until(next)) == nil {
+			for pause.For(working, time.Until(next)) == nil {
 				began := time.Now()
 				if err := l.payBulk(ctx, c); err != nil {
 					return err

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"fusion/internal/pause"
 	"fusion/replica"
 	"fusion/replica/misdeed"
 	"fusion/testnets"
@@ -265,7 +266,7 @@ const sampleEvery = time.Second
 func (x *experiment) sample(ctx context.Context, g *errgroup.Group) *[]uint64 {
 	list := new([]uint64)
 	g.Go(func() error {
-		for wait(ctx, sampleEvery) == nil {
+		for pause.For(ctx, sampleEvery) == nil {
 			var most uint64
 			for i := range x.m.Nodes {
 				if r, err := x.n.Replica(i).Resident(); err == nil { // otherwise it is down
@@ -365,7 +366,7 @@ func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome)
 	}); err != nil {
 		return err
 	}
-	if err := wait(ctx, time.Until(x.began.Add(time.Duration(p.Time)))); err != nil {
+	if err := pause.For(ctx, time.Until(x.began.Add(time.Duration(p.Time)))); err != nil {
 		return err
 	}
 	if p.Kind != Disconnect && p.Kind != Partition {
@@ -512,7 +513,7 @@ func (x *experiment) spared() (out []int) {
 // those that are hit; whether it does is what this waits for.
 func (x *experiment) last(ctx context.Context, d time.Duration) error {
 	base := x.watch.top()
-	if err := wait(ctx, d); err != nil {
+	if err := pause.For(ctx, d); err != nil {
 		return err
 	}
 	return golden.Wait(ctx, "the others to make blocks", func() (string, error) {
@@ -521,18 +522,6 @@ func (x *experiment) last(ctx context.Context, d time.Duration) error {
 		}
 		return "", nil
 	})
-}
-
-// wait waits for a time, which may be negative.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // moving waits until nodes certify new blocks, whatever they think of their clocks.

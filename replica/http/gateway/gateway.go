@@ -21,6 +21,7 @@ import (
 	"fusion/ic/httpcert"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/internal/pause"
 	replicahttp "fusion/replica/http"
 )
 
@@ -251,12 +252,8 @@ func (x *exchange) fetch(req *httpcert.Request) (res *httpcert.Response, upgrade
 		}
 		x.Gateway.held.Add(-x.held)
 		x.held = 0
-		t := time.NewTimer(stateWait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return nil, false, nil, x.failed("http_request", ctx.Err())
+		if err := pause.For(ctx, stateWait); err != nil {
+			return nil, false, nil, x.failed("http_request", err)
 		}
 	}
 	p := &problem{status: nethttp.StatusServiceUnavailable, title: "This page is not shown", cause: err,
