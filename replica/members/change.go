@@ -134,7 +134,7 @@ func (c Change) check(r kv.Reader, network [32]byte) error {
 func indexFor(r kv.Reader, c Candidate) (uint32, error) {
 	n := uint32(Count(r))
 	for i := range n {
-		v, _ := get[nodeRecord](r, nodeKey(i))
+		v, _ := kv.Record[nodeRecord](r, nodeKey(i))
 		switch same := bytes.Equal(v.NodeKey, c.NodeKey) && bytes.Equal(v.ValidatorKey, c.ValidatorKey); {
 		case same && !v.Joined:
 			return i, nil
@@ -266,7 +266,7 @@ func proposals(r kv.Reader, visit func(proposer uint32, p proposalRecord) bool) 
 		return true
 	})
 	for _, i := range all {
-		if p, ok := get[proposalRecord](r, proposalKey(i)); ok && !visit(i, p) {
+		if p, ok := kv.Record[proposalRecord](r, proposalKey(i)); ok && !visit(i, p) {
 			return
 		}
 	}
@@ -328,7 +328,7 @@ func (m *Machine) check(r kv.Reader, body []byte) (it Item, err error) {
 		return it, err
 	}
 	now := Current(r)
-	node, ok := get[nodeRecord](r, nodeKey(it.Node))
+	node, ok := kv.Record[nodeRecord](r, nodeKey(it.Node))
 	if !ok || it.Verb != Ready && now.Seat(int(it.Node)) < 0 {
 		return it, fmt.Errorf("%w: node %d is not a member", ErrItem, it.Node)
 	}
@@ -341,7 +341,7 @@ func (m *Machine) check(r kv.Reader, body []byte) (it Item, err error) {
 	if m.cfg.Governed && (it.Verb == Propose || it.Verb == Approve) {
 		return it, fmt.Errorf("%w: node keys decide nothing here: the operators do, by proposals to the root canister", ErrItem)
 	}
-	running, goesOn := get[changeRecord](r, []byte(keyChange))
+	running, goesOn := kv.Record[changeRecord](r, []byte(keyChange))
 	switch it.Verb {
 	case Propose:
 		if goesOn {
@@ -418,7 +418,7 @@ func (m *Machine) Apply(s kv.Store, height uint64, body []byte) error {
 			p.Approved = insert(p.Approved, it.Node)
 			put(s, proposalKey(proposer), p)
 		} else {
-			c, _ := get[changeRecord](s, []byte(keyChange))
+			c, _ := kv.Record[changeRecord](s, []byte(keyChange))
 			c.Approved = insert(c.Approved, it.Node)
 			put(s, []byte(keyChange), c)
 		}
@@ -430,12 +430,12 @@ func (m *Machine) Apply(s kv.Store, height uint64, body []byte) error {
 			p.Approved, p.Rejected = without(p.Approved), insert(p.Rejected, it.Node)
 			put(s, proposalKey(proposer), p)
 		} else {
-			c, _ := get[changeRecord](s, []byte(keyChange))
+			c, _ := kv.Record[changeRecord](s, []byte(keyChange))
 			c.Approved, c.Rejected = without(c.Approved), insert(c.Rejected, it.Node)
 			put(s, []byte(keyChange), c)
 		}
 	case Ready:
-		c, _ := get[changeRecord](s, []byte(keyChange))
+		c, _ := kv.Record[changeRecord](s, []byte(keyChange))
 		c.Ready = insert(c.Ready, it.Node)
 		put(s, []byte(keyChange), c)
 	}
@@ -464,7 +464,7 @@ type Event struct {
 
 // Advance lets deadlines and phases pass. It is called once per block, after its items. keys is asked in the phase of resharing only.
 func (m *Machine) Advance(s kv.Store, height uint64, keys func() Keys) Event {
-	c, ok := get[changeRecord](s, []byte(keyChange))
+	c, ok := kv.Record[changeRecord](s, []byte(keyChange))
 	if !ok {
 		return m.decide(s, height)
 	}
@@ -554,7 +554,7 @@ func (m *Machine) decide(s kv.Store, height uint64) (ev Event) {
 
 // CheckChange says whether Begin would begin a change.
 func (m *Machine) CheckChange(r kv.Reader, c Change) error {
-	if running, goesOn := get[changeRecord](r, []byte(keyChange)); goesOn {
+	if running, goesOn := kv.Record[changeRecord](r, []byte(keyChange)); goesOn {
 		return fmt.Errorf("%w: change %d goes on; wait for its end", ErrStale, running.Number)
 	}
 	return c.check(r, m.cfg.Network)
@@ -603,12 +603,12 @@ func (m *Machine) activate(s kv.Store, height uint64, c changeRecord, change Cha
 		panic("members: a resharing without a next set")
 	}
 	for _, i := range c.Added {
-		v, _ := get[nodeRecord](s, nodeKey(i))
+		v, _ := kv.Record[nodeRecord](s, nodeKey(i))
 		v.Joined = true
 		put(s, nodeKey(i), v)
 	}
 	for _, i := range change.Remove {
-		v, _ := get[nodeRecord](s, nodeKey(i))
+		v, _ := kv.Record[nodeRecord](s, nodeKey(i))
 		v.Left = height
 		put(s, nodeKey(i), v)
 	}

@@ -107,7 +107,7 @@ func Node(r kv.Reader, index int) (n genesis.Node, ok bool) {
 	if index < 0 || uint64(index) > 1<<32-1 {
 		return n, false
 	}
-	v, ok := get[nodeRecord](r, nodeKey(uint32(index)))
+	v, ok := kv.Record[nodeRecord](r, nodeKey(uint32(index)))
 	if !ok {
 		return n, false
 	}
@@ -138,32 +138,20 @@ func Current(r kv.Reader) Set {
 
 // At returns the set of an epoch up to the current one.
 func At(r kv.Reader, epoch uint64) (s Set, ok bool) {
-	v, ok := get[setRecord](r, setKey(epoch))
+	v, ok := kv.Record[setRecord](r, setKey(epoch))
 	return v.Set, ok
 }
 
 // Since is the height at which an epoch came into force: its members certify that block and the next ones. It is 0 for epoch 0.
 func Since(r kv.Reader, epoch uint64) uint64 {
-	v, _ := get[setRecord](r, setKey(epoch))
+	v, _ := kv.Record[setRecord](r, setKey(epoch))
 	return v.From
 }
 
 // Next returns the set that keys are being reshared to, and whether there is one. It has the current set's nodes when keys are only
 // to be refreshed.
 func Next(r kv.Reader) (s Set, ok bool) {
-	return get[Set](r, []byte(keyNext))
-}
-
-// get reads a record of ours.
-func get[T any](r kv.Reader, key []byte) (v T, ok bool) {
-	b, ok := r.Get(key)
-	if !ok {
-		return v, false
-	}
-	if err := codec.Unmarshal(b, &v); err != nil {
-		panic(fmt.Sprintf("members: a damaged record under %q: %v", key, err)) // the state would fork if we went on
-	}
-	return v, true
+	return kv.Record[Set](r, []byte(keyNext))
 }
 
 func put(s kv.Store, key []byte, v any) { s.Set(key, codec.Marshal(v)) }
@@ -186,7 +174,7 @@ func NewRoster(s Set, keys []ed25519.PublicKey) *Roster {
 func RosterOf(r kv.Reader, s Set) *Roster {
 	out := &Roster{Set: s}
 	for _, i := range s.Nodes {
-		v, ok := get[nodeRecord](r, nodeKey(i))
+		v, ok := kv.Record[nodeRecord](r, nodeKey(i))
 		if !ok {
 			panic(fmt.Sprintf("members: node %d of epoch %d has no keys", i, s.Epoch))
 		}

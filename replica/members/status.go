@@ -43,10 +43,10 @@ type Peer struct {
 // Peers lists all nodes that ever had an index, in its order.
 func Peers(r kv.Reader, height uint64) []Peer {
 	now := Current(r)
-	c, _ := get[changeRecord](r, []byte(keyChange))
+	c, _ := kv.Record[changeRecord](r, []byte(keyChange))
 	out := make([]Peer, Count(r))
 	for i := range out {
-		v, _ := get[nodeRecord](r, nodeKey(uint32(i)))
+		v, _ := kv.Record[nodeRecord](r, nodeKey(uint32(i)))
 		p := Peer{Index: i, NodeKey: v.NodeKey, ValidatorKey: v.ValidatorKey, Consensus: v.Consensus, Gossip: v.Gossip, Left: v.Left, Role: Forgotten}
 		switch {
 		case now.Seat(i) >= 0:
@@ -63,7 +63,7 @@ func Peers(r kv.Reader, height uint64) []Peer {
 
 // Ask is what a new node says when it has caught up, and whether it is asked to.
 func Ask(r kv.Reader, node int) (it Item, ok bool) {
-	c, goesOn := get[changeRecord](r, []byte(keyChange))
+	c, goesOn := kv.Record[changeRecord](r, []byte(keyChange))
 	if !goesOn || c.Phase != Joining || node < 0 || !slices.Contains(c.Added, uint32(node)) || slices.Contains(c.Ready, uint32(node)) {
 		return it, false
 	}
@@ -132,11 +132,11 @@ type Status struct {
 func Describe(r kv.Reader) Status {
 	now := Current(r)
 	st := Status{Epoch: now.Epoch, Since: Since(r, now.Epoch), Members: now.Nodes, NextNumber: NextNumber(r), NextNode: Count(r)}
-	if l, ok := get[lastRecord](r, []byte(keyLast)); ok {
+	if l, ok := kv.Record[lastRecord](r, []byte(keyLast)); ok {
 		st.Last, st.LastNumber, st.LastDone = l.Sentence, l.Number, l.Done
 	}
 	for i := range Count(r) {
-		v, _ := get[nodeRecord](r, nodeKey(uint32(i)))
+		v, _ := kv.Record[nodeRecord](r, nodeKey(uint32(i)))
 		n := NodeInfo{Index: i, ID: genesis.Node{NodeKey: v.NodeKey}.NodeID().String(), Role: Forgotten.String(), Joined: v.Joined}
 		if now.Seat(i) >= 0 {
 			n.Role = Member.String()
@@ -160,7 +160,7 @@ func Describe(r kv.Reader) Status {
 		st.Proposals = append(st.Proposals, g)
 		return true
 	})
-	if c, ok := get[changeRecord](r, []byte(keyChange)); ok {
+	if c, ok := kv.Record[changeRecord](r, []byte(keyChange)); ok {
 		g := Progress{Number: c.Number, Proposer: -1, Phase: c.Phase.String(), Added: c.Added, Approved: c.Approved, Rejected: c.Rejected, Needed: now.Quorum(), Deadline: c.Deadline}
 		g.Change, _ = decodeChange(c.Change)
 		g.Digest = g.Change.Digest()

@@ -162,17 +162,6 @@ func dueKey(ns, id uint64) []byte {
 
 func canisterKey(c []byte) []byte { return append([]byte{keyCanister}, c...) }
 
-func load[T any](r kv.Reader, key []byte) (v T, ok bool) {
-	b, ok := r.Get(key)
-	if !ok {
-		return v, false
-	}
-	if err := codec.Unmarshal(b, &v); err != nil {
-		panic(fmt.Sprintf("outcalls: %q in the store: %v", key, err))
-	}
-	return v, true
-}
-
 // due is when something has to happen with a request that nobody answers.
 func (m *Machine) due(o *Open) uint64 {
 	if !o.Replicated && o.Turn+1 < o.Turns {
@@ -188,8 +177,8 @@ func (m *Machine) put(s kv.Store, o *Open) {
 
 // count keeps the totals when a request is opened (by is 1) or ends (−1).
 func (m *Machine) count(s kv.Store, o *Request, by int) {
-	t, _ := load[totals](s, keyTotals)
-	n, _ := load[uint32](s, canisterKey(o.Canister))
+	t, _ := kv.Record[totals](s, keyTotals)
+	n, _ := kv.Record[uint32](s, canisterKey(o.Canister))
 	t.Open, n = t.Open+uint32(by), n+uint32(by)
 	t.Bytes += uint64(by) * (o.MaxReply + answerOverhead)
 	s.Set(keyTotals, codec.Marshal(&t))
@@ -205,8 +194,8 @@ func (m *Machine) Submit(s kv.Store, timeNs uint64, r Request) error {
 	if r.MaxReply > MaxReply || len(r.Digest) != sha256.Size || r.Kind == Height && !r.Replicated {
 		panic(fmt.Sprintf("outcalls: request %d allows %d bytes and has a digest of %d", r.ID, r.MaxReply, len(r.Digest)))
 	}
-	t, _ := load[totals](s, keyTotals)
-	n, _ := load[uint32](s, canisterKey(r.Canister))
+	t, _ := kv.Record[totals](s, keyTotals)
+	n, _ := kv.Record[uint32](s, canisterKey(r.Canister))
 	switch {
 	case n >= m.cfg.MaxPerCanister:
 		return fmt.Errorf("%w: the canister has %d", ErrFull, n)
@@ -283,7 +272,7 @@ func (m *Machine) check(r kv.Reader, body []byte) (*Open, *Answer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	o, ok := load[Open](r, openKey(it.ID))
+	o, ok := kv.Record[Open](r, openKey(it.ID))
 	if !ok {
 		return nil, nil, fmt.Errorf("%w: request %d is not open", ErrItem, it.ID)
 	}
@@ -448,7 +437,7 @@ func (m *Machine) Advance(s kv.Store, timeNs uint64) (out []Response) {
 			return out
 		}
 		for _, id := range ids {
-			o, ok := load[Open](s, openKey(id))
+			o, ok := kv.Record[Open](s, openKey(id))
 			if !ok {
 				panic(fmt.Sprintf("outcalls: request %d is due and not open", id))
 			}

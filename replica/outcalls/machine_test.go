@@ -58,7 +58,7 @@ func (r *room) submit(q Request) {
 
 func (r *room) open(id uint64) Open {
 	r.t.Helper()
-	o, ok := load[Open](r.s, openKey(id))
+	o, ok := kv.Record[Open](r.s, openKey(id))
 	if !ok {
 		r.t.Fatalf("request %d is not open", id)
 	}

@@ -123,19 +123,8 @@ func number(prefix string, n uint64) []byte { return binary.BigEndian.AppendUint
 
 func chunkKey(n uint64, hash []byte) []byte { return append(number(keyChunks, n), hash...) }
 
-func read[T any](r kv.Reader, key []byte) (v T, ok bool) {
-	b, ok := r.Get(key)
-	if !ok {
-		return v, false
-	}
-	if err := codec.Unmarshal(b, &v); err != nil {
-		panic(fmt.Sprintf("root: a damaged record under %q: %v", key, err)) // the state would fork if we went on
-	}
-	return v, true
-}
-
 func next(r kv.Reader) uint64 {
-	n, ok := read[uint64](r, []byte(keyNext))
+	n, ok := kv.Record[uint64](r, []byte(keyNext))
 	if !ok {
 		return 1
 	}
@@ -143,7 +132,7 @@ func next(r kv.Reader) uint64 {
 }
 
 func (c *Canister) operators(r kv.Reader) []principal.Principal {
-	list, ok := read[[][]byte](r, []byte(keyOperators))
+	list, ok := kv.Record[[][]byte](r, []byte(keyOperators))
 	if !ok {
 		return c.opt.Operators
 	}
@@ -169,7 +158,7 @@ func openOnes(r kv.Reader) (out []record) {
 		return true
 	})
 	for _, n := range numbers {
-		p, ok := read[record](r, number(keyProposals, n))
+		p, ok := kv.Record[record](r, number(keyProposals, n))
 		if !ok {
 			panic(fmt.Sprintf("root: proposal %d is open and not there", n))
 		}
@@ -416,7 +405,7 @@ func (c *Canister) submit(k *call, a SubmitArg) (any, error) {
 
 // find returns a proposal that waits for something.
 func (c *Canister) find(n uint64) (p record, err error) {
-	p, ok := read[record](c.store, number(keyProposals, n))
+	p, ok := kv.Record[record](c.store, number(keyProposals, n))
 	switch {
 	case !ok:
 		return p, fmt.Errorf("%w: there is no proposal %d", ErrRefused, n)
@@ -494,7 +483,7 @@ func (c *Canister) withdraw(k *call, a SayArg) (any, error) {
 }
 
 func (c *Canister) getProposal(k *call, n uint64) (any, error) {
-	p, ok := read[record](k.r, number(keyProposals, n))
+	p, ok := kv.Record[record](k.r, number(keyProposals, n))
 	if !ok {
 		return (*Proposal)(nil), nil
 	}
@@ -513,7 +502,7 @@ func (c *Canister) list(k *call, a ListArg) (any, error) {
 	out := []Proposal{}
 	size := 0
 	for n := before; n > 1 && uint64(len(out)) < length; n-- {
-		p, ok := read[record](k.r, number(keyProposals, n-1))
+		p, ok := kv.Record[record](k.r, number(keyProposals, n-1))
 		if !ok {
 			panic(fmt.Sprintf("root: proposal %d of %d is not there", n-1, next(k.r)))
 		}

@@ -126,7 +126,7 @@ func (c *Canister) Resume(in execution.NativeResume) execution.NativeResult {
 	if err := codec.Unmarshal(in.State, &r); err != nil {
 		panic(fmt.Sprintf("root: an execution's state is damaged: %v", err))
 	}
-	p, ok := read[record](c.store, number(keyProposals, r.Number))
+	p, ok := kv.Record[record](c.store, number(keyProposals, r.Number))
 	if !ok || p.Status != executing || len(in.Answers) != 1 {
 		panic(fmt.Sprintf("root: proposal %d is not being executed", r.Number))
 	}

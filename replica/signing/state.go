@@ -132,17 +132,7 @@ type requestRecord struct {
 	Previous attemptRecord
 }
 
-func load[T any](r kv.Reader, key string) (T, bool) {
-	var v T
-	b, ok := r.Get([]byte(key))
-	if !ok {
-		return v, false
-	}
-	if err := codec.Unmarshal(b, &v); err != nil {
-		panic(fmt.Sprintf("signing: damaged state under %q: %v", key, err)) // written by us: the store is broken
-	}
-	return v, true
-}
+func load[T any](r kv.Reader, key string) (T, bool) { return kv.Record[T](r, []byte(key)) }
 
 func save(s kv.Store, key string, v any) { s.Set([]byte(key), codec.Marshal(v)) }
 
