@@ -27,6 +27,7 @@ type abciApp struct {
 	height         atomic.Uint64 // committed
 	committed      func(height uint64)
 	misconduct     func(node int, what Misconduct)
+	broken         func(error) // is told why a block could not be executed or committed
 	self           int
 	pending        uint64
 
@@ -64,6 +65,12 @@ func (a *abciApp) allowed(id p2p.ID) bool {
 func guard(what string, err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("panic while %s: %v\n%s", what, r, debug.Stack())
+	}
+}
+
+func (a *abciApp) failed(err error) {
+	if err != nil && a.broken != nil {
+		a.broken(err)
 	}
 }
 
@@ -122,6 +129,7 @@ func (a *abciApp) process(b driver.Block) (err error) {
 }
 
 func (a *abciApp) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (res *abci.ResponseFinalizeBlock, err error) {
+	defer func() { a.failed(err) }()
 	defer guard("executing a block", &err)
 	b := a.roll.block(r.Height, r.Time, r.ProposerAddress, r.DecidedLastCommit.Round, r.Txs)
 	hash, err := a.app.Finalize(b)
@@ -165,6 +173,7 @@ func (a *abciApp) elect() ([][]*types.Validator, error) {
 }
 
 func (a *abciApp) Commit(context.Context, *abci.RequestCommit) (res *abci.ResponseCommit, err error) {
+	defer func() { a.failed(err) }()
 	defer guard("committing a block", &err)
 	retain, err := a.app.Commit()
 	if err != nil {

@@ -31,8 +31,8 @@
 // CometBFT's process stays alive when consensus itself has stopped after a panic, for example because this replica's
 // state has diverged. Config.OnFatal is called once when that happens, and when this replica stands still although
 // f+1 others go on. It is not called when everybody stands still, because then killing replicas only makes it worse.
-// Whoever owns the process ends it there; in a network of one process it stops the replica. A panic while catching up
-// cannot be caught and ends the process.
+// Whoever owns the process ends it there; in a network of one process it stops the replica. While catching up,
+// CometBFT would end the process for a failure of the App or of a store, and when a peer leaves at the wrong moment; catchup.go prevents both.
 //
 // # The caller's duties
 //

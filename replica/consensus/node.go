@@ -48,7 +48,7 @@ func stopped(cause any) error {
 type Member struct {
 	ValidatorKey ed25519.PublicKey
 	NodeKey      ed25519.PublicKey // authenticates its connections
-	Power        int64             // votes; the default is 1
+	Power        int64             // votes; the default is 3: CometBFT stops fetching blocks at once where a validator has a third, and rounds that down
 	Addr         string            // host:port of its consensus listener
 }
 
@@ -162,7 +162,7 @@ func (c Config) withDefaults() Config {
 	c.Members = append([]Member(nil), c.Members...)
 	for i := range c.Members {
 		if c.Members[i].Power == 0 {
-			c.Members[i].Power = 1
+			c.Members[i].Power = 3
 		}
 	}
 	return c
@@ -254,7 +254,7 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, peers: map[int]*peer{}}
 	n.app = &abciApp{app: app, log: cfg.Logger, roll: rollOf(cfg.Members), members: map[p2p.ID]bool{},
-		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit, misconduct: cfg.OnMisconduct, self: cfg.Self}
+		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit, misconduct: cfg.OnMisconduct, broken: n.broken, self: cfg.Self}
 	n.app.voters.Store(int64(len(cfg.Members)))
 	if _, err := n.app.elect(); err != nil {
 		return nil, err
@@ -370,14 +370,14 @@ func (n *Node) start(ctx context.Context, cc *config.Config, gen *types.GenesisD
 			if err != nil {
 				return nil, err
 			}
-			dbs = append(dbs, &store{DB: db})
+			dbs = append(dbs, &store{DB: db, broken: n.broken})
 			named[c.ID] = dbs[len(dbs)-1]
 			if blocks, states := named[blockstoreDB], named[stateDB]; blocks != nil && states != nil && (c.ID == blockstoreDB || c.ID == stateDB) {
 				err = resume(blocks, states)
 			}
 			return dbs[len(dbs)-1], err
 		},
-		node.DefaultMetricsProvider(cc.Instrumentation), logger, node.CustomReactors(map[string]p2p.Reactor{lightReactor: light}))
+		node.DefaultMetricsProvider(cc.Instrumentation), logger, node.CustomReactors(map[string]p2p.Reactor{lightReactor: light}), keepPool)
 	if err != nil {
 		return fmt.Errorf("opening consensus: %w", err)
 	}

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fusion/internal/freeport"
+	"fusion/internal/pause"
 	"fusion/replica/consensus/driver"
 )
 
@@ -717,6 +718,55 @@ func TestClosedStoreEndsStrays(t *testing.T) {
 		}()
 		if <-ended; survived {
 			t.Error("a closed store was used")
+		}
+	}
+}
+
+// The App of a replica that catches up fails, and it says so; then its peers come and go, and it catches up. CometBFT panics in a routine of its own in
+// both cases, which would end this process.
+func TestCatchingUp(t *testing.T) {
+	noLeaks(t)
+	cfgs := testConfigs(t, 4)
+	fatal := make(chan error, 1)
+	cfgs[3].OnFatal = func(err error) { fatal <- err }
+	for i := range cfgs {
+		cfgs[i].Timings.Propose = 50 * time.Millisecond // is what each turn of the fourth costs
+	}
+	var nodes []*Node
+	for i := range 3 {
+		nodes = append(nodes, start(t, cfgs[i], newApp()))
+	}
+	wait(t, "blocks to fetch", func() bool { return nodes[0].Height() >= 60 })
+	late := newApp()
+	n := start(t, cfgs[3], failing{late, 10})
+	if err := <-fatal; !errors.Is(err, ErrFailure) || !strings.Contains(err.Error(), "the executor broke") {
+		t.Error(err)
+	}
+	if n.Height() != 9 || !n.Status().CatchingUp {
+		t.Errorf("at %d: %+v", n.Height(), n.Status())
+	}
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+	n = start(t, cfgs[3], late)
+	ctx, stop := context.WithCancel(t.Context())
+	var comings sync.WaitGroup
+	comings.Go(func() {
+		for i := 0; ctx.Err() == nil; i = (i + 1) % 3 {
+			if _, there := n.Status().PeerHeights[i]; there {
+				n.Disconnect(i)
+				n.Allow(i)
+			}
+			pause.For(ctx, 200*time.Millisecond)
+		}
+	})
+	wait(t, "most of the blocks", func() bool { return n.Height() >= 50 })
+	stop()
+	comings.Wait()
+	wait(t, "the others' height", func() bool { return n.Height() >= nodes[0].Height() && !n.Status().CatchingUp })
+	for _, n := range append(nodes, n) {
+		if err := n.Stop(); err != nil {
+			t.Error(err)
 		}
 	}
 }
