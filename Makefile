@@ -91,11 +91,11 @@ $(BIN)/fusion-next: # the program of a coming version of the protocol, to upgrad
 	go build -tags nextprotocol -o $@ ./cmd/fusion
 
 .PHONY: faulty
-faulty: build # programs that do wrong
+faulty: build $(BIN)/fusion-next # programs that do wrong, and one of a coming version
 	go run ./testnets/faults/build -o $(BIN)/fusion-faults ./cmd/fusion
 	go build -tags byzantine -o $(BIN)/fusion-byzantine ./cmd/fusion
 
-FAULTY = FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_FAULT_BIN=$(CURDIR)/$(BIN)/fusion-faults FUSION_BYZANTINE_BIN=$(CURDIR)/$(BIN)/fusion-byzantine
+FAULTY = FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_FAULT_BIN=$(CURDIR)/$(BIN)/fusion-faults FUSION_BYZANTINE_BIN=$(CURDIR)/$(BIN)/fusion-byzantine FUSION_NEXT_BIN=$(CURDIR)/$(BIN)/fusion-next
 
 .PHONY: experiments
 experiments: faulty ## run the experiments with faults: those with names and generated ones, with slow disks, wrong clocks and replicas that misbehave (seeds=200 by default)

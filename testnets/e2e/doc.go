@@ -16,6 +16,8 @@
 //	FUSION_MANIFESTS=50     so many seeds; FUSION_SEED=N one alone
 //	FUSION_SCENARIOS=1      those that have names: make e2e case=TestScenarios/halves
 //	FUSION_FAULT_BIN        the program with an injected clock and disk, for slow-disk and clock-skew
+//	FUSION_BYZANTINE_BIN    the program that does wrong, for byzantine
+//	FUSION_NEXT_BIN         the program with the next version of the protocol, for upgrade-protocol
 //
 // Tests that wait more than they compute, for confirmations and finality, and have a network to themselves run beside each other (t.Parallel).
 package e2e

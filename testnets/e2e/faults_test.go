@@ -21,7 +21,7 @@ const experimentTimeout = 10 * time.Minute
 // programs are the fusion program and those that perturbations need, as far as the environment names them.
 func programs(t *testing.T) faults.Options {
 	o := faults.Options{Program: program(t, "FUSION_BIN"), Log: t.Logf, Programs: map[string]string{}}
-	for name, variable := range map[string]string{faults.FaultBuild: "FUSION_FAULT_BIN", faults.ByzantineBuild: "FUSION_BYZANTINE_BIN"} {
+	for name, variable := range map[string]string{faults.FaultBuild: "FUSION_FAULT_BIN", faults.ByzantineBuild: "FUSION_BYZANTINE_BIN", faults.NextBuild: "FUSION_NEXT_BIN"} {
 		if bin := os.Getenv(variable); bin != "" {
 			o.Programs[name] = bin
 		}
@@ -57,6 +57,9 @@ func choice(o faults.Options) faults.Choice {
 	}
 	if o.Programs[faults.ByzantineBuild] != "" {
 		c.Kinds = append(c.Kinds, faults.Byzantine)
+	}
+	if o.Programs[faults.NextBuild] != "" {
+		c.Kinds = append(c.Kinds, faults.UpgradeProtocol)
 	}
 	return c
 }

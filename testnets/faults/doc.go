@@ -34,10 +34,11 @@
 //	slow-disk    each fsync takes longer by sync = "50ms"
 //	clock-skew   the wall clock is off by skew = "-30s"
 //	upgrade      one node after the other is stopped through its operator's interface and goes on as another program = "name"
+//	upgrade-protocol  upgrade of all nodes to a program with the next version of the protocol, after all else; ends when it is in force everywhere
 //	byzantine    the nodes, at most f, do wrong: misdeeds = ["equivocate", "flood"]; ends when the others' metrics show each of them
 //
 // slow-disk and clock-skew run a replica as the program that the command in the folder build makes: the same sources with another standard library.
-// byzantine runs it as one that is built with the tag byzantine (package misdeed).
+// byzantine runs it as one that is built with the tag byzantine (package misdeed), upgrade-protocol as one with the tag nextprotocol.
 //
 // Run carries out an experiment on a copy of the golden network, with a process for each replica. The replicas reach each other through links
 // that Run owns, which delay, hold and cut; Bitcoin and the clients are reached directly. Clients who get no answer turn to the next replica.

@@ -41,11 +41,13 @@ func Generate(seed uint64, c Choice) *Manifest {
 		}
 	}
 	m.Load = Load{Payers: 1 + r.IntN(2), Deposits: r.IntN(2), Redemptions: r.IntN(2)}
-	for range 1 + r.IntN(c.Most) {
+	many := 1 + r.IntN(c.Most)
+	for i := range many {
+		last := i == many-1
 		p := Perturbation{Kind: pick(r, c.Kinds), For: millis(r, 200, 6000)}
 		// A single node cannot be divided and is not to be byzantine, and f that are byzantine are enough.
 		few := slices.DeleteFunc(slices.Clone(c.Kinds), func(k Kind) bool {
-			return k == Partition && m.Nodes == 1 || k == Byzantine && (m.Nodes == 1 || slices.ContainsFunc(m.Perturb, func(p Perturbation) bool { return p.Kind == Byzantine }))
+			return k == Partition && m.Nodes == 1 || k == UpgradeProtocol && !last || k == Byzantine && (m.Nodes == 1 || slices.ContainsFunc(m.Perturb, func(p Perturbation) bool { return p.Kind == Byzantine }))
 		})
 		if !slices.Contains(few, p.Kind) && len(few) > 0 {
 			p.Kind = pick(r, few)
@@ -72,7 +74,11 @@ func Generate(seed uint64, c Choice) *Manifest {
 				p.Skew = -p.Skew
 			}
 		}
-		if p.Kind != Partition {
+		switch p.Kind {
+		case Partition:
+		case UpgradeProtocol:
+			p.Nodes = sorted(nodes)
+		default:
 			p.Nodes = sorted(nodes[:hit])
 		}
 		if r.IntN(3) == 0 { // which may fall into another
@@ -84,9 +90,14 @@ func Generate(seed uint64, c Choice) *Manifest {
 	return m
 }
 
-// Soak makes a manifest in which something happens in every interval, as long as it lasts. A perturbation waits until the one before it has ended.
+// Soak makes a manifest in which something happens in every interval, as long as it lasts. A perturbation waits until the one before it has ended. The
+// protocol stays the same, since after an upgrade of it the other programs of the choice are too old.
 func Soak(seed uint64, lasts, every time.Duration, c Choice) *Manifest {
 	r := rand.New(rand.NewPCG(seed, 0x736f_616b))
+	if c.Kinds == nil {
+		c.Kinds = Kinds
+	}
+	c.Kinds = slices.DeleteFunc(slices.Clone(c.Kinds), func(k Kind) bool { return k == UpgradeProtocol })
 	m := &Manifest{Name: fmt.Sprintf("soak-%d", seed), Load: Load{Payers: 4, Deposits: maxLoad, Redemptions: maxLoad, Bulk: 200, Share: 0.7}}
 	for at := every; at <= lasts && len(m.Perturb) < maxPerturb; at += every {
 		p := Generate(r.Uint64(), Choice{Kinds: c.Kinds, Sizes: []int{4}, Most: 1}).Perturb[0]

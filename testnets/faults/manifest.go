@@ -19,19 +19,20 @@ type Kind string
 
 // The kinds of perturbations; the package comment tells what each does.
 const (
-	Kill       Kind = "kill"
-	Pause      Kind = "pause"
-	Restart    Kind = "restart"
-	Disconnect Kind = "disconnect"
-	Partition  Kind = "partition"
-	SlowDisk   Kind = "slow-disk"
-	ClockSkew  Kind = "clock-skew"
-	Upgrade    Kind = "upgrade"
-	Byzantine  Kind = "byzantine"
+	Kill            Kind = "kill"
+	Pause           Kind = "pause"
+	Restart         Kind = "restart"
+	Disconnect      Kind = "disconnect"
+	Partition       Kind = "partition"
+	SlowDisk        Kind = "slow-disk"
+	ClockSkew       Kind = "clock-skew"
+	Upgrade         Kind = "upgrade"
+	Byzantine       Kind = "byzantine"
+	UpgradeProtocol Kind = "upgrade-protocol"
 )
 
 // Kinds are all that a manifest may name.
-var Kinds = []Kind{Kill, Pause, Restart, Disconnect, Partition, SlowDisk, ClockSkew, Upgrade, Byzantine}
+var Kinds = []Kind{Kill, Pause, Restart, Disconnect, Partition, SlowDisk, ClockSkew, Upgrade, Byzantine, UpgradeProtocol}
 
 // Errors of manifests; test with errors.Is.
 var (
@@ -83,7 +84,7 @@ type Perturbation struct {
 	// Name is for After. The default is the kind and the place in the list from 1: kill-1.
 	Name string `toml:"name"`
 	Kind Kind   `toml:"kind"`
-	// Nodes are hit at once, by upgrade one after the other.
+	// Nodes are hit at once, by upgrade and upgrade-protocol one after the other. Of upgrade-protocol, and only there, the default is all of them.
 	Nodes []int `toml:"nodes,omitempty"`
 	// Groups are what partition leaves: every node is in one, and reaches only its own.
 	Groups [][]int `toml:"groups,omitempty"`
@@ -174,6 +175,10 @@ func (m *Manifest) EnsureDefaults() {
 			p.After = m.Perturb[i-1].Name
 		}
 		switch {
+		case p.Kind == UpgradeProtocol && p.Nodes == nil:
+			for node := range m.Nodes {
+				p.Nodes = append(p.Nodes, node)
+			}
 		case p.Kind == SlowDisk && p.Sync == 0:
 			p.Sync = defaultSync
 		case p.Kind == ClockSkew && p.Skew == 0:
@@ -242,6 +247,9 @@ func (m *Manifest) Validate() error {
 			return bad("perturb[%d] %s: after names %q, which is not above it", i, p.Name, p.After)
 		}
 		names[p.Name] = true
+		if p.Kind == UpgradeProtocol && (i != len(m.Perturb)-1 || len(p.Nodes) != m.Nodes) {
+			return bad("perturb[%d] %s: upgrade-protocol is the last, and of all nodes: no other program can go on with its state", i, p.Name)
+		}
 		if err := m.check(p, within); err != nil {
 			return bad("perturb[%d] %s: %w", i, p.Name, err)
 		}

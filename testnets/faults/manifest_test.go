@@ -87,6 +87,8 @@ func TestRefusals(t *testing.T) {
 		{"name = \"x\"\n" + kill + "time = \"48h\"", "time is"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"explode\"\nnodes = [1]", "kind is"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"", "wants nodes"},
+		{"name = \"x\"\n[[perturb]]\nkind = \"upgrade-protocol\"\n" + kill, "is the last"},
+		{"name = \"x\"\n[[perturb]]\nkind = \"upgrade-protocol\"\nnodes = [0, 1, 2]", "of all nodes"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"\nnodes = [4]", "node 4"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"\nnodes = [1, 1]", "node 1"},
 		{"name = \"x\"\n" + kill + "for = \"1h\"", "for is"},
@@ -212,8 +214,8 @@ func TestSoak(t *testing.T) {
 			t.Errorf("perturbation %d is at %v, block %d, after %q; want %v", i, time.Duration(p.Time), p.At, p.After, want)
 		}
 	}
-	if len(kinds) != len(Kinds) {
-		t.Errorf("the kinds are %v, want all of %v", kinds, Kinds)
+	if len(kinds) != len(Kinds)-1 || kinds[UpgradeProtocol] {
+		t.Errorf("the kinds are %v, want all of %v but %s", kinds, Kinds, UpgradeProtocol)
 	}
 	text, err := m.Encode()
 	if err != nil {

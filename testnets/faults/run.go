@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"fusion/internal/pause"
 	"fusion/replica"
+	"fusion/replica/machine"
 	"fusion/replica/misdeed"
 	"fusion/testnets"
 	"fusion/testnets/golden"
@@ -22,6 +24,9 @@ import (
 
 // FaultBuild is the name of the program that slow-disk and clock-skew run a replica with: the same one, built with an injected clock and disk.
 const FaultBuild = "fault-build"
+
+// NextBuild is the name of the program that upgrade-protocol goes on with: the same one, built with the tag nextprotocol.
+const NextBuild = "next-build"
 
 // Environment of the fault build.
 const (
@@ -33,7 +38,7 @@ const (
 type Options struct {
 	// Dir is a stopped copy of the golden network, of the manifest's size. It is used up.
 	Dir string
-	// Program is the fusion program. Programs are others by name, for upgrade, and the FaultBuild.
+	// Program is the fusion program. Programs are others by name: those that upgrades name, FaultBuild, ByzantineBuild and NextBuild.
 	Program  string
 	Programs map[string]string
 	// Log is told what happens; the default is nobody.
@@ -172,15 +177,19 @@ var ErrProgram = errors.New("a program is missing")
 // Needs tells whether an experiment finds the programs that it needs beside the usual one.
 func Needs(m *Manifest, programs map[string]string) error {
 	for _, p := range m.Perturb {
-		name := p.Program
-		if special, _ := p.special(); special != "" {
-			name = special
-		}
-		if name != "" && programs[name] == "" {
+		if name := p.program(); name != "" && programs[name] == "" {
 			return fmt.Errorf("%w: %s of %s needs %q", ErrProgram, p.Name, m.Name, name)
 		}
 	}
 	return nil
+}
+
+// program names the program that a perturbation needs, or none.
+func (p *Perturbation) program() string {
+	if name, _ := p.special(); name != "" {
+		return name
+	}
+	return p.Program
 }
 
 // special is the program, and its environment, that a kind of perturbation runs its nodes with; without a name it is no such kind.
@@ -194,6 +203,8 @@ func (p *Perturbation) special() (name string, env []string) {
 			names = append(names, string(d))
 		}
 		return ByzantineBuild, []string{misdeed.Env + "=" + strings.Join(names, ",")}
+	case UpgradeProtocol:
+		return NextBuild, nil
 	}
 	return "", nil
 }
@@ -325,14 +336,20 @@ func (x *experiment) play(ctx context.Context, l *load) error {
 	var all sync.WaitGroup
 	for i := range x.m.Perturb {
 		p := &x.m.Perturb[i]
-		done, after := make(chan struct{}), ended[p.After]
+		done, after := make(chan struct{}), []chan struct{}{}
+		if c := ended[p.After]; c != nil {
+			after = append(after, c)
+		}
+		if p.Kind == UpgradeProtocol { // after all the others, as there is no way back
+			after = slices.Collect(maps.Values(ended))
+		}
 		ended[p.Name] = done
 		all.Add(1)
 		g.Go(func() error {
 			defer all.Done()
-			if after != nil {
+			for _, before := range after {
 				select {
-				case <-after:
+				case <-before:
 				case <-gctx.Done():
 					return gctx.Err()
 				}
@@ -382,7 +399,7 @@ func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome)
 	*out = Outcome{Perturbation: p, Hits: x.m.Hits(p), Began: x.watch.top()}
 	x.o.Log("%s: %s begins at block %d, hits %v", x.m.Name, p.Name, out.Began, out.Hits)
 	began := time.Now()
-	if p.Kind == Upgrade {
+	if p.Kind == Upgrade || p.Kind == UpgradeProtocol {
 		for _, i := range p.Nodes {
 			if err := x.apply(ctx, p, []int{i}); err != nil {
 				return err
@@ -396,6 +413,9 @@ func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome)
 	}
 	out.Lasted, out.Meanwhile = time.Since(began), x.watch.top()-out.Began
 	took, err := x.recover(ctx, p.Name)
+	if err == nil && p.Kind == UpgradeProtocol {
+		err = x.upgraded(ctx)
+	}
 	out.Recovered = took
 	x.o.Log("%s: %s lasted %.1f s, all back after %.1f s", x.m.Name, p.Name, out.Lasted.Seconds(), took.Seconds())
 	return err
@@ -412,7 +432,6 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		}
 		return g.Wait()
 	}
-	start := x.n.Start
 	var before map[int]figures
 	switch p.Kind {
 	case Kill:
@@ -421,10 +440,12 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		err = each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGSTOP) })
 	case Restart:
 		err = each(x.n.Stop)
-	case Upgrade:
+	case Upgrade, UpgradeProtocol:
 		err = each(func(i int) error { return x.n.Retire(ctx, i) })
-		if p.Program != "" {
-			start = func(i int) error { return x.n.StartWith(i, x.o.Programs[p.Program], nil) }
+		if bin := x.o.Programs[p.program()]; bin != "" {
+			for _, i := range hits {
+				x.n.Use(i, bin)
+			}
 		}
 	case Disconnect:
 		x.links(p, 0, 1)
@@ -455,8 +476,8 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		return err
 	}
 	switch p.Kind {
-	case Kill, Restart, Upgrade:
-		return each(start)
+	case Kill, Restart, Upgrade, UpgradeProtocol:
+		return each(x.n.Start)
 	case Pause:
 		return each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGCONT) })
 	case Disconnect:
@@ -467,6 +488,24 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		return each(func(i int) error { return errors.Join(x.n.Stop(i), x.n.Start(i)) })
 	}
 	return nil
+}
+
+// upgraded waits until the newest version of the protocol that the programs know is in force at all nodes.
+func (x *experiment) upgraded(ctx context.Context) error {
+	return golden.Wait(ctx, "the newer version of the protocol", func() (string, error) {
+		for i := range x.m.Nodes {
+			s, err := x.watch.status(i)
+			switch {
+			case err != nil:
+				return err.Error(), nil
+			case s.Protocol.Newest <= machine.Newest:
+				return "", fmt.Errorf("%s knows version %d of the protocol, no newer one than %d", x.o.Programs[NextBuild], s.Protocol.Newest, machine.Newest)
+			case s.Protocol.Version != s.Protocol.Newest:
+				return fmt.Sprintf("node %d: %+v", i, s.Protocol), nil
+			}
+		}
+		return "", nil
+	})
 }
 
 // links changes the links that a perturbation divides.

@@ -1,6 +1,7 @@
 package processes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type Network struct {
 
 	mu       sync.Mutex
 	replicas []*Process
+	programs []string // of each replica, if it is not Program
 	bitcoin  *Process // nil where somebody else's node is used
 }
 
@@ -30,7 +32,7 @@ func Open(dir, program string) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Network{Manifest: m, Dir: dir, Program: program, replicas: make([]*Process, m.Nodes)}, nil
+	return &Network{Manifest: m, Dir: dir, Program: program, replicas: make([]*Process, m.Nodes), programs: make([]string, m.Nodes)}, nil
 }
 
 // Close kills what of the network runs.
@@ -45,8 +47,20 @@ func (n *Network) Close() error {
 // LogFile is the log of "bitcoin", or of "node0" and so on.
 func (n *Network) LogFile(name string) string { return filepath.Join(n.Dir, name+".log") }
 
+// Use makes a program the one that Start starts replica i with.
+func (n *Network) Use(i int, program string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.programs[i] = program
+}
+
 // Start starts replica i without waiting for it.
-func (n *Network) Start(i int) error { return n.StartWith(i, n.Program, nil) }
+func (n *Network) Start(i int) error {
+	n.mu.Lock()
+	program := cmp.Or(n.programs[i], n.Program)
+	n.mu.Unlock()
+	return n.StartWith(i, program, nil)
+}
 
 // StartWith is Start of another program, or with additions to its environment.
 func (n *Network) StartWith(i int, program string, env []string) error {
