@@ -10,6 +10,7 @@ import (
 
 	"fusion/testnets/faults"
 	"fusion/testnets/golden"
+	"fusion/testnets/processes/hosts"
 )
 
 // manifests is how many seeds TestManifests runs; FUSION_MANIFESTS says otherwise, and FUSION_SEED=N runs one alone.
@@ -51,7 +52,7 @@ func experiment(t *testing.T, m *faults.Manifest, o faults.Options) {
 
 // choice is what generated experiments are made of, by the programs that there are.
 func choice(o faults.Options) faults.Choice {
-	c := faults.Choice{Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade}}
+	c := faults.Choice{Namespaces: hosts.Available() == nil, Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade}}
 	if o.Programs[faults.FaultBuild] != "" {
 		c.Kinds = append(c.Kinds, faults.SlowDisk, faults.ClockSkew)
 	}
@@ -105,7 +106,7 @@ func TestScenarios(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, err := faults.Scenario(name)
 			must(t, err)
-			if err := faults.Needs(m, o.Programs); errors.Is(err, faults.ErrProgram) {
+			if err := faults.Needs(m, o.Programs); errors.Is(err, faults.ErrProgram) || errors.Is(err, hosts.ErrUnavailable) {
 				t.Skip(err)
 			}
 			experiment(t, m, o)

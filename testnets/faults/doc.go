@@ -5,10 +5,11 @@
 //	nodes = 4                     replicas: 1, or 4 to 13
 //	scheme = "gg18"               of threshold ECDSA
 //	chains = ["bitcoin"]          what the network follows
+//	hosts = "namespaces"          each replica on a host of its own, in a network namespace (package hosts); without it all on one
 //	[links]                       between the replicas; without it as fast as the machine
 //	delay = "20ms"                one way
 //	jitter = "5ms"                on top of it at most
-//	loss = 0.01                   share of packets that are sent again, which takes 200 ms and holds up what follows
+//	loss = 0.01                   share of packets that are sent again, which takes 200 ms and holds up what follows; that are lost, between hosts
 //	[load]                        what clients ask for meanwhile
 //	payers = 1                    clients that transfer without a pause
 //	deposits = 1                  each is minted by the end
@@ -29,7 +30,7 @@
 //	kill         SIGKILL; started again after for
 //	pause        SIGSTOP; SIGCONT after for
 //	restart      SIGTERM, which has to end the process with exit code 0; started again after for
-//	disconnect   the nodes and all others lose their connections and get no new ones
+//	disconnect   the nodes and all others lose their connections and get no new ones; on hosts of their own their interfaces are down
 //	partition    the nodes of a group reach each other only; what they say to others arrives when it is over
 //	slow-disk    each fsync takes longer by sync = "50ms"
 //	clock-skew   the wall clock is off by skew = "-30s"
@@ -40,8 +41,8 @@
 // slow-disk and clock-skew run a replica as the program that the command in the folder build makes: the same sources with another standard library.
 // byzantine runs it as one that is built with the tag byzantine (package misdeed), upgrade-protocol as one with the tag nextprotocol.
 //
-// Run carries out an experiment on a copy of the golden network, with a process for each replica. The replicas reach each other through links
-// that Run owns, which delay, hold and cut; Bitcoin and the clients are reached directly. Clients who get no answer turn to the next replica.
+// Run carries out an experiment on a copy of the golden network, with a process for each replica. The replicas reach each other through links,
+// or as hosts through a switch, that Run owns and that delay, hold and cut; Bitcoin and the clients are reached directly. Clients who get no answer turn to the next replica.
 // A perturbation ends when its time is over and the replicas that nothing hits, if they have a quorum, have made two blocks: without that the
 // experiment does not pass. After it all have to be healthy and to certify new blocks. All the time, and at the end, has to hold:
 //

@@ -10,11 +10,13 @@ import (
 	"fusion/replica/misdeed"
 )
 
-// Choice is what Generate chooses from. The zero value is everything that a manifest may name.
+// Choice is what Generate chooses from. The zero value is everything that a manifest may name, on one host.
 type Choice struct {
 	Kinds []Kind
 	Sizes []int // numbers of nodes; one that is named twice comes twice as often
 	// Most is the largest number of perturbations; the default is 4.
+	// Namespaces puts the replicas of some networks on hosts of their own, which not every machine allows.
+	Namespaces bool
 	Most int
 }
 
@@ -39,6 +41,9 @@ func Generate(seed uint64, c Choice) *Manifest {
 		if r.IntN(2) == 0 {
 			m.Links.Loss = float64(1+r.IntN(20)) / 1000
 		}
+	if c.Namespaces && r.IntN(3) == 0 {
+		m.Hosts = Namespaces
+	}
 	}
 	m.Load = Load{Payers: 1 + r.IntN(2), Deposits: r.IntN(2), Redemptions: r.IntN(2)}
 	many := 1 + r.IntN(c.Most)

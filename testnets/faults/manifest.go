@@ -48,18 +48,23 @@ type Manifest struct {
 	Scheme string `toml:"scheme"`
 	// Chains are the chains that the network follows; bitcoin, the default, is the only one.
 	Chains []string `toml:"chains"`
-	Links  Links    `toml:"links"`
-	Load   Load     `toml:"load"`
+	// Hosts is where the replicas run: on one host, the default, or in namespaces, each on a host of its own (Namespaces).
+	Hosts string `toml:"hosts,omitempty"`
+	Links Links  `toml:"links"`
+	Load  Load   `toml:"load"`
 	// Perturb is what happens, in the order of its beginning as far as neither At nor After says otherwise.
 	Perturb []Perturbation `toml:"perturb"`
 }
+
+// Namespaces is the value of Hosts with which each replica has a network namespace and an address of its own, and packets travel between them.
+const Namespaces = "namespaces"
 
 // Links are the connections between replicas.
 type Links struct {
 	// Delay is how long each byte travels, one way, and Jitter how much longer at most.
 	Delay  replica.Duration `toml:"delay,omitempty"`
 	Jitter replica.Duration `toml:"jitter,omitempty"`
-	// Loss is the share of packets that have to be sent again, which holds up what is sent after them.
+	// Loss is the share of packets that have to be sent again, which holds up what is sent after them. Between hosts they are lost indeed.
 	Loss float64 `toml:"loss,omitempty"`
 }
 
@@ -225,6 +230,8 @@ func (m *Manifest) Validate() error {
 		return bad("scheme is %q, want gg18", m.Scheme)
 	case !slices.Equal(m.Chains, []string{"bitcoin"}):
 		return bad("chains is %q, want bitcoin alone", m.Chains)
+	case m.Hosts != "" && m.Hosts != Namespaces:
+		return bad("hosts is %q, want %s or nothing", m.Hosts, Namespaces)
 	case !within(m.Links.Delay, 0, maxDelay) || !within(m.Links.Jitter, 0, maxDelay):
 		return bad("links.delay and links.jitter are at most %v and not negative", maxDelay)
 	case !(m.Links.Loss >= 0 && m.Links.Loss <= maxLoss): // which NaN is not either

@@ -75,6 +75,7 @@ func TestRefusals(t *testing.T) {
 		{"name = \"x\"\nscheme = \"idkg\"", "scheme is"},
 		{"name = \"x\"\nchains = [\"dogecoin\"]", "chains is"},
 		{"name = \"x\"\nchains = []", "chains is"},
+		{"name = \"x\"\nhosts = \"clouds\"", "hosts is"},
 		{"name = \"x\"\n[links]\nloss = nan", "links.loss"},
 		{"name = \"x\"\n[links]\nloss = 0.9", "links.loss"},
 		{"name = \"x\"\n[links]\ndelay = \"-1s\"", "links.delay"},
@@ -141,8 +142,11 @@ func TestGenerate(t *testing.T) {
 			}
 		}
 		seen[fmt.Sprint(m.Nodes)]++
+		if m = Generate(seed, Choice{Namespaces: true}); m.Hosts != "" {
+			seen[m.Hosts]++
+		}
 	}
-	for _, k := range append([]string{"more than may fail", "at", "1", "4", "5", "7"}, kinds()...) {
+	for _, k := range append([]string{"more than may fail", "at", "1", "4", "5", "7", Namespaces}, kinds()...) {
 		if seen[k] == 0 {
 			t.Errorf("no seed makes %q", k)
 		}

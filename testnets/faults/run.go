@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"fusion/testnets"
 	"fusion/testnets/golden"
 	"fusion/testnets/processes"
+	"fusion/testnets/processes/hosts"
 )
 
 // FaultBuild is the name of the program that slow-disk and clock-skew run a replica with: the same one, built with an injected clock and disk.
@@ -104,7 +106,8 @@ type experiment struct {
 	m      *Manifest
 	o      Options
 	n      *processes.Network
-	mesh   *mesh
+	mesh   *mesh         // between replicas on one host
+	hosts  *hosts.Switch // or between hosts
 	world  *golden.World
 	watch  *watch
 	start  uint64          // block
@@ -139,9 +142,9 @@ func Run(ctx context.Context, m *Manifest, o Options) (_ *Report, err error) {
 	}
 	defer func() { err = errors.Join(err, x.n.Close()) }()
 	if err := x.connect(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, x.disconnect())
 	}
-	defer func() { err = errors.Join(err, x.mesh.Close()) }()
+	defer func() { err = errors.Join(err, x.disconnect()) }()
 	if err := errors.Join(x.n.StartBitcoin(), x.n.Each(x.n.Start)); err != nil {
 		return nil, err
 	}
@@ -174,8 +177,13 @@ func Run(ctx context.Context, m *Manifest, o Options) (_ *Report, err error) {
 // ErrProgram says that an experiment needs a program that was not given.
 var ErrProgram = errors.New("a program is missing")
 
-// Needs tells whether an experiment finds the programs that it needs beside the usual one.
+// Needs tells whether an experiment finds what it needs beside the usual program: other programs, or else ErrProgram, and hosts, or else hosts.ErrUnavailable.
 func Needs(m *Manifest, programs map[string]string) error {
+	if m.Hosts == Namespaces {
+		if err := hosts.Available(); err != nil {
+			return fmt.Errorf("hosts of %s: %w", m.Name, err)
+		}
+	}
 	for _, p := range m.Perturb {
 		if name := p.program(); name != "" && programs[name] == "" {
 			return fmt.Errorf("%w: %s of %s needs %q", ErrProgram, p.Name, m.Name, name)
@@ -209,14 +217,23 @@ func (p *Perturbation) special() (name string, env []string) {
 	return "", nil
 }
 
-// connect puts the mesh between the replicas.
+// disconnect ends what connect began.
+func (x *experiment) disconnect() (err error) {
+	if x.mesh != nil {
+		err = x.mesh.Close()
+	}
+	if x.hosts != nil {
+		err = errors.Join(err, x.hosts.Close())
+	}
+	return err
+}
+
+// connect puts the mesh between the replicas, or each on a host.
 func (x *experiment) connect() (err error) {
+	if x.m.Hosts == Namespaces {
+		return x.settle()
+	}
 	x.mesh = newMesh(x.m.Links)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, x.mesh.Close())
-		}
-	}()
 	var own []replica.Peer
 	configs := make([]*replica.Config, x.m.Nodes)
 	for i := range configs {
@@ -237,6 +254,37 @@ func (x *experiment) connect() (err error) {
 			if c.Peers[j].Gossip, err = x.mesh.open(i, j, own[j].Gossip); err != nil {
 				return err
 			}
+		}
+		if err := c.Save(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle gives each replica a host, whose network has the replicas' own traffic. Clients and the Bitcoin node are at the same addresses as without.
+func (x *experiment) settle() (err error) {
+	links := hosts.Links{Delay: time.Duration(x.m.Links.Delay), Jitter: time.Duration(x.m.Links.Jitter), Loss: x.m.Links.Loss}
+	if x.hosts, err = hosts.New(x.m.Nodes, links); err != nil {
+		return err
+	}
+	x.n.In = x.hosts.In
+	move := func(i int, address string) string {
+		_, port, _ := net.SplitHostPort(address) // as golden.Clone wrote it
+		return net.JoinHostPort(hosts.Address(i), port)
+	}
+	for i := range x.m.Nodes {
+		if err := errors.Join(x.hosts.Publish(i, x.n.HTTP[i]), x.hosts.Reach(i, x.n.Bitcoin)); err != nil {
+			return err
+		}
+		c, err := replica.LoadConfig(testnets.NodeDir(x.o.Dir, i))
+		if err != nil {
+			return err
+		}
+		c.Consensus, c.Gossip = move(i, c.Consensus), move(i, c.Gossip)
+		c.Peers = slices.Clone(c.Peers)
+		for j, p := range c.Peers {
+			c.Peers[j].Consensus, c.Peers[j].Gossip = move(j, p.Consensus), move(j, p.Gossip)
 		}
 		if err := c.Save(); err != nil {
 			return err
@@ -448,9 +496,9 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 			}
 		}
 	case Disconnect:
-		x.links(p, 0, 1)
+		err = x.links(p, 0, 1)
 	case Partition:
-		x.links(p, 1, 0)
+		err = x.links(p, 1, 0)
 	case SlowDisk, ClockSkew, Byzantine:
 		if p.Kind == Byzantine {
 			before = x.figures(ctx, hits)
@@ -481,9 +529,9 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 	case Pause:
 		return each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGCONT) })
 	case Disconnect:
-		x.links(p, 0, -1)
+		return x.links(p, 0, -1)
 	case Partition:
-		x.links(p, -1, 0)
+		return x.links(p, -1, 0)
 	case SlowDisk, ClockSkew, Byzantine:
 		return each(func(i int) error { return errors.Join(x.n.Stop(i), x.n.Start(i)) })
 	}
@@ -509,7 +557,13 @@ func (x *experiment) upgraded(ctx context.Context) error {
 }
 
 // links changes the links that a perturbation divides.
-func (x *experiment) links(p *Perturbation, held, cut int) {
+func (x *experiment) links(p *Perturbation, held, cut int) (err error) {
+	if x.hosts != nil && p.Kind == Disconnect {
+		for _, i := range p.Nodes {
+			err = errors.Join(err, x.hosts.Unplug(i, cut))
+		}
+		return err
+	}
 	side := map[int]int{}
 	for i, g := range p.Groups {
 		for _, node := range g {
@@ -518,11 +572,16 @@ func (x *experiment) links(p *Perturbation, held, cut int) {
 	}
 	for a := range x.m.Nodes {
 		for b := range a {
-			if p.Kind == Partition && side[a] != side[b] || p.Kind == Disconnect && (slices.Contains(p.Nodes, a) || slices.Contains(p.Nodes, b)) {
+			switch {
+			case p.Kind == Partition && side[a] == side[b], p.Kind == Disconnect && !slices.Contains(p.Nodes, a) && !slices.Contains(p.Nodes, b):
+			case x.hosts != nil:
+				x.hosts.Divide(a, b, held)
+			default:
 				x.mesh.set(between(a, b), held, cut)
 			}
 		}
 	}
+	return nil
 }
 
 func (x *experiment) count(nodes []int, by int) {

@@ -19,6 +19,8 @@ type Network struct {
 	*testnets.Manifest
 	Dir     string
 	Program string // the fusion program
+	// In does what starts replica i where it is to run, such as in a host of package hosts. The default is here.
+	In func(i int, start func() error) error
 
 	mu       sync.Mutex
 	replicas []*Process
@@ -64,8 +66,16 @@ func (n *Network) Start(i int) error {
 
 // StartWith is Start of another program, or with additions to its environment.
 func (n *Network) StartWith(i int, program string, env []string) error {
-	p, err := Spawn(n.LogFile(fmt.Sprintf("node%d", i)), env, program, "replica", "--config", testnets.NodeDir(n.Dir, i))
-	if err != nil {
+	var p *Process
+	start := func() (err error) {
+		p, err = Spawn(n.LogFile(fmt.Sprintf("node%d", i)), env, program, "replica", "--config", testnets.NodeDir(n.Dir, i))
+		return err
+	}
+	in := n.In
+	if in == nil {
+		in = func(_ int, start func() error) error { return start() }
+	}
+	if err := in(i, start); err != nil {
 		return fmt.Errorf("starting replica %d: %w", i, err)
 	}
 	n.mu.Lock()
