@@ -62,7 +62,7 @@ func (a *app) fill(p driver.Proposal) [][]byte {
 		return b.Items()
 	}
 	if a.bitcoin != nil {
-		if items := a.machine.FilterBitcoin(a.bitcoin.take(), p.TimeNs, b.Room(payload.Bitcoin)-bitcoinOverhead); !items.Empty() {
+		if items := mined(a.machine.FilterBitcoin(a.bitcoin.take(), p.TimeNs, b.Room(payload.Bitcoin)-bitcoinOverhead)); !items.Empty() {
 			b.Add(payload.Bitcoin, codec.Marshal(items))
 		}
 	}

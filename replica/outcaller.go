@@ -74,9 +74,10 @@ func newOutcaller(r *Replica) (*outcaller, error) {
 	}
 	o.machine = m
 	o.driver = outcalls.NewDriver(outcalls.DriverConfig{Machine: m, NodeKey: r.key, Net: r.wire, Parallel: set.Parallel, Log: r.log,
-		Sources: map[outcalls.Kind]outcalls.Source{outcalls.HTTP: o.http, outcalls.Ethereum: o.ethereum, outcalls.Height: o.height},
+		Sources: map[outcalls.Kind]outcalls.Source{outcalls.HTTP: told(o.http), outcalls.Ethereum: told(o.ethereum), outcalls.Height: told(o.height)},
 		Listener: outcalls.Listener{
-			Asked: r.metrics.outcall,
+			Asked:    r.metrics.outcall,
+			Differed: r.metrics.differed,
 			Refused: func(node int, _ error) {
 				r.metrics.outcallsBad.Inc()
 				r.metrics.misconduct(node, badMessage)

@@ -243,6 +243,7 @@ type metrics struct {
 	ethereum     *prometheus.HistogramVec
 	outcallsOpen prometheus.Gauge
 	outcallsBad  prometheus.Counter
+	answers      *prometheus.CounterVec
 	bitcoinTip   prometheus.Gauge
 	bitcoinHalt  prometheus.Gauge
 	bitcoinFar   prometheus.Gauge
@@ -309,7 +310,9 @@ func newMetrics(node int) *metrics {
 		Help: "This replica's part in outcalls: request, response and transform.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)}, []string{"outcome"})
 	m.ethereum = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "fusion", Name: "ethereum_question_seconds", ConstLabels: labels,
 		Help: "This replica's part in questions to Ethereum providers.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)}, []string{"outcome"})
-	m.registry.MustRegister(m.ceremonies, m.outcalls, m.ethereum)
+	m.answers = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fusion", Name: "member_answers_differed_total", ConstLabels: labels,
+		Help: "Replicated outcalls to which a member gave another answer than the one that a quorum gave."}, []string{"member"})
+	m.registry.MustRegister(m.ceremonies, m.outcalls, m.ethereum, m.answers)
 	// What has not happened yet is shown as 0, so that alerts see the first time.
 	for _, kind := range []session.Kind{session.KeyGeneration, session.Signature, session.Resharing} {
 		for _, outcome := range []string{"done", "failed", "overtaken"} {
@@ -369,6 +372,7 @@ func (m *metrics) standing(nodes []signing.NodeInfo) {
 		m.disputes.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(len(n.Disputes)))
 		m.suspicion.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(n.Suspicion))
 		m.badMessages.WithLabelValues(fmt.Sprint(n.Node), n.ID) // 0 until the first
+		m.answers.WithLabelValues(fmt.Sprint(n.Node))
 		for _, kind := range []string{badMessage, badShare, string(consensus.BadProposal), string(consensus.DoubleVote)} {
 			m.wrong.WithLabelValues(fmt.Sprint(n.Node), kind)
 		}
@@ -386,6 +390,9 @@ func (m *metrics) outcall(kind outcalls.Kind, rejectCode int, took time.Duration
 	}
 	histogram.WithLabelValues(outcome).Observe(took.Seconds())
 }
+
+// differed counts an answer of a member that a quorum did not give.
+func (m *metrics) differed(node int) { m.answers.WithLabelValues(fmt.Sprint(node)).Inc() }
 
 func flag(g prometheus.Gauge, on bool) {
 	g.Set(0)

@@ -45,6 +45,8 @@ type Source func(ctx context.Context, r Request) Answer
 type Listener struct {
 	// Asked: a source took so long to answer; code is the answer's reject code, or 0.
 	Asked func(kind Kind, code int, took time.Duration)
+	// Differed: a node gave another answer to a replicated request than a quorum did. It need not be at fault: the world may have told it something else.
+	Differed func(node int)
 	// Refused: a peer's message was wrong.
 	Refused func(node int, err error)
 }
@@ -186,6 +188,7 @@ func (d *Driver) Reconcile(r kv.Reader, height uint64) {
 			if e.cancel != nil {
 				e.cancel()
 			}
+			d.compare(e)
 			delete(d.entries, id)
 		}
 	}
@@ -201,6 +204,24 @@ func (d *Driver) Reconcile(r kv.Reader, height uint64) {
 		}
 	}
 	d.dispatch()
+}
+
+// compare tells who gave another answer than a quorum to a request that is over. Heights differ between honest nodes. The lock is held.
+func (d *Driver) compare(e *entry) {
+	f := d.cfg.Listener.Differed
+	if f == nil || !e.open.Replicated || e.open.Kind == Height {
+		return
+	}
+	list := e.sorted(d.m)
+	v := votes(list)
+	if len(v) < 2 || v[0].count < d.m.needed(&e.open) {
+		return
+	}
+	for _, s := range list {
+		if !bytes.Equal(s.Digest, v[0].digest) {
+			f(int(s.Node))
+		}
+	}
 }
 
 // dispatch starts what this node has to ask and may ask now, oldest first. The lock is held.

@@ -22,15 +22,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // subnet is n drivers with one chain, which the test moves.
 type subnet struct {
 	*room
-	net     *gossip.Switch
-	drivers []*Driver
-	sources []Source
-	height  uint64
-	down    []bool
-	silent  []bool // proposes nothing
-	refused atomic.Int32
-	asked   atomic.Int32
-	ended   map[uint64]Response
+	net      *gossip.Switch
+	drivers  []*Driver
+	sources  []Source
+	height   uint64
+	down     []bool
+	silent   []bool // proposes nothing
+	refused  atomic.Int32
+	asked    atomic.Int32
+	differed sync.Map // nodes
+	ended    map[uint64]Response
 }
 
 // newSubnet starts drivers whose node i asks source(i).
@@ -59,7 +60,7 @@ func (n *subnet) start(i int, net gossip.Network) *Driver {
 	source := func(ctx context.Context, r Request) Answer { return n.sources[i](ctx, r) }
 	return NewDriver(DriverConfig{Machine: n.m, NodeKey: n.keys[i], Net: net, Tick: 5 * time.Millisecond, Parallel: 16,
 		Sources:  map[Kind]Source{HTTP: source, Ethereum: source, Height: source},
-		Listener: Listener{Refused: func(int, error) { n.refused.Add(1) }, Asked: func(Kind, int, time.Duration) { n.asked.Add(1) }}})
+		Listener: Listener{Refused: func(int, error) { n.refused.Add(1) }, Differed: func(node int) { n.differed.Store(node, true) }, Asked: func(Kind, int, time.Duration) { n.asked.Add(1) }}})
 }
 
 // block lets one node propose, after so much block time.
@@ -165,6 +166,21 @@ func TestALiarIsOutvoted(t *testing.T) {
 			t.Errorf("%+v", res)
 		}
 	}
+	id := uint64(8) // the lie may come late, when its request is over
+	n.until("the liar to be named", func() bool {
+		if _, ok := n.ended[id-1]; ok {
+			n.submit(request(id, true))
+			id++
+		}
+		_, ok := n.differed.Load(2)
+		return ok
+	})
+	n.differed.Range(func(node, _ any) bool {
+		if node != 2 {
+			t.Errorf("node %d is said to have given another answer", node)
+		}
+		return true
+	})
 }
 
 func TestASilentNodeIsNotMissed(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,9 +28,13 @@ type sign struct {
 	level   bool
 }
 
+// misdeeds are what a manifest may name: all but false answers, since nobody asks in an experiment.
+var misdeeds = slices.DeleteFunc(slices.Clone(misdeed.Kinds), func(k misdeed.Kind) bool { return k == misdeed.FalseAnswers })
+
 var signs = map[misdeed.Kind]sign{
 	misdeed.Equivocate:  {metrics: []string{`fusion_member_misconduct_total{kind="double-vote",member="%d",node="%d"}`}},
 	misdeed.FalseBlocks: {metrics: []string{`fusion_member_misconduct_total{kind="bad-proposal",member="%d",node="%d"}`}},
+	misdeed.FalseChain:  {metrics: []string{`fusion_member_misconduct_total{kind="bad-proposal",member="%d",node="%d"}`}},
 	misdeed.FalseShares: {metrics: []string{`fusion_member_misconduct_total{kind="bad-share",member="%d",node="%d"}`, `fusion_member_misconduct_total{kind="bad-message",member="%d",node="%d"}`}},
 	misdeed.Flood:       {metrics: []string{`fusion_member_misconduct_total{kind="bad-message",member="%d",node="%d"}`}, above: 100},
 	misdeed.Withhold:    {metrics: []string{`fusion_member_silent_blocks{member="%d",node="%d"}`}, above: silentBlocks, level: true},

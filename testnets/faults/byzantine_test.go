@@ -29,7 +29,7 @@ func TestNoticed(t *testing.T) {
 			t.Errorf("%s by node %d with %v: %v", c.kind, c.culprit, c.now, got)
 		}
 	}
-	for _, k := range misdeed.Kinds {
+	for _, k := range misdeeds {
 		if len(signs[k].metrics) == 0 {
 			t.Errorf("nobody can see %s", k)
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"fusion/replica"
-	"fusion/replica/misdeed"
 )
 
 // Choice is what Generate chooses from. The zero value is everything that a manifest may name, on one host.
@@ -68,8 +67,8 @@ func Generate(seed uint64, c Choice) *Manifest {
 			hit = min(hit, m.Nodes-1)
 			p.Groups = [][]int{sorted(nodes[:hit]), sorted(nodes[hit:])}
 		case Byzantine:
-			for _, i := range r.Perm(len(misdeed.Kinds))[:1+r.IntN(2)] {
-				p.Misdeeds = append(p.Misdeeds, misdeed.Kinds[i])
+			for _, i := range r.Perm(len(misdeeds))[:1+r.IntN(2)] {
+				p.Misdeeds = append(p.Misdeeds, misdeeds[i])
 			}
 		case SlowDisk:
 			p.Sync = millis(r, 10, 200)

@@ -286,14 +286,14 @@ func (m *Manifest) check(p *Perturbation, within func(d, lowest replica.Duration
 		return fmt.Errorf("sync is for slow-disk, at most %v", maxSync)
 	case (p.Kind == ClockSkew) != (p.Skew != 0) || !within(p.Skew, -replica.Duration(maxSkew), maxSkew) || time.Duration(p.Skew)%time.Second != 0:
 		return fmt.Errorf("skew is for clock-skew, in whole seconds, at most %v forward or back", maxSkew)
-	case (p.Kind == Byzantine) != (len(p.Misdeeds) > 0) || len(p.Misdeeds) > len(misdeed.Kinds):
-		return fmt.Errorf("misdeeds are for byzantine, each at most once: %q", misdeed.Kinds)
+	case (p.Kind == Byzantine) != (len(p.Misdeeds) > 0) || len(p.Misdeeds) > len(misdeeds):
+		return fmt.Errorf("misdeeds are for byzantine, each at most once: %q", misdeeds)
 	case p.Program != "" && (p.Kind != Upgrade || !nameable(p.Program)):
 		return fmt.Errorf("program is for upgrade, 1 to %d of a-z, 0-9 and -", maxName)
 	}
 	for i, d := range p.Misdeeds {
-		if !slices.Contains(misdeed.Kinds, d) || slices.Contains(p.Misdeeds[:i], d) {
-			return fmt.Errorf("misdeed %q, want each at most once of %q", d, misdeed.Kinds)
+		if !slices.Contains(misdeeds, d) || slices.Contains(p.Misdeeds[:i], d) {
+			return fmt.Errorf("misdeed %q, want each at most once of %q", d, misdeeds)
 		}
 	}
 	if p.Kind == Partition {
