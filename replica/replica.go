@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fusion/chainkey/bls"
@@ -47,6 +48,8 @@ type Shared struct {
 type Options struct {
 	Shared Shared
 	Log    *slog.Logger // the default discards
+	// FS is the file system of the state; the default is the operating system's.
+	FS vfs.FS
 	// OnFatal is called at most once when the replica cannot go on; Close must still be called. The default does nothing.
 	OnFatal func(error)
 }
@@ -193,7 +196,7 @@ func (r *Replica) open() (err error) {
 	if err := os.MkdirAll(dir(stateDir), 0o700); err != nil {
 		return fmt.Errorf("creating the state directory: %w", err)
 	}
-	if r.db, err = state.Open(dir(stateDir), state.Options{Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc), Failed: r.fail}); err != nil {
+	if r.db, err = state.Open(dir(stateDir), state.Options{FS: r.opts.FS, Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc), Failed: r.fail}); err != nil {
 		return err
 	}
 	r.opened(r.db.Close)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -50,6 +51,8 @@ var ErrRunning = errors.New("the network is running in another process")
 type RunOptions struct {
 	Progress Progress     // the default is Silent
 	Log      *slog.Logger // the default discards
+	// FS is the file system of replica i's state, asked for at each start of it. The default is the operating system's.
+	FS func(i int) vfs.FS
 }
 
 // Network is a running network: all its replicas in this process, and its Bitcoin node unless somebody else's is used.
@@ -205,12 +208,16 @@ func (n *Network) StartReplica(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	r, err := replica.Start(ctx, *cfg, replica.Options{Shared: n.shared, Log: n.opts.Log, OnFatal: func(err error) {
+	opts := replica.Options{Shared: n.shared, Log: n.opts.Log, OnFatal: func(err error) {
 		select {
 		case n.fatal <- fmt.Errorf("replica %d: %w", i, err):
 		default:
 		}
-	}})
+	}}
+	if n.opts.FS != nil {
+		opts.FS = n.opts.FS(i)
+	}
+	r, err := replica.Start(ctx, *cfg, opts)
 	if err != nil {
 		return fmt.Errorf("replica %d: %w", i, err)
 	}

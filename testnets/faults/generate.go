@@ -16,7 +16,7 @@ type Choice struct {
 	// Most is the largest number of perturbations; the default is 4.
 	// Namespaces puts the replicas of some networks on hosts of their own, which not every machine allows.
 	Namespaces bool
-	Most int
+	Most       int
 }
 
 // Generate makes a manifest from a seed; the same seed and choice make the same one.
@@ -40,9 +40,9 @@ func Generate(seed uint64, c Choice) *Manifest {
 		if r.IntN(2) == 0 {
 			m.Links.Loss = float64(1+r.IntN(20)) / 1000
 		}
-	if c.Namespaces && r.IntN(3) == 0 {
-		m.Hosts = Namespaces
-	}
+		if c.Namespaces && r.IntN(3) == 0 {
+			m.Hosts = Namespaces
+		}
 	}
 	m.Load = Load{Payers: 1 + r.IntN(2), Deposits: r.IntN(2), Redemptions: r.IntN(2)}
 	many := 1 + r.IntN(c.Most)
