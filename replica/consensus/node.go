@@ -315,6 +315,7 @@ func (n *Node) cometConfig() *config.Config {
 	c.Consensus.TimeoutPrecommit, c.Consensus.TimeoutPrecommitDelta = t.Vote, t.Vote/2
 	c.Consensus.TimeoutCommit, c.Consensus.SkipTimeoutCommit = t.Commit, t.SkipCommit
 	c.Consensus.PeerGossipSleepDuration = t.GossipSleep
+	c.Consensus.BlockTimeTolerance = 1 << 62 // 146 years: a clock that is behind must not refuse what the others decided; package driver says who sets block time
 
 	c.P2P.ListenAddress = "tcp://" + n.cfg.Listen
 	c.P2P.PexReactor = false

@@ -630,12 +630,23 @@ func (x *experiment) moving(ctx context.Context, nodes []int) error {
 			return "", nil // nobody can
 		}
 		for _, i := range nodes {
+			if err := x.ended(i); err != nil {
+				return "", err
+			}
 			if s, err := x.watch.status(i); err != nil || s.Certified <= base {
 				return fmt.Sprintf("node %d is not above block %d: %s", i, base, x.watch), nil
 			}
 		}
 		return "", nil
 	})
+}
+
+// ended says that a replica has ended by itself.
+func (x *experiment) ended(i int) error {
+	if err := x.n.Replica(i).Ended(); err != nil {
+		return fmt.Errorf("replica %d ended by itself: %w; see %s", i, err, x.n.LogFile(fmt.Sprintf("node%d", i)))
+	}
+	return nil
 }
 
 // recover waits until all nodes that nothing hits are healthy and certify new blocks.
@@ -647,8 +658,8 @@ func (x *experiment) recover(ctx context.Context, what string) (time.Duration, e
 			return "too many are hit", nil
 		}
 		for _, i := range others {
-			if p := x.n.Replica(i); p.Ended() != nil {
-				return "", fmt.Errorf("replica %d ended by itself: %w; see %s", i, p.Ended(), x.n.LogFile(fmt.Sprintf("node%d", i)))
+			if err := x.ended(i); err != nil {
+				return "", err
 			}
 			if s, err := x.watch.status(i); err != nil || !s.Healthy || s.Certified <= base {
 				return fmt.Sprintf("node %d is not above block %d: %s", i, base, x.watch), nil
