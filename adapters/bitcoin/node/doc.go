@@ -5,6 +5,6 @@
 // It is for regtest only and must never meet another network. Blocks come only from MineBlocks and its relatives; a faucet key that
 // everybody knows owns what is mined to it.
 //
-// Blocks and the memory pool are kept in the data directory and found again by the next Start. One process may use a directory at
+// Blocks and the memory pool are kept in the data directory and found again by the next Start, also after the process was killed. One process may use a directory at
 // a time. All methods are safe for concurrent use.
 package node

@@ -61,6 +61,8 @@ type Node struct {
 	peers  *peers
 	wallet *ledger
 
+	journal *journal
+
 	mining sync.Mutex // one miner at a time
 	once   sync.Once
 	err    error
@@ -101,6 +103,9 @@ func Start(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Log, params: &params, db: db, wallet: newLedger()}
 	if err := n.open(); err != nil {
 		db.Close()
+		if n.journal != nil {
+			n.journal.f.Close()
+		}
 		return nil, err
 	}
 	n.chain.Subscribe(n.notify)
@@ -116,6 +121,13 @@ func (n *Node) open() (err error) {
 	n.chain, err = blockchain.New(&blockchain.Config{DB: n.db, UtxoCacheMaxSize: 32 << 20, ChainParams: params, TimeSource: clock, SigCache: sigs, HashCache: hashes})
 	if err != nil {
 		return fmt.Errorf("bitcoin node: opening the chain: %w", err)
+	}
+	var happened []byte
+	if n.journal, happened, err = openJournal(n.cfg.DataDir); err != nil {
+		return fmt.Errorf("bitcoin node: %w", err)
+	}
+	if err := n.replayBlocks(happened); err != nil {
+		return err
 	}
 	n.pool = mempool.New(&mempool.Config{
 		// As Bitcoin Core relays: standard transactions of at least 1 sat/vB, replaceable by fee.
@@ -144,6 +156,7 @@ func (n *Node) open() (err error) {
 	if err := n.loadPool(); err != nil {
 		return err
 	}
+	n.replayPool(happened)
 	if n.lis, err = net.Listen("tcp", n.cfg.ListenAddr); err != nil {
 		return fmt.Errorf("bitcoin node: %w", err)
 	}
@@ -161,7 +174,9 @@ func (n *Node) Close() error {
 		defer n.mining.Unlock()
 		n.lis.Close()
 		n.peers.close()
-		n.err = errors.Join(n.savePool(), n.chain.FlushUtxoCache(blockchain.FlushRequired), n.db.Close())
+		if n.err = errors.Join(n.savePool(), n.chain.FlushUtxoCache(blockchain.FlushRequired), n.db.Close()); n.err == nil {
+			n.err = n.journal.remove()
+		}
 	})
 	return n.err
 }
@@ -174,6 +189,13 @@ func (n *Node) notify(e *blockchain.Notification) {
 	}
 	switch e.Type {
 	case blockchain.NTBlockConnected:
+		raw, err := b.Bytes()
+		if err == nil {
+			err = n.journal.add(blockConnected, raw)
+		}
+		if err != nil {
+			n.log.Error("a bitcoin block would not outlive this process", "block", b.Hash(), "err", err)
+		}
 		n.wallet.connect(b)
 		for _, tx := range b.Transactions()[1:] {
 			n.pool.RemoveTransaction(tx, false)
@@ -291,14 +313,14 @@ func (noTxs) HaveTransaction(*chainhash.Hash) bool { return false }
 func (n *Node) InvalidateBlock(hash btc.Hash) error {
 	n.mining.Lock()
 	defer n.mining.Unlock()
-	return n.chain.InvalidateBlock((*chainhash.Hash)(&hash))
+	return errors.Join(n.journal.add(blockInvalidated, hash[:]), n.chain.InvalidateBlock((*chainhash.Hash)(&hash)))
 }
 
 // ReconsiderBlock takes InvalidateBlock back.
 func (n *Node) ReconsiderBlock(hash btc.Hash) error {
 	n.mining.Lock()
 	defer n.mining.Unlock()
-	return n.chain.ReconsiderBlock((*chainhash.Hash)(&hash))
+	return errors.Join(n.journal.add(blockRestored, hash[:]), n.chain.ReconsiderBlock((*chainhash.Hash)(&hash)))
 }
 
 // Reorg replaces the last depth blocks by count new ones, which are empty: transactions of the replaced blocks go back to the
@@ -328,6 +350,9 @@ func (n *Node) Submit(raw []byte) (btc.Hash, error) {
 	accepted, err := n.pool.ProcessTransaction(tx, false, false, 0)
 	if err != nil {
 		return btc.Hash{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err := n.accepted(accepted); err != nil {
+		return btc.Hash{}, err
 	}
 	for _, d := range accepted {
 		n.peers.relay(d.Tx, nil)

@@ -368,6 +368,9 @@ func (p *peer) onTx(payload []byte) error {
 		}
 		return nil
 	}
+	if err := n.accepted(accepted); err != nil {
+		n.log.Error("a bitcoin transaction would not outlive this process", "err", err)
+	}
 	for _, d := range accepted {
 		p.ps.relay(d.Tx, p)
 	}
