@@ -52,7 +52,7 @@ func experiment(t *testing.T, m *faults.Manifest, o faults.Options) {
 
 // choice is what generated experiments are made of, by the programs that there are.
 func choice(o faults.Options) faults.Choice {
-	c := faults.Choice{Namespaces: hosts.Available() == nil, Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade}}
+	c := faults.Choice{Namespaces: hosts.Available() == nil, Sizes: []int{golden.Nodes}, Kinds: []faults.Kind{faults.Kill, faults.Pause, faults.Restart, faults.Disconnect, faults.Partition, faults.Upgrade, faults.ChainPause, faults.ChainKill}}
 	if o.Programs[faults.FaultBuild] != "" {
 		c.Kinds = append(c.Kinds, faults.SlowDisk, faults.ClockSkew)
 	}

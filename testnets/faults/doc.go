@@ -36,6 +36,8 @@
 //	clock-skew   the wall clock is off by skew = "-30s"
 //	upgrade      one node after the other is stopped through its operator's interface and goes on as another program = "name"
 //	upgrade-protocol  upgrade of all nodes to a program with the next version of the protocol, after all else; ends when it is in force everywhere
+//	chain-pause  SIGSTOP of the Bitcoin node, SIGCONT after for; ends when the replicas have seen a new block of it
+//	chain-kill   SIGKILL of it; started again after for; ends likewise
 //	byzantine    the nodes, at most f, do wrong: misdeeds = ["equivocate", "flood"]; ends when the others' metrics show each of them
 //
 // slow-disk and clock-skew run a replica as the program that the command in the folder build makes: the same sources with another standard library.

@@ -14,12 +14,13 @@ type Choice struct {
 	Kinds []Kind
 	Sizes []int // numbers of nodes; one that is named twice comes twice as often
 	// Most is the largest number of perturbations; the default is 4.
+	Most int
 	// Namespaces puts the replicas of some networks on hosts of their own, which not every machine allows.
 	Namespaces bool
-	Most       int
 }
 
-// Generate makes a manifest from a seed; the same seed and choice make the same one.
+// Generate makes a manifest from a seed; the same seed and choice make the same one. The first perturbations of as many seeds in a row as there are kinds
+// are of each kind.
 func Generate(seed uint64, c Choice) *Manifest {
 	if c.Kinds == nil {
 		c.Kinds = Kinds
@@ -40,15 +41,22 @@ func Generate(seed uint64, c Choice) *Manifest {
 		if r.IntN(2) == 0 {
 			m.Links.Loss = float64(1+r.IntN(20)) / 1000
 		}
-		if c.Namespaces && r.IntN(3) == 0 {
-			m.Hosts = Namespaces
-		}
+	}
+	if c.Namespaces && r.IntN(3) == 0 {
+		m.Hosts = Namespaces
 	}
 	m.Load = Load{Payers: 1 + r.IntN(2), Deposits: r.IntN(2), Redemptions: r.IntN(2)}
+	first := c.Kinds[seed%uint64(len(c.Kinds))]
 	many := 1 + r.IntN(c.Most)
+	if first == UpgradeProtocol {
+		many = 1
+	}
 	for i := range many {
 		last := i == many-1
 		p := Perturbation{Kind: pick(r, c.Kinds), For: millis(r, 200, 6000)}
+		if i == 0 {
+			p.Kind = first
+		}
 		// A single node cannot be divided and is not to be byzantine, and f that are byzantine are enough.
 		few := slices.DeleteFunc(slices.Clone(c.Kinds), func(k Kind) bool {
 			return k == Partition && m.Nodes == 1 || k == UpgradeProtocol && !last || k == Byzantine && (m.Nodes == 1 || slices.ContainsFunc(m.Perturb, func(p Perturbation) bool { return p.Kind == Byzantine }))
@@ -79,7 +87,7 @@ func Generate(seed uint64, c Choice) *Manifest {
 			}
 		}
 		switch p.Kind {
-		case Partition:
+		case Partition, ChainPause, ChainKill:
 		case UpgradeProtocol:
 			p.Nodes = sorted(nodes)
 		default:

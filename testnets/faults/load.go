@@ -145,10 +145,7 @@ func (l *load) start(g *errgroup.Group, ctx, working context.Context) {
 	})
 	g.Go(func() error {
 		for range l.x.m.Load.Deposits {
-			if _, err := l.depositor.users[0].Deposit(ctx, depositSats); err != nil {
-				return err
-			}
-			if _, err := l.x.world.Chain.Mine(ctx, testnets.MineRequest{Blocks: testnets.Confirmations}); err != nil {
+			if err := l.deposit(ctx); err != nil {
 				return err
 			}
 			l.deposits += depositSats - testnets.CheckFee
@@ -158,6 +155,20 @@ func (l *load) start(g *errgroup.Group, ctx, working context.Context) {
 		}
 		return nil
 	})
+}
+
+// deposit makes a deposit that the chain has confirmed.
+func (l *load) deposit(ctx context.Context) error {
+	release, err := l.x.holdChain(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := l.depositor.users[0].Deposit(ctx, depositSats); err != nil {
+		return err
+	}
+	_, err = l.x.world.Chain.Mine(ctx, testnets.MineRequest{Blocks: testnets.Confirmations})
+	return err
 }
 
 // pay makes one payment. The time of its creation makes it one transaction to the ledger, however often it is sent.

@@ -29,10 +29,12 @@ const (
 	Upgrade         Kind = "upgrade"
 	Byzantine       Kind = "byzantine"
 	UpgradeProtocol Kind = "upgrade-protocol"
+	ChainPause      Kind = "chain-pause"
+	ChainKill       Kind = "chain-kill"
 )
 
 // Kinds are all that a manifest may name.
-var Kinds = []Kind{Kill, Pause, Restart, Disconnect, Partition, SlowDisk, ClockSkew, Upgrade, Byzantine, UpgradeProtocol}
+var Kinds = []Kind{Kill, Pause, Restart, Disconnect, Partition, SlowDisk, ClockSkew, Upgrade, Byzantine, UpgradeProtocol, ChainPause, ChainKill}
 
 // Errors of manifests; test with errors.Is.
 var (
@@ -99,7 +101,7 @@ type Perturbation struct {
 	Time replica.Duration `toml:"time,omitempty"`
 	// After names a perturbation above this one.
 	After string `toml:"after,omitempty"`
-	// For is how long it lasts: for kill and restart how long the replicas are down, for upgrade each.
+	// For is how long it lasts: for kill, chain-kill and restart how long the processes are down, for upgrade each.
 	For replica.Duration `toml:"for,omitempty"`
 	// Sync is how much longer slow-disk makes each fsync.
 	Sync replica.Duration `toml:"sync,omitempty"`
@@ -311,11 +313,20 @@ func (m *Manifest) check(p *Perturbation, within func(d, lowest replica.Duration
 		}
 		return nil
 	}
+	if p.ofChain() {
+		if len(p.Groups)+len(p.Nodes) > 0 {
+			return fmt.Errorf("%s hits no nodes", p.Kind)
+		}
+		return nil
+	}
 	if len(p.Groups) > 0 || len(p.Nodes) == 0 {
 		return fmt.Errorf("%s wants nodes and no groups", p.Kind)
 	}
 	return m.distinct(p.Nodes, map[int]bool{})
 }
+
+// ofChain tells whether a perturbation hits the Bitcoin node and no replica.
+func (p *Perturbation) ofChain() bool { return p.Kind == ChainPause || p.Kind == ChainKill }
 
 func (m *Manifest) distinct(nodes []int, seen map[int]bool) error {
 	for _, i := range nodes {

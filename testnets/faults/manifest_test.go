@@ -88,6 +88,7 @@ func TestRefusals(t *testing.T) {
 		{"name = \"x\"\n" + kill + "time = \"48h\"", "time is"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"explode\"\nnodes = [1]", "kind is"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"", "wants nodes"},
+		{"name = \"x\"\n[[perturb]]\nkind = \"chain-kill\"\nnodes = [1]", "hits no nodes"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"upgrade-protocol\"\n" + kill, "is the last"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"upgrade-protocol\"\nnodes = [0, 1, 2]", "of all nodes"},
 		{"name = \"x\"\n[[perturb]]\nkind = \"kill\"\nnodes = [4]", "node 4"},
@@ -149,6 +150,15 @@ func TestGenerate(t *testing.T) {
 	for _, k := range append([]string{"more than may fail", "at", "1", "4", "5", "7", Namespaces}, kinds()...) {
 		if seen[k] == 0 {
 			t.Errorf("no seed makes %q", k)
+		}
+	}
+	for first := range uint64(20) {
+		began := map[Kind]bool{}
+		for i := range Kinds {
+			began[Generate(first+uint64(i), Choice{Sizes: []int{4}}).Perturb[0].Kind] = true
+		}
+		if len(began) != len(Kinds) {
+			t.Errorf("seeds from %d on begin with %v, not with each of %v", first, began, Kinds)
 		}
 	}
 	for seed := range uint64(100) {

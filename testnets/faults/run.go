@@ -113,6 +113,7 @@ type experiment struct {
 	start  uint64          // block
 	began  time.Time       // when that was
 	locks  []chan struct{} // a process is stopped and started by one perturbation at a time
+	chain  chan struct{}   // whoever uses or stops the Bitcoin node holds its place
 	mu     sync.Mutex
 	hit    map[int]int // how many perturbations keep a node from taking part
 	report *Report
@@ -127,7 +128,7 @@ func Run(ctx context.Context, m *Manifest, o Options) (_ *Report, err error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	x := &experiment{m: m, o: o, hit: map[int]int{}, report: &Report{Manifest: m, Outcomes: make([]Outcome, len(m.Perturb))}}
+	x := &experiment{m: m, o: o, chain: make(chan struct{}, 1), hit: map[int]int{}, report: &Report{Manifest: m, Outcomes: make([]Outcome, len(m.Perturb))}}
 	if err := Needs(m, o.Programs); err != nil {
 		return nil, err
 	}
@@ -434,6 +435,13 @@ func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome)
 	if err := pause.For(ctx, time.Until(x.began.Add(time.Duration(p.Time)))); err != nil {
 		return err
 	}
+	if p.ofChain() {
+		release, err := x.holdChain(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	if p.Kind != Disconnect && p.Kind != Partition {
 		for _, i := range sorted(p.Nodes) { // in one order, so that nobody waits in a circle
 			select {
@@ -461,8 +469,12 @@ func (x *experiment) perturb(ctx context.Context, p *Perturbation, out *Outcome)
 	}
 	out.Lasted, out.Meanwhile = time.Since(began), x.watch.top()-out.Began
 	took, err := x.recover(ctx, p.Name)
-	if err == nil && p.Kind == UpgradeProtocol {
+	switch {
+	case err != nil:
+	case p.Kind == UpgradeProtocol:
 		err = x.upgraded(ctx)
+	case p.ofChain():
+		err = x.chainSeen(ctx)
 	}
 	out.Recovered = took
 	x.o.Log("%s: %s lasted %.1f s, all back after %.1f s", x.m.Name, p.Name, out.Lasted.Seconds(), took.Seconds())
@@ -488,6 +500,10 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		err = each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGSTOP) })
 	case Restart:
 		err = each(x.n.Stop)
+	case ChainPause:
+		err = x.n.BitcoinNode().Signal(syscall.SIGSTOP)
+	case ChainKill:
+		err = x.n.BitcoinNode().End(syscall.SIGKILL)
 	case Upgrade, UpgradeProtocol:
 		err = each(func(i int) error { return x.n.Retire(ctx, i) })
 		if bin := x.o.Programs[p.program()]; bin != "" {
@@ -528,6 +544,10 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		return each(x.n.Start)
 	case Pause:
 		return each(func(i int) error { return x.n.Replica(i).Signal(syscall.SIGCONT) })
+	case ChainPause:
+		return x.n.BitcoinNode().Signal(syscall.SIGCONT)
+	case ChainKill:
+		return x.n.StartBitcoin()
 	case Disconnect:
 		return x.links(p, 0, -1)
 	case Partition:
@@ -536,6 +556,36 @@ func (x *experiment) apply(ctx context.Context, p *Perturbation, hits []int) (er
 		return each(func(i int) error { return errors.Join(x.n.Stop(i), x.n.Start(i)) })
 	}
 	return nil
+}
+
+// holdChain waits until nobody else uses or stops the Bitcoin node.
+func (x *experiment) holdChain(ctx context.Context) (release func(), err error) {
+	select {
+	case x.chain <- struct{}{}:
+		return func() { <-x.chain }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// chainSeen waits until the replicas that nothing hits have a new block of Bitcoin.
+func (x *experiment) chainSeen(ctx context.Context) error {
+	var hash string
+	return golden.Wait(ctx, "a new block of Bitcoin", func() (string, error) {
+		if hash == "" {
+			r, err := x.world.Chain.Mine(ctx, testnets.MineRequest{Blocks: 1})
+			if err != nil {
+				return err.Error(), nil // it is not up yet
+			}
+			hash = r.Hashes[0]
+		}
+		for _, i := range x.spared() {
+			if s, err := x.watch.status(i); err != nil || s.Bitcoin == nil || s.Bitcoin.TipHash != hash {
+				return fmt.Sprintf("node %d has not seen %s: %s", i, hash, x.watch), nil
+			}
+		}
+		return "", nil
+	})
 }
 
 // upgraded waits until the newest version of the protocol that the programs know is in force at all nodes.

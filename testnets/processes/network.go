@@ -97,6 +97,9 @@ func (n *Network) StartBitcoin() (err error) {
 	return err
 }
 
+// BitcoinNode is the process of the embedded Bitcoin node, nil if it was never started.
+func (n *Network) BitcoinNode() *Process { return n.bitcoin }
+
 // Kill is kill -9 of replica i.
 func (n *Network) Kill(i int) error {
 	p := n.Replica(i)
