@@ -48,6 +48,17 @@ func (c *Coin) appendElement(b []byte) []byte {
 	return append(b, c.Script...)
 }
 
+// elementCoin reads what appendElement wrote; the script is a part of it.
+func elementCoin(e []byte) Coin {
+	script := e[36+4+8+1:]
+	if e[36+4+8] == 0xfd {
+		script = script[2:]
+	}
+	code := binary.LittleEndian.Uint32(e[36:])
+	return Coin{btc.Outpoint{Txid: btc.Hash(e[:32]), Vout: binary.LittleEndian.Uint32(e[32:])}, btc.Satoshi(binary.LittleEndian.Uint64(e[40:])),
+		code >> 1, code&1 == 1, script}
+}
+
 func (c *Coin) code() uint32 {
 	if c.Coinbase {
 		return c.Height<<1 | 1
@@ -221,34 +232,58 @@ func addUp(r kv.Reader, key []byte, limit uint64) (v balance) {
 
 // change is a coin that enters or leaves the stable set.
 type change struct {
-	rank   uint64 // start of its key, so that sorting rarely looks at the whole
-	coin   *Coin
-	leaves bool
-	look   bool // see lookEvery
+	rank    uint64 // start of its key, so that sorting rarely looks at the whole
+	address uint64 // likewise of its address, 0 if it has none
+	at      int    // where its element starts in the writer's
+	size    int32
+	leaves  bool
+	look    bool // see lookEvery
 }
 
 // writer moves final blocks into the stable set. All their changes are gathered first: what came and went in between touches neither the store
-// nor the hash, and keys are written in their order, which an ordered store takes several times faster.
+// nor the hash, and keys are written in their order, which an ordered store takes several times faster. Coins lie all over the memory, so they are
+// visited once, in the order of the blocks; what follows reads their elements, which lie close together.
 type writer struct {
-	store   kv.Store
-	mu      *MuHash
-	count   *uint64
-	many    map[string]bool // addresses with a stored balance, by their keys without the prefix
-	changes []change
+	store      kv.Store
+	mu         *MuHash
+	count      *uint64
+	many       map[string]bool // addresses with a stored balance, by their keys without the prefix
+	changes    []change
+	elements   []byte
+	key, value []byte // of the latest write
 }
+
+// add gathers one change.
+func (w *writer) add(c *Coin, leaves, look bool) {
+	ch := change{rank: binary.BigEndian.Uint64(c.Outpoint.Txid[:]), at: len(w.elements), leaves: leaves, look: look}
+	if kind, payload := btc.ScriptAddress(c.Script); kind != 0 {
+		ch.address = uint64(kind)<<56 | binary.BigEndian.Uint64(payload)>>8
+	}
+	w.elements = c.appendElement(w.elements)
+	ch.size = int32(len(w.elements) - ch.at)
+	w.changes = append(w.changes, ch)
+	if leaves {
+		*w.count--
+	} else {
+		*w.count++
+	}
+}
+
+func (w *writer) element(c *change) []byte { return w.elements[c.at : c.at+int(c.size)] }
+
+func (w *writer) coin(c *change) Coin { return elementCoin(w.element(c)) }
 
 // block gathers what a block does; first is the height of the first block of this write.
 func (w *writer) block(b *body, first uint32) {
 	seed := binary.LittleEndian.Uint64(b.node.Hash[:])
 	for _, c := range b.spent {
 		if c.Height < first {
-			w.changes = append(w.changes, change{coin: c, leaves: true})
+			w.add(c, true, false)
 		}
 	}
 	for i := range b.coins {
 		if c := &b.coins[i]; !b.created[i].passed {
-			look := (binary.LittleEndian.Uint64(c.Outpoint.Txid[:])^seed)%lookEvery == 0
-			w.changes = append(w.changes, change{coin: c, look: look})
+			w.add(c, false, (binary.LittleEndian.Uint64(c.Outpoint.Txid[:])^seed)%lookEvery == 0)
 		}
 	}
 	w.coinbase(b)
@@ -271,77 +306,88 @@ func (w *writer) flush() {
 	var hashing sync.WaitGroup
 	unsorted := slices.Clone(w.changes)
 	hashing.Go(func() {
-		w.mu.Update(len(unsorted), func(i int, buf []byte) ([]byte, bool) { return unsorted[i].coin.appendElement(buf), unsorted[i].leaves })
+		w.mu.Update(len(unsorted), func(i int, _ []byte) ([]byte, bool) { return w.element(&unsorted[i]), unsorted[i].leaves })
 	})
-	defer hashing.Wait()
-	for i := range w.changes {
-		c := &w.changes[i]
-		if c.rank = binary.BigEndian.Uint64(c.coin.Outpoint.Txid[:]); c.leaves {
-			*w.count--
-		} else {
-			*w.count++
-		}
-	}
+	defer func() {
+		hashing.Wait()
+		w.changes, w.elements = nil, nil
+	}()
+	w.index()
+	w.write()
+}
+
+// write writes the changes under their outpoints.
+func (w *writer) write() {
 	slices.SortFunc(w.changes, func(x, y change) int {
 		if x.rank != y.rank {
 			return cmp.Compare(x.rank, y.rank)
 		}
-		return cmp.Or(bytes.Compare(x.coin.Outpoint.Txid[:], y.coin.Outpoint.Txid[:]), cmp.Compare(x.coin.Outpoint.Vout, y.coin.Outpoint.Vout))
+		a, b := w.coin(&x), w.coin(&y)
+		return cmp.Or(bytes.Compare(a.Outpoint.Txid[:], b.Outpoint.Txid[:]), cmp.Compare(a.Outpoint.Vout, b.Outpoint.Vout))
 	})
-	var key, value []byte
-	indexed := w.changes[:0:0]
-	for _, c := range w.changes {
-		key = appendOutpoint(append(key[:0], 'u'), c.coin.Outpoint)
-		if value = appendCoin(value[:0], c.coin); c.leaves {
-			kv.DeleteOld(w.store, key, value)
-		} else {
-			kv.SetNew(w.store, key, value)
-		}
-		if kind, payload := btc.ScriptAddress(c.coin.Script); kind != 0 {
-			c.rank = uint64(kind)<<56 | binary.BigEndian.Uint64(payload)>>8
-			indexed = append(indexed, c)
-		}
+	for i := range w.changes {
+		c := w.coin(&w.changes[i])
+		w.key = appendOutpoint(append(w.key[:0], 'u'), c.Outpoint)
+		w.value = appendCoin(w.value[:0], &c)
+		w.put(w.changes[i].leaves)
 	}
-	slices.SortFunc(indexed, func(x, y change) int {
-		if x.rank != y.rank {
-			return cmp.Compare(x.rank, y.rank)
+}
+
+// put writes the key and the value that are ready.
+func (w *writer) put(leaves bool) {
+	if leaves {
+		kv.DeleteOld(w.store, w.key, w.value)
+	} else {
+		kv.SetNew(w.store, w.key, w.value)
+	}
+}
+
+// index writes the changes under their addresses.
+func (w *writer) index() {
+	slices.SortFunc(w.changes, func(x, y change) int {
+		if x.address != y.address || x.address == 0 {
+			return cmp.Compare(x.address, y.address)
 		}
-		return cmp.Or(bytes.Compare(x.coin.Script, y.coin.Script), order(x.coin, y.coin))
+		a, b := w.coin(&x), w.coin(&y)
+		return cmp.Or(bytes.Compare(a.Script, b.Script), order(&a, &b))
 	})
-	for len(indexed) > 0 {
+	list := w.changes
+	for len(list) > 0 {
 		n := 1
-		for n < len(indexed) && indexed[n].rank == indexed[0].rank && bytes.Equal(indexed[n].coin.Script, indexed[0].coin.Script) {
-			n++
+		if list[0].address != 0 {
+			first := w.coin(&list[0])
+			for n < len(list) && list[n].address == list[0].address && bytes.Equal(w.coin(&list[n]).Script, first.Script) {
+				n++
+			}
+			w.address(first.Script, list[:n])
 		}
-		w.address(indexed[:n])
-		indexed = indexed[n:]
+		list = list[n:]
 	}
-	w.changes = nil
 }
 
 // address writes the changes of one address.
-func (w *writer) address(list []change) {
-	key := addressKey('a', list[0].coin.Script)
+func (w *writer) address(script []byte, list []change) {
 	var in, out balance
 	look := false
-	var index, value []byte
-	for _, c := range list {
-		index = appendOutpoint(binary.BigEndian.AppendUint32(append(index[:0], key...), ^c.coin.Height), c.coin.Outpoint)
-		value = appendIndexed(value[:0], c.coin)
-		if c.leaves {
-			kv.DeleteOld(w.store, index, value)
-			out.sum += uint64(c.coin.Value)
+	w.key = appendPacked(append(w.key[:0], 'a'), script)
+	size := len(w.key)
+	for i := range list {
+		c := w.coin(&list[i])
+		w.key = appendOutpoint(binary.BigEndian.AppendUint32(w.key[:size], ^c.Height), c.Outpoint)
+		w.value = appendIndexed(w.value[:0], &c)
+		w.put(list[i].leaves)
+		if list[i].leaves {
+			out.sum += uint64(c.Value)
 			out.count++
 			continue
 		}
-		kv.SetNew(w.store, index, value)
-		in.sum += uint64(c.coin.Value)
+		in.sum += uint64(c.Value)
 		in.count++
-		look = look || c.look
+		look = look || list[i].look
 	}
-	name := string(key[1:])
-	switch {
-	case w.many[name]:
+	switch key := w.key[:size]; {
+	case w.many[string(key[1:])]:
+		name := string(key[1:])
 		v, ok := storedBalance(w.store, w.balanceKey(name))
 		if !ok {
 			panic(fmt.Errorf("%w: no balance %x", ErrCorrupt, name))
@@ -349,6 +395,7 @@ func (w *writer) address(list []change) {
 		w.keep(name, balance{v.sum + in.sum - out.sum, v.count + in.count - out.count})
 	case look || in.count >= lookGroup:
 		if addUp(w.store, key, manyCoins+1).count > manyCoins {
+			name := string(key[1:])
 			w.many[name] = true
 			w.keep(name, addUp(w.store, key, math.MaxUint64))
 		}

@@ -78,7 +78,7 @@ func (r *realBlock) external() map[int][]btc.Outpoint {
 func (r *realBlock) seed(coins ...Coin) {
 	w := r.st.writer()
 	for i := range coins {
-		w.changes = append(w.changes, change{coin: &coins[i]})
+		w.add(&coins[i], false, false)
 	}
 	w.flush()
 }

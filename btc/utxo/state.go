@@ -995,7 +995,7 @@ func (s *State) replaced(b *body) {
 	w := s.writer()
 	for i := range b.coins {
 		if old := stableCoin(s.store, b.coins[i].Outpoint); old != nil {
-			w.changes = append(w.changes, change{coin: old, leaves: true})
+			w.add(old, true, false)
 		}
 	}
 	w.flush()
