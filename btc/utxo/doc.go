@@ -14,7 +14,8 @@
 // store or the hash. The stable set is committed to by its MuHash, which is multiplied up on all processors; factors commute, so the number of
 // processors changes nothing.
 //
-// An address with more than about 256 coins has a stored balance; those of others are added up when they are asked for.
+// An address with more than about 256 coins has a stored balance; those of others are added up when they are asked for. What the blocks above the anchor
+// do to addresses is listed, block by block, as soon as bodies have been caught up with, or when somebody asks earlier.
 //
 // A view (State.View) is the set of coins at a block of the tip's branch: the stable set plus what the blocks in between create,
 // minus what they spend. Coinbases are shown after 100 confirmations, when they can be spent.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"runtime"
 	"slices"
@@ -86,9 +87,11 @@ type body struct {
 	uses    []spentRef // likewise, from then on
 	created []createdRef
 	txs     []madeTx
-	touched []touch // sorted by tag
 	fees    []btc.MillisatPerVByte
 	mark    uint64 // see State.marked
+
+	touching sync.Once
+	touched  []touch // see touches
 }
 
 // touch says that a block creates or spends a coin of the address with the tag.
@@ -96,6 +99,26 @@ type touch struct {
 	tag   uint64
 	coin  *Coin
 	spend bool
+}
+
+// touches lists the addresses of a linked body, sorted by tag. They are gathered when somebody asks: blocks that are being caught up with mostly settle
+// before anybody does.
+func (b *body) touches() []touch {
+	b.touching.Do(func() {
+		b.touched = make([]touch, 0, len(b.coins)+len(b.spent))
+		for i := range b.coins {
+			if tag, ok := tagOf(b.coins[i].Script); ok {
+				b.touched = append(b.touched, touch{tag, &b.coins[i], false})
+			}
+		}
+		for _, c := range b.spent {
+			if tag, ok := tagOf(c.Script); ok {
+				b.touched = append(b.touched, touch{tag, c, true})
+			}
+		}
+		slices.SortFunc(b.touched, func(x, y touch) int { return cmp.Compare(x.tag, y.tag) })
+	})
+	return b.touched
 }
 
 // tagOf is 64 bits of FNV-1a. Addresses that share a tag are told apart by their scripts; that somebody can make some that do costs a
@@ -116,8 +139,26 @@ func tagOf(script []byte) (uint64, bool) {
 type madeTx struct {
 	by    *body
 	coins []createdRef // of by, those of the transaction
-	next  *madeTx      // the same transaction in another branch
+	next  *madeTx      // the same transaction in another branch, or one with the same tag
 }
+
+// txTag is what the tables of young coins know a transaction by: they are used at random places all the time, and the smaller they are the more of them
+// the processor holds. Whoever makes transactions that share a tag, at 2³² hashes for two, makes a list of them longer.
+func txTag(id *btc.Hash) uint64 { return binary.LittleEndian.Uint64(id[:]) }
+
+// coinTag is the same for an output.
+func coinTag(o *btc.Outpoint) uint64 { return txTag(&o.Txid) + uint64(o.Vout)*0x9e3779b97f4a7c15 } // 2⁶⁴ by the golden ratio
+
+// named is the first of the list that is the transaction, or nil.
+func (t *madeTx) named(id *btc.Hash) *madeTx {
+	for t != nil && t.coins[0].coin.Outpoint.Txid != *id {
+		t = t.next
+	}
+	return t
+}
+
+// made finds a transaction above the anchor. Those of other branches are next.named of it.
+func (s *State) made(id *btc.Hash) *madeTx { return s.created[txTag(id)].named(id) }
 
 // coin is one of the transaction's, or nil.
 func (t *madeTx) coin(vout uint32) *createdRef {
@@ -142,8 +183,11 @@ type createdRef struct {
 type spentRef struct {
 	by   *body
 	of   *createdRef // nil for a coin of the stable set
-	next *spentRef   // in another branch
+	next *spentRef   // in another branch, or of a coin with the same tag
+	at   int32       // among by.spent
 }
+
+func (r *spentRef) outpoint() *btc.Outpoint { return &r.by.spent[r.at].Outpoint }
 
 // maker says where a spent coin comes from: this block, if own is not negative, another one above the anchor, or else the stable set.
 type maker struct {
@@ -163,9 +207,9 @@ type State struct {
 	mu      sync.RWMutex // guards what views read below against Apply
 	tip     *chain.Node
 	bodies  map[btc.Hash]*body
-	created map[btc.Hash]*madeTx
-	spends  map[btc.Outpoint]*spentRef // of the stable set's coins; others are noted where they were created
-	gen     uint64                     // counts the applied blocks that changed something
+	created map[uint64]*madeTx   // by txTag
+	spends  map[uint64]*spentRef // by coinTag: of the stable set's coins; others are noted where they were created
+	gen     uint64               // counts the applied blocks that changed something
 
 	outgoing []Outgoing // by id
 	bytes    uint64     // of the bodies
@@ -224,7 +268,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		return nil, err
 	}
 	s := &State{opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
-		created: map[btc.Hash]*madeTx{}, spends: map[btc.Outpoint]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
+		created: map[uint64]*madeTx{}, spends: map[uint64]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
 	if raw, ok := store.Get([]byte("m")); ok {
 		var m setMeta
 		if err := codec.Unmarshal(raw, &m); err != nil {
@@ -355,8 +399,18 @@ func (s *State) Apply(items Items, blockTimeNs uint64) []Outcome {
 	s.collect()
 	if changed {
 		s.touchGen()
+		s.prepare()
 	}
 	return out
+}
+
+// prepare gathers what queries ask blocks for, unless bodies are being caught up with: nobody is to wait for it then.
+func (s *State) prepare() {
+	if s.behind() {
+		return
+	}
+	list := slices.Collect(maps.Values(s.bodies))
+	share(len(list), 1, func(i int) { list[i].touches() })
 }
 
 // touchGen notes that the state changed.
@@ -510,23 +564,24 @@ func (s *State) link(b *body, size int) {
 	created, spent := make([]createdRef, len(b.coins)), make([]spentRef, len(b.spent)) // they live and die with the body
 	b.created, b.uses, b.txs = created, spent, make([]madeTx, 0, txs)
 	for i := 0; i < len(created); {
-		id, from := b.coins[i].Outpoint.Txid, i
-		for ; i < len(created) && b.coins[i].Outpoint.Txid == id; i++ {
+		id, from := &b.coins[i].Outpoint.Txid, i
+		for ; i < len(created) && b.coins[i].Outpoint.Txid == *id; i++ {
 			created[i].coin = &b.coins[i]
 		}
-		b.txs = append(b.txs, madeTx{b, created[from:i], s.created[id]})
-		s.created[id] = &b.txs[len(b.txs)-1]
+		b.txs = append(b.txs, madeTx{b, created[from:i], s.created[txTag(id)]})
+		s.created[txTag(id)] = &b.txs[len(b.txs)-1]
 	}
 	for i, m := range b.made {
 		if m.own >= 0 {
 			m.ref = &created[m.own]
 		}
 		if m.ref == nil {
-			spent[i] = spentRef{by: b, next: s.spends[b.spent[i].Outpoint]}
-			s.spends[b.spent[i].Outpoint] = &spent[i]
+			tag := coinTag(&b.spent[i].Outpoint)
+			spent[i] = spentRef{b, nil, s.spends[tag], int32(i)}
+			s.spends[tag] = &spent[i]
 			continue
 		}
-		spent[i] = spentRef{b, m.ref, m.ref.spent}
+		spent[i] = spentRef{b, m.ref, m.ref.spent, int32(i)}
 		m.ref.spent = &spent[i]
 	}
 	b.made = nil
@@ -574,7 +629,7 @@ func (s *State) release(b *body) {
 		u := &b.uses[i]
 		switch {
 		case u.of == nil || u.of.gone:
-			unchain(s.spends, b.spent[i].Outpoint, u, func(r *spentRef) **spentRef { return &r.next })
+			unchain(s.spends, coinTag(u.outpoint()), u, func(r *spentRef) **spentRef { return &r.next })
 		default:
 			for at := &u.of.spent; *at != nil; at = &(*at).next {
 				if *at == u {
@@ -586,14 +641,14 @@ func (s *State) release(b *body) {
 	}
 	for i := range b.txs {
 		t := &b.txs[i]
-		unchain(s.created, t.coins[0].coin.Outpoint.Txid, t, func(t *madeTx) **madeTx { return &t.next })
+		unchain(s.created, txTag(&t.coins[0].coin.Outpoint.Txid), t, func(t *madeTx) **madeTx { return &t.next })
 		for k := range t.coins {
 			own := &t.coins[k]
 			own.gone = true
 			for u := own.spent; u != nil; {
-				next := u.next
-				u.next = s.spends[own.coin.Outpoint]
-				s.spends[own.coin.Outpoint] = u
+				next, tag := u.next, coinTag(&own.coin.Outpoint)
+				u.next = s.spends[tag]
+				s.spends[tag] = u
 				u = next
 			}
 		}
@@ -601,7 +656,7 @@ func (s *State) release(b *body) {
 }
 
 // unchain drops a reference from the list under key.
-func unchain[K comparable, R any](m map[K]*R, key K, ref *R, next func(*R) **R) {
+func unchain[R any](m map[uint64]*R, key uint64, ref *R, next func(*R) **R) {
 	head := m[key]
 	if head == ref {
 		if head = *next(ref); head == nil {
@@ -692,12 +747,12 @@ func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []so
 		}
 	}
 	out := make([]source, len(prevs))
-	share(len(prevs), func(i int) {
+	share(len(prevs), readShare, func(i int) {
 		out[i].tx = -1
 		if tx, ok := own[prevs[i].Txid]; ok {
 			out[i].tx = tx
 		} else {
-			out[i].created = s.created[prevs[i].Txid]
+			out[i].created = s.made(&prevs[i].Txid)
 		}
 	})
 	var list []read
@@ -712,13 +767,13 @@ func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []so
 		}
 		return cmp.Or(bytes.Compare(x.o.Txid[:], y.o.Txid[:]), cmp.Compare(x.o.Vout, y.o.Vout))
 	})
-	share(len(list), func(i int) { out[list[i].at].stable = stableCoin(s.store, *list[i].o) })
+	share(len(list), readShare, func(i int) { out[list[i].at].stable = stableCoin(s.store, *list[i].o) })
 	return out
 }
 
-// share calls do for each number below n, on all processors in runs of neighbours.
-func share(n int, do func(i int)) {
-	workers := max(min(runtime.GOMAXPROCS(0), n/readShare), 1)
+// share calls do for each number below n, on all processors in runs of at least so many neighbours.
+func share(n, least int, do func(i int)) {
+	workers := max(min(runtime.GOMAXPROCS(0), n/least), 1)
 	broken := make([]any, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -739,7 +794,7 @@ func share(n int, do func(i int)) {
 
 // unspent finds a coin in the branch with the mark, given what src knows of it.
 func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *createdRef) {
-	for t := src.created; t != nil; t = t.next {
+	for t := src.created; t != nil; t = t.next.named(&o.Txid) {
 		if t.by.mark != mark {
 			continue
 		}
@@ -754,8 +809,8 @@ func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *create
 		}
 		return r.coin, r
 	}
-	for u := s.spends[o]; u != nil; u = u.next {
-		if u.by.mark == mark {
+	for u := s.spends[coinTag(&o)]; u != nil; u = u.next {
+		if u.by.mark == mark && *u.outpoint() == o {
 			return nil, nil
 		}
 	}
@@ -767,7 +822,7 @@ func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *create
 
 // lookup finds an unspent coin in the branch with the mark.
 func (s *State) lookup(o btc.Outpoint, mark uint64) *Coin {
-	c, _ := s.unspent(o, mark, source{tx: 0, created: s.created[o.Txid]})
+	c, _ := s.unspent(o, mark, source{tx: 0, created: s.made(&o.Txid)})
 	return c
 }
 
@@ -822,7 +877,7 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 					c = &b.coins[made.own]
 				} else {
 					if src.tx >= 0 {
-						src.created = s.created[o.Txid]
+						src.created = s.made(&o.Txid)
 					}
 					if c, made.ref = s.unspent(o, mark, src); c == nil {
 						return nil, fail(i, fmt.Errorf("%w: %v", errMissingInput, o))
@@ -882,18 +937,6 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 	if limit, ok := fees.Add(p.Subsidy(n.Height)); !ok || out > limit {
 		return nil, fail(0, fmt.Errorf("%w: %d > %d", errCoinbaseMoney, out, limit))
 	}
-	b.touched = make([]touch, 0, len(b.coins)+len(b.spent))
-	for i := range b.coins {
-		if tag, ok := tagOf(b.coins[i].Script); ok {
-			b.touched = append(b.touched, touch{tag, &b.coins[i], false})
-		}
-	}
-	for _, c := range b.spent {
-		if tag, ok := tagOf(c.Script); ok {
-			b.touched = append(b.touched, touch{tag, c, true})
-		}
-	}
-	slices.SortFunc(b.touched, func(x, y touch) int { return cmp.Compare(x.tag, y.tag) })
 	return b, nil
 }
 
@@ -948,11 +991,13 @@ func (s *State) stableChild() *chain.Node {
 // together, without those that were spent meanwhile. Half of the room for bodies is not waited with.
 const settleEvery = 128
 
+// behind tells whether bodies are being caught up with.
+func (s *State) behind() bool { return s.tree.Best().Height-s.tip.Height > settleEvery }
+
 // settle moves the anchor over the blocks that are final.
 func (s *State) settle() bool {
 	anchor := s.tree.Anchor().Height
-	behind := s.tree.Best().Height-s.tip.Height > settleEvery
-	if behind && s.tip.Height-anchor < s.opt.Stability+settleEvery && s.bytes < s.opt.MaxUnstableBytes/2 {
+	if s.behind() && s.tip.Height-anchor < s.opt.Stability+settleEvery && s.bytes < s.opt.MaxUnstableBytes/2 {
 		return false
 	}
 	var blocks, done []*body

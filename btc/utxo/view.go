@@ -105,7 +105,7 @@ func (v View) changes(n *chain.Node, script []byte) changes {
 		return ch
 	}
 	for ; n.Parent != nil; n = n.Parent {
-		t := v.s.bodies[n.Hash].touched
+		t := v.s.bodies[n.Hash].touches()
 		i, _ := slices.BinarySearchFunc(t, tag, func(x touch, tag uint64) int { return cmp.Compare(x.tag, tag) })
 		for ; i < len(t) && t[i].tag == tag; i++ {
 			switch {
@@ -152,7 +152,7 @@ func (v View) Made(o btc.Outpoint) (bool, error) {
 		return false, err
 	}
 	defer leave()
-	for t := v.s.created[o.Txid]; t != nil; t = t.next {
+	for t := v.s.made(&o.Txid); t != nil; t = t.next.named(&o.Txid) {
 		if t.coin(o.Vout) != nil {
 			return true, nil
 		}
