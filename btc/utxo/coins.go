@@ -152,6 +152,11 @@ func stableCoin(r kv.Reader, o btc.Outpoint) *Coin {
 	if !ok {
 		return nil
 	}
+	return mustCoin(o, raw)
+}
+
+// mustCoin is decodeCoin of what a store holds.
+func mustCoin(o btc.Outpoint, raw []byte) *Coin {
 	c, err := decodeCoin(o, raw)
 	if err != nil {
 		panic(err)

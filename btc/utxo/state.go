@@ -410,7 +410,11 @@ func (s *State) prepare() {
 		return
 	}
 	list := slices.Collect(maps.Values(s.bodies))
-	share(len(list), 1, func(i int) { list[i].touches() })
+	share(len(list), 1, func(from, to int) {
+		for _, b := range list[from:to] {
+			b.touches()
+		}
+	})
 }
 
 // touchGen notes that the state changed.
@@ -747,12 +751,14 @@ func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []so
 		}
 	}
 	out := make([]source, len(prevs))
-	share(len(prevs), readShare, func(i int) {
-		out[i].tx = -1
-		if tx, ok := own[prevs[i].Txid]; ok {
-			out[i].tx = tx
-		} else {
-			out[i].created = s.made(&prevs[i].Txid)
+	share(len(prevs), readShare, func(from, to int) {
+		for i := from; i < to; i++ {
+			out[i].tx = -1
+			if tx, ok := own[prevs[i].Txid]; ok {
+				out[i].tx = tx
+			} else {
+				out[i].created = s.made(&prevs[i].Txid)
+			}
 		}
 	})
 	var list []read
@@ -767,21 +773,25 @@ func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []so
 		}
 		return cmp.Or(bytes.Compare(x.o.Txid[:], y.o.Txid[:]), cmp.Compare(x.o.Vout, y.o.Vout))
 	})
-	share(len(list), readShare, func(i int) { out[list[i].at].stable = stableCoin(s.store, *list[i].o) })
+	share(len(list), readShare, func(from, to int) {
+		keys := make([][]byte, to-from)
+		for i := range keys {
+			keys[i] = coinKey(*list[from+i].o)
+		}
+		kv.Find(s.store, keys, func(i int, raw []byte) { out[list[from+i].at].stable = mustCoin(*list[from+i].o, raw) })
+	})
 	return out
 }
 
-// share calls do for each number below n, on all processors in runs of at least so many neighbours.
-func share(n, least int, do func(i int)) {
+// share calls do for all numbers below n, on all processors in runs of at least so many neighbours.
+func share(n, least int, do func(from, to int)) {
 	workers := max(min(runtime.GOMAXPROCS(0), n/least), 1)
 	broken := make([]any, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			defer func() { broken[w] = recover() }()
-			for i := n * w / workers; i < n*(w+1)/workers; i++ {
-				do(i)
-			}
+			do(n*w/workers, n*(w+1)/workers)
 		})
 	}
 	wg.Wait()

@@ -48,6 +48,26 @@ func DeleteOld(s Store, key, old []byte) {
 	}
 }
 
+// Finder is a Reader that finds many keys for less than one by one.
+type Finder interface {
+	// Find calls found for each of the keys that is there, by its place in keys, which are sorted. The value is valid only during the call, and found must not
+	// write.
+	Find(keys [][]byte, found func(i int, value []byte))
+}
+
+// Find looks many sorted keys up; see Finder.
+func Find(r Reader, keys [][]byte, found func(i int, value []byte)) {
+	if f, ok := r.(Finder); ok {
+		f.Find(keys, found)
+		return
+	}
+	for i, k := range keys {
+		if v, ok := r.Get(k); ok {
+			found(i, v)
+		}
+	}
+}
+
 // PrefixEnd returns the smallest key above all keys that start with prefix, or nil where there is none.
 func PrefixEnd(prefix []byte) []byte {
 	end := append([]byte(nil), prefix...)
@@ -89,6 +109,13 @@ func (p *prefixed) Set(k, v []byte)             { p.s.Set(p.own(k), v) }
 func (p *prefixed) Delete(k []byte)             { p.s.Delete(p.own(k)) }
 func (p *prefixed) SetNew(k, v []byte)          { SetNew(p.s, p.own(k), v) }
 func (p *prefixed) DeleteOld(k, old []byte)     { DeleteOld(p.s, p.own(k), old) }
+func (p *prefixed) Find(keys [][]byte, found func(i int, value []byte)) {
+	own := make([][]byte, len(keys))
+	for i, k := range keys {
+		own[i] = p.key(k)
+	}
+	Find(p.s, own, found)
+}
 func (p *prefixed) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
 	hi := PrefixEnd(p.p)
 	if len(upper) > 0 {

@@ -300,6 +300,30 @@ func (r reader) borrow(key []byte) (v []byte, release func()) {
 	}
 }
 
+// Find implements kv.Finder: tables and their indexes are opened once for neighbouring keys.
+func (r reader) Find(keys [][]byte, found func(i int, value []byte)) {
+	if len(keys) == 0 {
+		return
+	}
+	key := append([]byte{replicated}, keys[0]...)
+	it, err := r.s.NewIter(&pebble.IterOptions{LowerBound: bytes.Clone(key), UpperBound: []byte{replicated + 1}, UseL6Filters: true})
+	if err != nil {
+		r.unreadable(key, err)
+	}
+	defer func() { // also when found panics
+		if err := it.Close(); err != nil {
+			r.unreadable(key, err)
+		}
+	}()
+	for i, k := range keys {
+		if key = append(key[:1], k...); it.SeekPrefixGE(key) { // a key is its own prefix
+			found(i, it.Value())
+		} else if it.Error() != nil {
+			return
+		}
+	}
+}
+
 func (r reader) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
 	opts := &pebble.IterOptions{LowerBound: append([]byte{replicated}, lower...), UpperBound: []byte{replicated + 1}}
 	if len(upper) > 0 {

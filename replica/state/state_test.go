@@ -1,11 +1,13 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand"
 	randv2 "math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -76,6 +78,54 @@ func TestDigestIsOfContent(t *testing.T) {
 	if err := errors.Join(db.Check(nil), db.Close(), other.Close()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Many keys are found where one by one they are: in tables, in memory and in the block, which also deletes some.
+func TestFind(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	model := kv.NewMem()
+	db := open(t, vfs.NewMem())
+	defer db.Close()
+	for h := uint64(1); h <= 20; h++ {
+		b := db.Begin()
+		apply(rng, b, model)
+		var list [][]byte
+		want, got := "", ""
+		for i := range 50 { // some keys are never there, and some are asked for twice
+			k := fmt.Appendf(nil, "k%02d", i*rng.Intn(2)+i)
+			list = append(list, k)
+		}
+		slices.SortFunc(list, bytes.Compare)
+		for i, k := range list {
+			if v, ok := model.Get(k); ok {
+				want += fmt.Sprintf("%d %x\n", i, v)
+			}
+		}
+		collect := func(i int, v []byte) { got += fmt.Sprintf("%d %x\n", i, v) }
+		if b.Find(list, collect); got != want {
+			t.Fatalf("block %d finds\n%s, not\n%s", h, got, want)
+		}
+		got = ""
+		for i := range list { // as from within a room
+			list[i] = list[i][1:]
+		}
+		if kv.Find(kv.Prefix(b, "k"), list, collect); got != want {
+			t.Fatalf("block %d finds\n%s under a prefix, not\n%s", h, got, want)
+		}
+		got = ""
+		if kv.Find(kv.Prefix(model, "k"), list, collect); got != want {
+			t.Fatalf("block %d finds\n%s in memory, not\n%s", h, got, want)
+		}
+		if err := b.Commit(h, b.Digest()); err != nil {
+			t.Fatal(err)
+		}
+		if h%5 == 0 {
+			if err := db.p.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	db.Reader().(kv.Finder).Find(nil, func(int, []byte) { t.Error("nothing was asked for") })
 }
 
 func TestBlockReadsItsOwnWrites(t *testing.T) {
