@@ -113,10 +113,13 @@ func (n *Network) Bootstrap(ctx context.Context) error {
 			if err := n.ensureCanister(gctx, a, c); err != nil {
 				return fmt.Errorf("installing %s as %s: %w", c.module, c.id, err)
 			}
-			if c.id == canisters.Orchestrator {
-				return n.addToken(gctx, a)
+			if c.id != canisters.Orchestrator {
+				return nil
 			}
-			return nil
+			if lacks, err := n.lacksToken(gctx, a); err != nil || !lacks {
+				return err
+			}
+			return n.addToken(gctx, controls(a))
 		})
 	}
 	if err := g.Wait(); err != nil {

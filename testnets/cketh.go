@@ -110,25 +110,35 @@ func (n *Network) ckethInstalls(owner principal.Principal, a *Archive) []install
 	}
 }
 
-// addToken deploys the development token, where the faucet is ours, and has the orchestrator make its ledger and index; what is there stays.
-func (n *Network) addToken(ctx context.Context, a *agent.Agent) error {
-	if n.ethereum.faucet == nil {
-		return nil
+// control calls a method of a canister as its controller does.
+type control func(ctx context.Context, id principal.Principal, method string, arg, out any) error
+
+// controls is the control of an identity.
+func controls(a *agent.Agent) control {
+	return func(ctx context.Context, id principal.Principal, method string, arg, out any) error {
+		return a.Update(ctx, id, method, []any{arg}, []any{out})
+	}
+}
+
+// lacksToken says whether the development token is still to come: where the faucet is ours, and no token is there.
+func (n *Network) lacksToken(ctx context.Context, a *agent.Agent) (bool, error) {
+	if n.ethereum == nil || n.ethereum.faucet == nil {
+		return false, nil
 	}
 	var info orchestrator.Info
-	if err := a.Ask(ctx, canisters.Orchestrator, "get_orchestrator_info", nil, []any{&info}); err != nil {
-		return err
-	}
-	if len(info.ManagedCanisters) > 0 {
-		return nil
-	}
+	err := a.Ask(ctx, canisters.Orchestrator, "get_orchestrator_info", nil, []any{&info})
+	return err == nil && len(info.ManagedCanisters) == 0, err
+}
+
+// addToken deploys the development token and has the orchestrator make its ledger and index.
+func (n *Network) addToken(ctx context.Context, do control) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, m := range []struct {
 		name string
 		kind orchestrator.Kind
 	}{{"icrc1_ledger", orchestrator.Kind{Ledger: candid.Unit}}, {"icrc1_index", orchestrator.Kind{Index: candid.Unit}}, {"icrc1_archive", orchestrator.Kind{Archive: candid.Unit}}} {
 		g.Go(func() error {
-			if err := registerModule(gctx, a, m.name, m.kind); err != nil {
+			if err := registerModule(gctx, do, m.name, m.kind); err != nil {
 				return fmt.Errorf("giving the orchestrator %s: %w", m.name, err)
 			}
 			return nil
@@ -148,7 +158,7 @@ func (n *Network) addToken(ctx context.Context, a *agent.Agent) error {
 			TokenSymbol: "ck" + TokenSymbol, TokenName: "ck" + TokenSymbol},
 	}
 	var res orchestrator.Result
-	if err := a.Update(ctx, canisters.Orchestrator, "add_erc20", []any{arg}, []any{&res}); err != nil {
+	if err := do(ctx, canisters.Orchestrator, "add_erc20", arg, &res); err != nil {
 		return err
 	}
 	if res.Err != nil {
@@ -158,7 +168,7 @@ func (n *Network) addToken(ctx context.Context, a *agent.Agent) error {
 }
 
 // registerModule gives the orchestrator a module, in chunks.
-func registerModule(ctx context.Context, a *agent.Agent, name string, kind orchestrator.Kind) error {
+func registerModule(ctx context.Context, do control, name string, kind orchestrator.Kind) error {
 	code, err := canisters.Module(name)
 	if err != nil {
 		return err
@@ -170,7 +180,7 @@ func registerModule(ctx context.Context, a *agent.Agent, name string, kind orche
 		g.Go(func() error {
 			var res orchestrator.UploadResult
 			part := code[i*chunkBytes : min(len(code), (i+1)*chunkBytes)]
-			if err := a.Update(gctx, canisters.Orchestrator, "upload_module_chunk", []any{part}, []any{&res}); err != nil {
+			if err := do(gctx, canisters.Orchestrator, "upload_module_chunk", part, &res); err != nil {
 				return err
 			}
 			if res.Ok == nil {
@@ -184,7 +194,7 @@ func registerModule(ctx context.Context, a *agent.Agent, name string, kind orche
 		return err
 	}
 	var res orchestrator.Result
-	if err := a.Update(ctx, canisters.Orchestrator, "register_module", []any{arg}, []any{&res}); err != nil {
+	if err := do(ctx, canisters.Orchestrator, "register_module", arg, &res); err != nil {
 		return err
 	}
 	if res.Err != nil {

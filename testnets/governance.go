@@ -210,14 +210,21 @@ const proposalTime = 14 * 24 * time.Hour
 // maxBootstrapLock is the longest time lock for which starting a network waits.
 const maxBootstrapLock = time.Minute
 
-// bootstrapGoverned installs canisters by proposals, where enough operators' identities are in the network's directory.
+// bootstrapGoverned installs canisters, and the development token, by proposals, where enough operators' identities are in the network's directory.
 func (n *Network) bootstrapGoverned(ctx context.Context, a *agent.Agent, list []install) error {
 	p := n.opts.Progress
 	empty := slices.DeleteFunc(slices.Clone(list), func(c install) bool {
 		_, err := a.Read(ctx, c.id, []byte("canister"), c.id.Bytes(), []byte("module_hash"))
 		return err == nil
 	})
-	if len(empty) == 0 {
+	lacksToken := n.ethereum != nil && n.ethereum.faucet != nil
+	if lacksToken && !slices.ContainsFunc(empty, func(c install) bool { return c.id == canisters.Orchestrator }) {
+		var err error
+		if lacksToken, err = n.lacksToken(ctx, a); err != nil {
+			return err
+		}
+	}
+	if len(empty) == 0 && !lacksToken {
 		p.Done("%d of them", len(list))
 		return nil
 	}
@@ -225,15 +232,19 @@ func (n *Network) bootstrapGoverned(ctx context.Context, a *agent.Agent, list []
 	if lock := n.Replica(0).Genesis().Governance.TimeLockSeconds; err == nil && lock > uint64(maxBootstrapLock/time.Second) {
 		err = fmt.Errorf("%w: the time lock of %d s is longer than a start waits for", ErrNoCouncil, lock)
 	}
-	if err != nil {
-		if errors.Is(err, ErrNoCouncil) {
-			p.Done("%d of them wait for the operators' proposals", len(empty))
-			return nil
-		}
+	switch {
+	case errors.Is(err, ErrNoCouncil) && len(empty) > 0:
+		p.Done("%d of them wait for the operators' proposals", len(empty))
+		return nil
+	case errors.Is(err, ErrNoCouncil):
+		p.Done("%d of them; the development token waits for the operators' proposals", len(list))
+		return nil
+	case err != nil:
 		return err
 	}
 	p.Note("%d proposals", len(empty))
 	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(root.MaxOpen)
 	for _, c := range empty {
 		g.Go(func() error {
 			if err := council.install(gctx, c); err != nil {
@@ -245,8 +256,39 @@ func (n *Network) bootstrapGoverned(ctx context.Context, a *agent.Agent, list []
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if lacksToken {
+		p.Note("the development token")
+		if err := n.addToken(ctx, council.controls()); err != nil {
+			return fmt.Errorf("adding the development token: %w", err)
+		}
+	}
 	p.Done("%d of them, by the operators' proposals", len(list))
 	return nil
+}
+
+// controls is the control of the root canister: each call is a proposal.
+func (c Council) controls() control {
+	turns := make(chan struct{}, root.MaxOpen)
+	return func(ctx context.Context, id principal.Principal, method string, arg, out any) error {
+		b, err := candid.Marshal(arg)
+		if err != nil {
+			return err
+		}
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p, err := c.Decide(ctx, root.Action{Call: &root.MethodCall{Canister: id, Method: method, Arg: b}}, method+" of "+id.String(), nil)
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", method, id, err)
+		}
+		if p.Reply == nil {
+			return fmt.Errorf("%s of %s: its answer is longer than what a proposal keeps", method, id)
+		}
+		return candid.Unmarshal(*p.Reply, out)
+	}
 }
 
 func (c Council) install(ctx context.Context, what install) error {

@@ -282,7 +282,7 @@ func proposalSubmitCmd(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "submit", Short: "submit a proposal, which counts as approved by its proposer"}
 	cmd.PersistentFlags().StringVar(&s.summary, "summary", "", "why, for the others")
 	var arg, argFile, did, stored string
-	var raw bool
+	var raw, hide bool
 	install := s.cmd("upgrade CANISTER MODULE", "install a module in a custodial canister, for the first time or as an upgrade; MODULE is a file or one that fusion carries, such as ckbtc_minter",
 		cobra.ExactArgs(2), func(ctx context.Context, c *client, _ io.Writer, args []string) (proposals.Action, [][]byte, error) {
 			return c.upgradeAction(args[0], args[1], stored, arg, argFile, did, raw)
@@ -294,7 +294,7 @@ func proposalSubmitCmd(o *options) *cobra.Command {
 	f.StringVar(&did, "did", "", "interface file, where the module does not carry its own")
 	f.StringVar(&stored, "store", "", "module for the canister's own chunk store, such as icrc1_archive for a ledger")
 
-	call := s.cmd("call CANISTER METHOD [ARGUMENTS]", "call a method of a custodial canister, such as resume of a minter that has paused", cobra.RangeArgs(2, 3),
+	call := s.cmd("call CANISTER METHOD [ARGUMENTS]", "call a method of a custodial canister, such as resume of a minter that has paused, or of the Bitcoin or EVM RPC canister", cobra.RangeArgs(2, 3),
 		func(ctx context.Context, c *client, _ io.Writer, args []string) (a proposals.Action, _ [][]byte, err error) {
 			id, err := c.parseCanister(args[0])
 			if err != nil {
@@ -316,9 +316,15 @@ func proposalSubmitCmd(o *options) *cobra.Command {
 			if err != nil {
 				return a, nil, fmt.Errorf("arguments of %s: %w", args[1], err)
 			}
+			if hide {
+				sum := sha256.Sum256(b)
+				hash := sum[:]
+				return proposals.Action{Call: &proposals.MethodCall{Canister: id, Method: args[1], ArgHash: &hash}}, [][]byte{b}, nil
+			}
 			return proposals.Action{Call: &proposals.MethodCall{Canister: id, Method: args[1], Arg: b}}, nil, nil
 		})
 	f = call.Flags()
+	f.BoolVar(&hide, "hide", false, "show the others only the SHA-256 of the arguments, which may be keys of providers; for the Bitcoin and EVM RPC canisters")
 	f.StringVar(&argFile, "arg-file", "", "file with the arguments, or - for standard input")
 	f.BoolVar(&raw, "raw", false, "the arguments are the encoded message in hexadecimal, not Candid text")
 	f.StringVar(&did, "did", "", "interface file, where the canister does not carry its own")

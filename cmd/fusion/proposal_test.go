@@ -70,7 +70,7 @@ func TestProposalCommands(t *testing.T) {
 		"proposal 5, to install module", "proposal 5, to install module", "fixes fees", "has 2 of 4 approvals|has 2 of 3 approvals", "its time lock ends at", "was executed: canister mqygn",
 		"proposal 6, to call \"resume\" of canister mqygn-kiaaa-aaaar-qaadq-cai, has 1 of 3 approvals",
 		"proposal 7, to install module", "proposal 8, to add the node with the key", "proposal 9, to replace node 2 by", "proposal 10, to remove node 2", "proposal 11, to reshare all keys",
-		"proposal 12, to have 3 operators", "proposal 6, to call", "was withdrawn", "proposal 7, to install",
+		"proposal 12, to have 3 operators", "proposal 13, to call \"set_config\"", "proposal 6, to call", "was withdrawn", "proposal 7, to install",
 	}
 	section := documentedSection(t, "../../docs/operate.md", "## Who may change what")
 	var ran int
@@ -123,6 +123,7 @@ func TestProposalCommands(t *testing.T) {
 		"the operators decide who the members are":                    {"node", "remove", "2"},
 		"Canister's controllers: r7inp-6aaaa-aaaaa-aaabq-cai. Sender": {"canister", "stop", "minter", "--identity", "ann"},
 		"no such file":                                                {"proposal", "submit", "upgrade", "minter", "./none.wasm", "--identity", "bea"},
+		"Bitcoin and EVM RPC canisters alone":                         {"proposal", "submit", "call", "minter", "resume", "--hide", "--identity", "bea"},
 		"nothing_at_all":                                              {"proposal", "submit", "upgrade", "minter", "nothing_at_all", "--identity", "bea"},
 	} {
 		if out, err := run(args...); err == nil || !strings.Contains(err.Error(), want) {
@@ -134,7 +135,8 @@ func TestProposalCommands(t *testing.T) {
 		t.Errorf("%s; %s", text, next)
 	}
 	must("5 members in epoch 0", "node", "list")
-	must("\"number\": 12", "proposal", "list", "--json", "--length", "1")
+	must("proposal 14, to call \"reset_chain\" of canister g4xu7-jiaaa-aaaan-aaaaq-cai with the argument whose SHA-256 is", "proposal", "submit", "call", "bitcoin", "reset_chain", "--hide", "--identity", "bea")
+	must("\"number\": 14", "proposal", "list", "--json", "--length", "1")
 }
 
 // documentedSection are the command lines of one section of a document.

@@ -61,7 +61,7 @@ func openBitcoin(doc *genesis.Doc, db *state.DB, mempool *atomic.Pointer[Mempool
 	if err != nil {
 		return nil, fmt.Errorf("opening the view of Bitcoin %s: %w", network, err)
 	}
-	c, err := canister.New(canister.Options{Local: doc.Class == genesis.Local, Controllers: doc.SubnetAdmins, Strict: true}, st, kv.Prefix(s, prefixBitcoinCanister))
+	c, err := canister.New(canister.Options{Local: doc.Class == genesis.Local, Controllers: configurers(doc), Strict: true}, st, kv.Prefix(s, prefixBitcoinCanister))
 	if err != nil {
 		return nil, fmt.Errorf("opening the Bitcoin canister: %w", err)
 	}

@@ -24,7 +24,7 @@ func openEthereum(doc *genesis.Doc, s kv.Store) (*ethereum, error) {
 		return nil, nil
 	}
 	local := doc.Class == genesis.Local
-	c, err := canister.New(canister.Options{Local: local, Chain: doc.Ethereum.ChainID, Demo: local, ManageKeys: doc.SubnetAdmins}, kv.Prefix(s, prefixEthereum))
+	c, err := canister.New(canister.Options{Local: local, Chain: doc.Ethereum.ChainID, Demo: local, ManageKeys: configurers(doc)}, kv.Prefix(s, prefixEthereum))
 	if err != nil {
 		return nil, fmt.Errorf("opening the EVM RPC canister: %w", err)
 	}

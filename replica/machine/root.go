@@ -43,6 +43,19 @@ func (g *governance) use(s kv.Store, height uint64) {
 // Custodial implements root.World.
 func (g *governance) Custodial(id principal.Principal) bool { return g.m.exec.Custodial(id) }
 
+// Configured implements root.World.
+func (g *governance) Configured(id principal.Principal) bool {
+	return g.m.btc != nil && id == g.m.btc.id || g.m.eth != nil && id == g.m.eth.id
+}
+
+// configurers may configure the canisters that are part of the replica.
+func configurers(doc *genesis.Doc) []principal.Principal {
+	if doc.Governance != nil {
+		return []principal.Principal{genesis.RootCanister}
+	}
+	return doc.SubnetAdmins
+}
+
 // CheckChange implements root.World.
 func (g *governance) CheckChange(c members.Change) error { return g.m.change.CheckChange(g.store, c) }
 

@@ -29,7 +29,7 @@ const (
 	MaxChunk   = 1 << 20 // bytes of a chunk (interface specification, upload_chunk)
 	maxChunks  = 32      // of a module
 	maxStored  = 8       // stored_chunks
-	maxOpen    = 8       // proposals of an operator
+	MaxOpen    = 8       // proposals of an operator
 	maxStaged  = 64      // chunks of an operator's open proposals
 	maxArg     = MaxChunk + 64<<10
 	maxKept    = 4 << 10 // bytes of an action, or of a reply, that are kept of a proposal that has ended
@@ -54,6 +54,8 @@ type Options struct {
 type World interface {
 	// Custodial says whether a canister has custody of users' coins.
 	Custodial(principal.Principal) bool
+	// Configured says whether a canister is part of the replica and takes orders from the root canister: the Bitcoin and EVM RPC canisters.
+	Configured(principal.Principal) bool
 	// CheckChange says whether a change of the membership can begin, and BeginChange begins it and returns its number.
 	CheckChange(members.Change) error
 	BeginChange(members.Change) (uint64, error)
@@ -190,10 +192,13 @@ func decodeAction(raw []byte) (a Action) {
 
 // chunks are the hashes of what an action has to have staged.
 func (a *Action) chunks() [][]byte {
-	if a.Upgrade == nil {
-		return nil
+	switch {
+	case a.Upgrade != nil:
+		return slices.Concat(a.Upgrade.StoredChunks, a.Upgrade.ChunkHashes)
+	case a.Call != nil && a.Call.ArgHash != nil:
+		return [][]byte{*a.Call.ArgHash}
 	}
-	return slices.Concat(a.Upgrade.StoredChunks, a.Upgrade.ChunkHashes)
+	return nil
 }
 
 // check says whether an action could be executed, as far as one can tell.
@@ -203,7 +208,7 @@ func (c *Canister) check(a *Action) error {
 	}
 	target := func(id principal.Principal, arg []byte) error {
 		switch {
-		case !c.world.Custodial(id):
+		case !c.world.Custodial(id) && (a.Call == nil || !c.world.Configured(id)):
 			return bad("canister %s has no custody of users' coins: its controllers change it", id)
 		case len(arg) > maxArg:
 			return bad("an argument of %d bytes, at most %d are possible", len(arg), maxArg)
@@ -225,6 +230,14 @@ func (c *Canister) check(a *Action) error {
 	case a.Call != nil:
 		if n := len(a.Call.Method); n == 0 || n > maxMethod {
 			return bad("a method with a name of %d bytes, want 1 to %d", n, maxMethod)
+		}
+		if h := a.Call.ArgHash; h != nil {
+			switch {
+			case !c.world.Configured(a.Call.Canister):
+				return bad("an argument that is not shown is for the Bitcoin and EVM RPC canisters alone, not for %s", a.Call.Canister)
+			case len(*h) != sha256.Size || len(a.Call.Arg) > 0:
+				return bad("the hash of an argument has %d bytes, want 32, and the argument itself %d, want none", len(*h), len(a.Call.Arg))
+			}
 		}
 		return target(a.Call.Canister, a.Call.Arg)
 	case a.Membership != nil:
@@ -391,8 +404,8 @@ func (c *Canister) submit(k *call, a SubmitArg) (any, error) {
 			count, staged = count+1, staged+len(o.chunks())
 		}
 	}
-	if count >= maxOpen || staged > maxStaged {
-		return nil, fmt.Errorf("%w: %s has %d open proposals with %d chunks, at most %d with %d are possible; withdraw one", ErrRefused, k.Caller, count, staged, maxOpen, maxStaged)
+	if count >= MaxOpen || staged > maxStaged {
+		return nil, fmt.Errorf("%w: %s has %d open proposals with %d chunks, at most %d with %d are possible; withdraw one", ErrRefused, k.Caller, count, staged, MaxOpen, maxStaged)
 	}
 	p := record{Number: next(c.store), Proposer: k.Caller.Bytes(), Summary: a.Summary, Action: raw, Digest: digest(c.opt.Network, raw),
 		Approved: [][]byte{k.Caller.Bytes()}, Submitted: k.TimeNs, Expires: k.TimeNs + c.opt.LifetimeNs, Status: open}

@@ -11,12 +11,13 @@
 // # Actions
 //
 //	Upgrade     installs the module with a SHA-256 in a custodial canister, with an argument: in an empty one it is the first installation
-//	Call        calls a method of a custodial canister: resume of a minter, add_erc20 of the orchestrator
+//	Call        calls a method of a custodial canister, or of one that is part of the replica: resume of a minter, add_erc20 of the orchestrator,
+//	            reset_chain of the Bitcoin canister, updateApiKeys of the EVM RPC canister
 //	Membership  lets a node come, go, or replace another, or reshares the keys; one change at a time (package members)
 //	Operators   replaces the list of operators
 //
 // The modules of an upgrade are staged in chunks, of which the proposal names the hashes, so that nothing else can be staged; they are deleted when the
-// proposal ends. An upgrade stops the canister, installs, and starts it again; where it cannot be stopped within five minutes, or the installation is refused,
+// proposal ends. So is an argument that nobody is to read, of which the proposal names the hash alone. An upgrade stops the canister, installs, and starts it again; where it cannot be stopped within five minutes, or the installation is refused,
 // the canister is started with its old code and the proposal has failed, for good.
 //
 // What the executor refuses it refuses the root canister too: no custodial canister is reinstalled, emptied, deleted or set back.

@@ -84,10 +84,17 @@ func (c *Canister) execute(k *call, a SayArg) (any, error) {
 		c.put(&p)
 		return manage(run{Number: p.Number, Step: stepInfo}, "canister_info", management.CanisterInfoArgs{CanisterID: action.Upgrade.Canister}), nil
 	case action.Call != nil:
+		arg := action.Call.Arg
+		if h := action.Call.ArgHash; h != nil {
+			var ok bool
+			if arg, ok = c.store.Get(chunkKey(p.Number, *h)); !ok {
+				return nil, fmt.Errorf("%w: the argument of proposal %d is not staged", ErrRefused, p.Number)
+			}
+		}
 		p.Status = executing
 		c.put(&p)
 		return answer{State: codec.Marshal(run{Number: p.Number, Step: stepCall}),
-			Invoke: &execution.Invocation{Canister: action.Call.Canister, Method: action.Call.Method, Arg: action.Call.Arg}}, nil
+			Invoke: &execution.Invocation{Canister: action.Call.Canister, Method: action.Call.Method, Arg: arg}}, nil
 	}
 	c.put(&p)
 	return c.show(c.store, &p, k.TimeNs), nil
@@ -263,7 +270,11 @@ func (c *Canister) show(r kv.Reader, p *record, now uint64) Proposal {
 		v.State.Expired, where = candid.Unit, "has lapsed: "+p.Reason
 	}
 	if v.Missing > 0 {
-		where += fmt.Sprintf("; %d chunks of its module are not staged", v.Missing)
+		if v.Action.Call != nil {
+			where += "; its argument is not staged"
+		} else {
+			where += fmt.Sprintf("; %d chunks of its module are not staged", v.Missing)
+		}
 	}
 	v.Sentence = fmt.Sprintf("proposal %d, to %s, %s", p.Number, what, where)
 	return v
@@ -283,6 +294,9 @@ func (a *Action) Sentence() string {
 	case a.Upgrade != nil:
 		return fmt.Sprintf("install module %x in canister %s", a.Upgrade.ModuleHash, a.Upgrade.Canister)
 	case a.Call != nil:
+		if h := a.Call.ArgHash; h != nil {
+			return fmt.Sprintf("call %q of canister %s with the argument whose SHA-256 is %x", a.Call.Method, a.Call.Canister, *h)
+		}
 		return fmt.Sprintf("call %q of canister %s", a.Call.Method, a.Call.Canister)
 	case a.Membership != nil:
 		switch m := a.Membership; {

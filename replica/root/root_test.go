@@ -29,6 +29,7 @@ var (
 	minter   = principal.FromUint64(100)
 	ledger   = principal.FromUint64(101)
 	stranger = principal.FromUint64(102)
+	bitcoin  = principal.FromUint64(103)
 	network  = [32]byte{7}
 )
 
@@ -60,8 +61,9 @@ func newWorld(t *testing.T, n int) *world {
 	return w
 }
 
-func (w *world) Custodial(id principal.Principal) bool { return id == minter || id == ledger }
-func (w *world) CheckChange(members.Change) error      { return w.busy }
+func (w *world) Custodial(id principal.Principal) bool  { return id == minter || id == ledger }
+func (w *world) Configured(id principal.Principal) bool { return id == bitcoin }
+func (w *world) CheckChange(members.Change) error       { return w.busy }
 func (w *world) BeginChange(c members.Change) (uint64, error) {
 	w.changes = append(w.changes, c)
 	return uint64(len(w.changes)), w.busy
@@ -131,7 +133,9 @@ func (w *world) state(n uint64, want string) Proposal {
 	return p
 }
 
-func resume() Action { return Action{Call: &MethodCall{minter, "resume", []byte("DIDL\x00\x00")}} }
+func resume() Action {
+	return Action{Call: &MethodCall{Canister: minter, Method: "resume", Arg: []byte("DIDL\x00\x00")}}
+}
 
 func hash(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
 
@@ -307,14 +311,19 @@ func TestWhoAndWhat(t *testing.T) {
 	if out := w.open().Call(execution.NativeCall{Method: "approve", Arg: candid.MustMarshal(SayArg{}), Caller: operator(0), Query: true}); out.Reject == nil {
 		t.Error("an approval by a query")
 	}
+	empty := hash(nil)
 	long := resume()
 	long.Call.Arg = make([]byte, maxArg+1)
 	chunk := func(n int) [][]byte { return slices.Repeat([][]byte{hash(nil)}, n) }
 	for want, a := range map[string]Action{
-		"no custody":             {Call: &MethodCall{stranger, "resume", nil}},
-		"a name of 0 bytes":      {Call: &MethodCall{minter, "", nil}},
-		"a name of 129 bytes":    {Call: &MethodCall{minter, strings.Repeat("x", 129), nil}},
+		"no custody":             {Call: &MethodCall{Canister: stranger, Method: "resume"}},
+		"a name of 0 bytes":      {Call: &MethodCall{Canister: minter}},
+		"a name of 129 bytes":    {Call: &MethodCall{Canister: minter, Method: strings.Repeat("x", 129)}},
 		"an argument of":         long,
+		"no custody of users'":   {Upgrade: &Upgrade{Canister: bitcoin, ModuleHash: hash(nil), ChunkHashes: chunk(1)}},
+		"that is not shown":      hidden(minter, hash(nil)),
+		"argument has 31 bytes":  hidden(bitcoin, hash(nil)[1:]),
+		"itself 1, want none":    {Call: &MethodCall{Canister: bitcoin, Method: "m", Arg: []byte{1}, ArgHash: &empty}},
 		"has no custody of":      {Upgrade: &Upgrade{Canister: stranger, ModuleHash: hash(nil), ChunkHashes: chunk(1)}},
 		"hash of 31 bytes":       {Upgrade: &Upgrade{Canister: minter, ModuleHash: hash(nil)[1:], ChunkHashes: chunk(1)}},
 		"32 bytes, 0 chunks":     {Upgrade: &Upgrade{Canister: minter, ModuleHash: hash(nil)}},
@@ -336,7 +345,7 @@ func TestWhoAndWhat(t *testing.T) {
 // An operator fills his own places and nobody else's.
 func TestBounds(t *testing.T) {
 	w := newWorld(t, 4)
-	for range maxOpen {
+	for range MaxOpen {
 		w.submit(0, resume())
 	}
 	w.call(operator(0), "submit", SubmitArg{resume(), ""}, "8 open proposals")
@@ -541,6 +550,42 @@ func TestLongArgumentsAreForgotten(t *testing.T) {
 	w.say("withdraw", p, 0)
 	if q := w.get(p.Number); q.Action != nil || !bytes.Equal(q.Digest, p.Digest) || !strings.Contains(q.Sentence, "no longer kept") {
 		t.Errorf("%+v", q)
+	}
+}
+
+func hidden(id principal.Principal, hash []byte) Action {
+	return Action{Call: &MethodCall{Canister: id, Method: "m", ArgHash: &hash}}
+}
+
+// Canisters that are part of the replica are called by proposals, also with an argument that only the one called is given.
+func TestConfigures(t *testing.T) {
+	w := newWorld(t, 4)
+	plain := Action{Call: &MethodCall{Canister: bitcoin, Method: "reset_chain", Arg: []byte("DIDL\x00\x00")}}
+	secret := []byte("DIDL\x00\x01\x71\x03key")
+	p, q := w.submit(0, plain), w.submit(0, hidden(bitcoin, hash(secret)))
+	for _, v := range []Proposal{p, q} {
+		w.say("approve", v, 1, 2)
+	}
+	w.call(operator(1), "execute", SayArg{p.Number, p.Digest}, "the time lock")
+	w.now += lock
+	w.call(operator(1), "execute", SayArg{q.Number, q.Digest}, "is not staged")
+	w.call(operator(0), "stage_chunk", StageArg{q.Number, []byte("another")}, "is none that")
+	if v := w.call(operator(0), "stage_chunk", StageArg{q.Number, secret}, ""); v.Missing != 0 || bytes.Contains(candid.MustMarshal(v), secret) {
+		t.Errorf("%+v", v)
+	}
+	for want, v := range map[string]Proposal{string(plain.Call.Arg): p, string(secret): q} {
+		out := w.raw(operator(1), "execute", SayArg{v.Number, v.Digest})
+		if out.Invoke == nil || out.Invoke.Canister != bitcoin || string(out.Invoke.Arg) != want {
+			t.Fatalf("%+v", out)
+		}
+		end := w.open().Resume(execution.NativeResume{State: out.State, Answers: []execution.NativeAnswer{{Reply: []byte("DIDL\x00\x00")}}, TimeNs: w.now})
+		if end.Reject != nil || bytes.Contains(end.Reply, secret) {
+			t.Errorf("%+v", end)
+		}
+		w.state(v.Number, "executed")
+	}
+	if _, ok := w.Get(chunkKey(q.Number, hash(secret))); ok {
+		t.Error("the hidden argument is kept")
 	}
 }
 

@@ -37,6 +37,9 @@ type MethodCall struct {
 	Canister principal.Principal `candid:"canister"`
 	Method   string              `candid:"method"`
 	Arg      []byte              `candid:"arg"`
+	// ArgHash, with an empty Arg, is the SHA-256 of an argument that is staged and that nobody is shown, such as keys of providers. Only canisters
+	// that are part of the replica take one.
+	ArgHash *[]byte `candid:"arg_hash"`
 }
 
 // Membership is a members.Change; with neither a node that comes nor one that goes the keys are reshared.
