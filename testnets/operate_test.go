@@ -1,31 +1,26 @@
 package testnets_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"fusion/chainkey"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
 	"fusion/replica"
 	"fusion/replica/management"
+	"fusion/replica/tracing/tracingtest"
 	"fusion/testnets"
 	"fusion/testnets/golden"
 )
@@ -41,7 +36,7 @@ func TestOperator(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	must(testnets.Create(dir, testnets.Settings{Ethereum: testnets.EthereumGeth, Keys: []chainkey.KeyID{}, CommitWait: 50 * time.Millisecond}))(t)
 	cfg := must(replica.LoadConfig(testnets.NodeDir(dir, 0)))(t)
-	traces := newTraces(t)
+	traces := tracingtest.New(t)
 	cfg.OTLPEndpoint = replica.SecretURL(traces.URL)
 	check(t, cfg.Save())
 	n := must(testnets.Run(ctx, dir, testnets.RunOptions{}))(t)
@@ -145,38 +140,8 @@ func documentedMetrics(t *testing.T, url string) {
 	}
 }
 
-// traces is an OpenTelemetry collector.
-type traces struct {
-	*httptest.Server
-	mu  sync.Mutex
-	got []*spans.Span
-	raw bytes.Buffer
-}
-
-func newTraces(t *testing.T) *traces {
-	c := &traces{}
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		var req collector.ExportTraceServiceRequest
-		if err = errors.Join(err, proto.Unmarshal(b, &req)); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.raw.Write(b)
-		for _, r := range req.ResourceSpans {
-			for _, s := range r.ScopeSpans {
-				c.got = append(c.got, s.Spans...)
-			}
-		}
-	}))
-	t.Cleanup(c.Close)
-	return c
-}
-
 // traced: a call through a replica with a collector gives a trace of all its parts, without what was said in it.
-func traced(ctx context.Context, t *testing.T, n *testnets.Network, c *traces) {
+func traced(ctx context.Context, t *testing.T, n *testnets.Network, c *tracingtest.Collector) {
 	t.Helper()
 	user := must(n.Agent(must(identity.GenerateEd25519())(t)))(t)
 	defer user.Close()
@@ -189,17 +154,13 @@ func traced(ctx context.Context, t *testing.T, n *testnets.Network, c *traces) {
 	}{created.CanisterID, []byte(secret)}}, nil))
 	want := []string{"accept", "answer", "call", "certify", "execute", "pool", "propose"}
 	check(t, golden.Wait(ctx, "the traces of two calls", func() (string, error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.got) < 2*len(want) {
-			return fmt.Sprintf("%d spans", len(c.got)), nil
+		if n := len(c.Spans()); n < 2*len(want) {
+			return fmt.Sprintf("%d spans", n), nil
 		}
 		return "", nil
 	}))
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	parts, roots := map[string][]string{}, map[string]*spans.Span{}
-	for _, s := range c.got {
+	for _, s := range c.Spans() {
 		if parts[string(s.TraceId)] = append(parts[string(s.TraceId)], s.Name); s.Name == "call" {
 			roots[string(s.TraceId)] = s
 		}
@@ -209,13 +170,13 @@ func traced(ctx context.Context, t *testing.T, n *testnets.Network, c *traces) {
 			t.Errorf("a trace has the spans %v, want %v", names, want)
 		}
 	}
-	for _, s := range c.got {
+	for _, s := range c.Spans() {
 		if root := roots[string(s.TraceId)]; s != root && string(s.ParentSpanId) != string(root.SpanId) {
 			t.Errorf("%s is no part of its call", s.Name)
 		}
 	}
 	sender := user.Sender()
-	if text := c.raw.String(); strings.Contains(text, secret) || strings.Contains(text, sender.String()) || !strings.Contains(text, "upload_chunk") {
+	if text := c.Raw(); strings.Contains(text, secret) || strings.Contains(text, sender.String()) || !strings.Contains(text, "upload_chunk") {
 		t.Error("the traces show an argument or a sender, or no method")
 	}
 }

@@ -80,7 +80,7 @@ func New(cfg Config) (*Tracer, error) {
 	t := &Tracer{calls: map[envelope.ID]*call{}, proposals: map[uint64]time.Time{}}
 	t.provider = sdk.NewTracerProvider(sdk.WithBatcher(&exporter{Exporter: out, log: cfg.Log}, sdk.WithMaxQueueSize(maxSpans), sdk.WithExportTimeout(sendTimeout)),
 		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "fusion"), attribute.String("service.instance.id", fmt.Sprint(cfg.Node)),
-			attribute.String("fusion.network", cfg.Network), attribute.Int("fusion.node", cfg.Node))))
+			attribute.String("fusion.network", clean(cfg.Network)), attribute.Int("fusion.node", cfg.Node))))
 	t.tracer = t.provider.Tracer("fusion/replica")
 	return t, nil
 }
@@ -106,7 +106,7 @@ func (t *Tracer) Accepted(id envelope.ID, canister principal.Principal, method s
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.calls) < maxCalls && t.calls[id] == nil {
-		t.calls[id] = &call{canister: canister, method: method[:min(len(method), maxMethod)], arrived: arrived, pooled: time.Now()}
+		t.calls[id] = &call{canister: canister, method: clean(method[:min(len(method), maxMethod)]), arrived: arrived, pooled: time.Now()}
 	}
 }
 
@@ -224,5 +224,8 @@ var address = regexp.MustCompile(`https?://\S+`)
 // hidden is an error without the collector's URL, which may hold a key, and of moderate length: a collector's answer may be part of it.
 func hidden(err error) error {
 	text := address.ReplaceAllString(err.Error(), "the collector")
-	return errors.New(strings.ToValidUTF8(text[:min(len(text), 256)], "…"))
+	return errors.New(clean(text[:min(len(text), 256)]))
 }
+
+// clean is text that may be sent: one string that is no UTF-8 would have all be refused that is sent with it.
+func clean(text string) string { return strings.ToValidUTF8(text, "�") }

@@ -2,52 +2,20 @@ package tracing
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"fusion/ic/envelope"
 	"fusion/ic/principal"
+	"fusion/replica/tracing/tracingtest"
 )
-
-// collector is an OTLP/HTTP receiver.
-type collector struct {
-	*httptest.Server
-	mu    sync.Mutex
-	raw   bytes.Buffer
-	spans []*spans.Span
-}
-
-func newCollector(t *testing.T) *collector {
-	c := &collector{}
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		var req v1.ExportTraceServiceRequest
-		if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(b, &req) != nil {
-			http.Error(w, "no traces", http.StatusBadRequest)
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.raw.Write(b)
-		for _, r := range req.ResourceSpans {
-			for _, s := range r.ScopeSpans {
-				c.spans = append(c.spans, s.Spans...)
-			}
-		}
-	}))
-	t.Cleanup(c.Close)
-	return c
-}
 
 func start(t *testing.T, url string) (*Tracer, *bytes.Buffer) {
 	t.Helper()
@@ -61,7 +29,7 @@ func start(t *testing.T, url string) (*Tracer, *bytes.Buffer) {
 
 // TestCall: one call gives one trace, whose parts are children of the call and follow each other.
 func TestCall(t *testing.T) {
-	c := newCollector(t)
+	c := tracingtest.New(t)
 	tr, log := start(t, c.URL)
 	id := envelope.ID{1}
 	tr.Accepted(id, principal.FromUint64(7), strings.Repeat("m", 100), time.Now().Add(-time.Second))
@@ -78,11 +46,11 @@ func TestCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	traces := map[string][]*spans.Span{}
-	for _, s := range c.spans {
+	for _, s := range c.Spans() {
 		traces[string(s.TraceId)] = append(traces[string(s.TraceId)], s)
 	}
-	if len(traces) != 2 || len(c.spans) != 7+3 {
-		t.Fatalf("%d traces with %d spans: %s", len(traces), len(c.spans), log)
+	if len(traces) != 2 || len(c.Spans()) != 7+3 {
+		t.Fatalf("%d traces with %d spans: %s", len(traces), len(c.Spans()), log)
 	}
 	for _, list := range traces {
 		names := ""
@@ -109,8 +77,38 @@ func TestCall(t *testing.T) {
 			t.Errorf("the parts are %q", names)
 		}
 	}
-	if raw := c.raw.String(); strings.Contains(raw, strings.Repeat("m", 65)) || !strings.Contains(raw, "fusion.network") {
+	if raw := c.Raw(); strings.Contains(raw, strings.Repeat("m", 65)) || !strings.Contains(raw, "fusion.network") {
 		t.Error("a method's name is shown whole, or the network is not")
+	}
+}
+
+// TestNamesFromOutside: a name that is cut within a character, or is no text at all, spoils nothing that is sent with it.
+func TestNamesFromOutside(t *testing.T) {
+	c := tracingtest.New(t)
+	var log bytes.Buffer
+	tr, err := New(Config{Endpoint: c.URL, Network: "net\xff", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, method := range []string{strings.Repeat("m", maxMethod-1) + "é", "\xff\xfe", "plain"} {
+		id := envelope.ID{byte(i)}
+		tr.Accepted(id, principal.FromUint64(7), method, time.Now())
+		tr.Answered(id)
+	}
+	if err := tr.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range c.Spans() {
+		for _, a := range s.Attributes {
+			if a.Key == "fusion.method" {
+				names = append(names, a.Value.GetStringValue())
+			}
+		}
+	}
+	want := []string{strings.Repeat("m", maxMethod-1) + "�", "plain", "�"}
+	if slices.Sort(names); !slices.Equal(names, want) || c.Refused() > 0 || log.Len() > 0 {
+		t.Errorf("methods %q, %d requests refused, log %q", names, c.Refused(), log.String())
 	}
 }
 
