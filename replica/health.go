@@ -22,7 +22,7 @@ func diskOf(dir string) (disk, error) {
 // Ready is "ready" when this replica answers calls as fast as any other, or says why none should be sent to it: a balancer asks it. A
 // replica that is not healthy is not ready; one that stops, or has too many calls waiting, is not ready although it is healthy.
 func (r *Replica) Ready() string {
-	if r.ctx.Err() != nil {
+	if r.stopping.Load() {
 		return "stopping"
 	}
 	return readiness(r.Status())
@@ -95,7 +95,7 @@ func (h healthMetrics) Collect(ch chan<- prometheus.Metric) {
 		return 0
 	}
 	send("healthy", bit(s.Healthy))
-	send("ready", bit(readiness(s) == ready))
+	send("ready", bit(!r.stopping.Load() && readiness(s) == ready))
 	send("peers_connected", float64(len(s.Connected)))
 	send("members", float64(len(v.Members.Nodes)))
 	send("epoch", float64(v.Members.Epoch))

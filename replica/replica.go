@@ -89,6 +89,8 @@ type Replica struct {
 	began     uint64                    // the height at which this process started
 	lost      lost
 	server    *nethttp.Server
+	handler   *http.Handler
+	stopping  atomic.Bool     // Close was called
 	traces    *tracing.Tracer // nil where none are sent
 
 	states  states
@@ -283,28 +285,19 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	handler := http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Limits: limits, Log: r.log, Answered: r.traces.Answered,
+	r.handler = http.NewHandler((*backend)(r), http.Config{AllowedHosts: r.cfg.AllowedHosts, Limits: limits, Log: r.log, Answered: r.traces.Answered,
 		Gateway: face.New(face.Config{Mode: face.Mode(r.cfg.Dashboard), Domains: r.cfg.domains(), State: r.dashboard,
 			Next: gateway.New((*backend)(r), gateway.Config{Domains: r.cfg.domains(), Log: r.log})}),
 		OnPanic: func(reason any, stack []byte) {
 			r.fail(fmt.Errorf("panic while serving a request: %v\n%s", reason, stack))
 		},
 		Metrics: promhttp.HandlerFor(r.metrics.registry, promhttp.HandlerOpts{})})
-	r.server = http.NewServer(handler)
+	r.server = http.NewServer(r.handler)
 	r.wg.Go(func() {
 		if err := r.server.Serve(http.LimitListener(ln, limits)); !errors.Is(err, nethttp.ErrServerClosed) {
 			r.fail(fmt.Errorf("http on %s: %w", r.cfg.HTTP, err))
 		}
 	})
-	r.opened(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
-		defer cancel()
-		if err := r.server.Shutdown(ctx); err != nil {
-			return r.server.Close()
-		}
-		return nil
-	})
-
 	cc, err := r.consensusConfig(others)
 	if err != nil {
 		return err
@@ -372,9 +365,27 @@ func (r *Replica) fail(err error) {
 	})
 }
 
-// Close stops the replica and returns when nothing of it runs.
+// quit closes the HTTP server once it has been drained.
+func (r *Replica) quit() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		return r.server.Close()
+	}
+	return nil
+}
+
+// Close stops the replica and returns when nothing of it runs. /ready says so first; then the requests in progress are answered, while all that they ask is still
+// there, and only then the listener and the rest are closed.
 func (r *Replica) Close() (err error) {
 	r.closing.Do(func() {
+		r.stopping.Store(true)
+		if r.server != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+			r.handler.Drain(ctx)
+			cancel()
+			err = r.quit()
+		}
 		r.cancel()
 		for i := len(r.closers) - 1; i >= 0; i-- {
 			err = errors.Join(err, r.closers[i]())

@@ -1,9 +1,11 @@
 package testnets_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -93,10 +95,41 @@ func TestOperator(t *testing.T) {
 		t.Errorf("healthy and ready at block %d of %d", s.Height, n.Replica(0).Status().Height)
 	}
 	r := n.Replica(3)
-	check(t, n.StopReplica(3))
+	answeredLast(t, n, 3)
 	if word := r.Ready(); word != "stopping" {
 		t.Errorf("a replica that stopped says %q", word)
 	}
+}
+
+// answeredLast stops a replica while a request is in progress: /ready says so, and the request is answered.
+func answeredLast(t *testing.T, n *testnets.Network, i int) {
+	t.Helper()
+	conn := must(net.Dial("tcp", strings.TrimPrefix(n.URL(i), "http://")))(t)
+	defer conn.Close()
+	const body = "no envelope"
+	must(fmt.Fprintf(conn, "POST /api/v2/canister/%s/query HTTP/1.1\r\nHost: %s\r\nContent-Type: application/cbor\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		principal.Management, conn.RemoteAddr(), len(body)))(t)
+	in := bufio.NewReader(conn)
+	if line := must(in.ReadString('\n'))(t); !strings.Contains(line, "100 Continue") { // the body is waited for
+		t.Fatal(line)
+	}
+	must(in.ReadString('\n'))(t)
+	stopped := make(chan error, 1)
+	go func() { stopped <- n.StopReplica(i) }()
+	for said := ""; said != "stopping"; {
+		res := must(http.Get(n.URL(i) + "/ready"))(t)
+		said = strings.TrimSpace(string(must(io.ReadAll(res.Body))(t)))
+		res.Body.Close()
+		if said == "stopping" && res.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("a replica that stops answers /ready with %d", res.StatusCode)
+		}
+	}
+	must(io.WriteString(conn, body))(t)
+	res := must(http.ReadResponse(in, nil))(t)
+	if text := string(must(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("the request in progress was answered %d %s", res.StatusCode, text)
+	}
+	check(t, <-stopped)
 }
 
 // documentedMetrics: the metrics of a replica are those of the tables in docs/operate.md, with their types.

@@ -105,12 +105,19 @@ type Handler struct {
 	cfg Config
 	mux *nethttp.ServeMux
 	lim *limiter
+
+	patience context.Context // of calls that wait for their certificate; over when the service ends
+	hurry    context.CancelFunc
+	mu       sync.Mutex
+	serving  *sync.WaitGroup // requests since Drain, or all
+	draining bool
 }
 
 // NewHandler makes the handler of a replica.
 func NewHandler(b Backend, cfg Config) *Handler {
 	cfg.ensureDefaults()
-	h := &Handler{b: b, cfg: cfg, mux: nethttp.NewServeMux(), lim: newLimiter(cfg.Limits, runtime.GOMAXPROCS(0), cfg.Now)}
+	h := &Handler{b: b, cfg: cfg, mux: nethttp.NewServeMux(), lim: newLimiter(cfg.Limits, runtime.GOMAXPROCS(0), cfg.Now), serving: new(sync.WaitGroup)}
+	h.patience, h.hurry = context.WithCancel(context.Background())
 	h.mux.HandleFunc("GET /api/v2/status", h.route("status", h.status))
 	h.mux.HandleFunc("/api/v2/status", h.otherMethod("GET, HEAD"))
 	for _, v := range []int{2, 3, 4} {
@@ -140,6 +147,14 @@ func NewHandler(b Backend, cfg Config) *Handler {
 
 // ServeHTTP implements net/http.Handler.
 func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
+	h.mu.Lock()
+	serving := h.serving
+	serving.Add(1)
+	if h.draining {
+		w.Header().Set("Connection", "close")
+	}
+	h.mu.Unlock()
+	defer serving.Done()
 	if !h.allowedHost(r.Host) {
 		nethttp.Error(w, fmt.Sprintf("host %q is not served here", r.Host), nethttp.StatusMisdirectedRequest)
 		return
@@ -172,6 +187,33 @@ func (h *Handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	}
 	h.mux.ServeHTTP(x, r)
 }
+
+// Drain waits until the requests that came before it are answered, for the end of the service: those that come meanwhile are served, too. When ctx ends, calls stop
+// waiting for their certificates and are answered 202, and Drain returns without those that still are not answered.
+func (h *Handler) Drain(ctx context.Context) {
+	h.mu.Lock()
+	before := h.serving
+	h.serving, h.draining = new(sync.WaitGroup), true
+	h.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		before.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	h.hurry()
+	select {
+	case <-done:
+	case <-time.After(hurryGrace):
+	}
+}
+
+// hurryGrace is for answers that no longer wait for anything.
+const hurryGrace = 500 * time.Millisecond
 
 func (h *Handler) allowedHost(host string) bool {
 	if len(h.cfg.AllowedHosts) == 0 {
@@ -339,7 +381,7 @@ func (h *Handler) api(version int, scope, kind string, serve func(nethttp.Respon
 	pattern := fmt.Sprintf("%sv%d/%s/{id}/%s", apiPrefix, version, scope, kind)
 	h.mux.HandleFunc(pattern, h.otherMethod("POST"))
 	h.mux.HandleFunc("POST "+pattern, h.route(name, func(w nethttp.ResponseWriter, r *nethttp.Request) error {
-		req := &request{version: version, subnet: scope == "subnet", client: h.lim.client(r), ctx: r.Context()}
+		req := &request{version: version, subnet: scope == "subnet", client: w.(*exchange).client, ctx: r.Context()}
 		if err := h.read(w, r, req, envelope.RequestType(kind)); err != nil {
 			return err
 		}
@@ -465,6 +507,7 @@ func (h *Handler) call(w nethttp.ResponseWriter, req *request) error {
 	}
 	ctx, cancel := context.WithTimeout(req.ctx, h.cfg.CallTimeout)
 	defer cancel()
+	defer context.AfterFunc(h.patience, cancel)()
 	snap, err := h.b.WaitCertified(ctx, id)
 	if err != nil {
 		// Whatever went wrong with waiting, the call is on its way: the client can ask again.

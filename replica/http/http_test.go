@@ -743,3 +743,73 @@ func benchmark(b *testing.B, kind envelope.RequestType, version int) {
 		}
 	}
 }
+
+// TestDrain: a service that ends answers what it was asked before, serves what comes meanwhile, and has nobody wait for longer than it does itself.
+func TestDrain(t *testing.T) {
+	s := httpmem.New(1, now)
+	entered, release := make(chan string, 1), make(chan struct{})
+	s.Install(echo, &httpmem.Canister{Query: func(_ principal.Principal, method string, _ []byte) ([]byte, error) {
+		entered <- method
+		<-release
+		return []byte(method), nil
+	}})
+	h := replicahttp.NewHandler(s, replicahttp.Config{Log: quiet()})
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = replicahttp.NewServer(h)
+	srv.Start()
+	defer srv.Close()
+	x := &server{t, s, srv.URL}
+	body := x.sign(content(envelope.Query, echo, "slow", nil), newID(t)).Encode()
+	answers := make(chan int, 1)
+	go func() {
+		code, _ := x.post("/api/v2/canister/"+echo.String()+"/query", body)
+		answers <- code
+	}()
+	<-entered
+	drained := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		h.Drain(ctx)
+		close(drained)
+	}()
+	// Balancers still find somebody who answers, and who keeps no connection.
+	for deadline := time.Now().Add(time.Minute); ; {
+		res, err := nethttp.Get(srv.URL + "/ready")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.Close {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("connections are kept while the service ends")
+		}
+	}
+	select {
+	case <-drained:
+		t.Fatal("drained while a query was in progress")
+	default:
+	}
+	close(release)
+	if code := <-answers; code != nethttp.StatusOK {
+		t.Errorf("the query in progress was answered %d", code)
+	}
+	<-drained
+
+	// A call whose certificate does not come is answered when patience ends.
+	s.Manual = true
+	s.OnSubmit = func(envelope.ID) { entered <- "call" }
+	call := x.sign(content(envelope.Call, echo, "held", nil), newID(t)).Encode()
+	go func() {
+		code, _ := x.post("/api/v3/canister/"+echo.String()+"/call", call)
+		answers <- code
+	}()
+	<-entered
+	cancel()
+	h.Drain(ctx)
+	if code := <-answers; code != nethttp.StatusAccepted {
+		t.Errorf("a call without a certificate was answered %d", code)
+	}
+}
