@@ -129,6 +129,7 @@ func (r *Replica) reconcile(v *machine.View) {
 		return
 	}
 	r.members.reconcile(v)
+	r.metrics.roll(v.Peers)
 	key := r.machine.RootKey()
 	err := r.dkg.follow(key, v.Height, r.machine.FinishedBoard, func(s *bls.SecretShare) {
 		r.cert.SetKey(members.Set{Epoch: key.Epoch(), Nodes: key.Members()}, v.Group, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -248,10 +249,13 @@ type metrics struct {
 	bitcoinHalt  prometheus.Gauge
 	bitcoinFar   prometheus.Gauge
 	bitcoinDoubt prometheus.Gauge
+
+	mu   sync.Mutex
+	gone map[int]bool // nodes that left, of which nothing is shown
 }
 
 func newMetrics(node int) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
+	m := &metrics{registry: prometheus.NewRegistry(), gone: map[int]bool{}}
 	labels := prometheus.Labels{"node": fmt.Sprint(node)}
 	gauge := func(name, help string) prometheus.Gauge {
 		g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "fusion", Name: name, Help: help, ConstLabels: labels})
@@ -342,9 +346,36 @@ func (m *metrics) ceremony(c signing.CeremonyInfo, took time.Duration, err error
 	m.ceremonies.WithLabelValues(fmt.Sprint(c.Kind), outcomeOf(err)).Observe(took.Seconds())
 }
 
+// roll follows the membership: what is shown of nodes that left is removed, and nothing is shown of them any more.
+func (m *metrics) roll(peers []members.Peer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range peers {
+		left := p.Role == members.Departed || p.Role == members.Forgotten
+		if left && !m.gone[p.Index] {
+			of := prometheus.Labels{"member": fmt.Sprint(p.Index)}
+			for _, v := range []interface {
+				DeletePartialMatch(prometheus.Labels) int
+			}{m.disputes, m.suspicion, m.badMessages, m.wrong, m.silence, m.answers} {
+				v.DeletePartialMatch(of)
+			}
+		}
+		m.gone[p.Index] = left
+	}
+}
+
+// of runs show with a node's label, unless the node has left.
+func (m *metrics) of(node int, show func(member string)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone[node] {
+		show(fmt.Sprint(node))
+	}
+}
+
 // refused counts a message that was not what it should be. Such a message names its sender: the connection is authenticated.
 func (m *metrics) refused(node int, id string) {
-	m.badMessages.WithLabelValues(fmt.Sprint(node), id).Inc()
+	m.of(node, func(member string) { m.badMessages.WithLabelValues(member, id).Inc() })
 	m.misconduct(node, badMessage)
 }
 
@@ -356,26 +387,28 @@ const (
 
 // misconduct counts what no honest node does.
 func (m *metrics) misconduct(node int, kind string) {
-	m.wrong.WithLabelValues(fmt.Sprint(node), kind).Inc()
+	m.of(node, func(member string) { m.wrong.WithLabelValues(member, kind).Inc() })
 }
 
 // silent shows who sends no shares.
 func (m *metrics) silent(blocks map[int]uint64) {
 	for i, n := range blocks {
-		m.silence.WithLabelValues(fmt.Sprint(i)).Set(float64(n))
+		m.of(i, func(member string) { m.silence.WithLabelValues(member).Set(float64(n)) })
 	}
 }
 
 // standing shows how the members stand with each other.
 func (m *metrics) standing(nodes []signing.NodeInfo) {
 	for _, n := range nodes {
-		m.disputes.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(len(n.Disputes)))
-		m.suspicion.WithLabelValues(fmt.Sprint(n.Node), n.ID).Set(float64(n.Suspicion))
-		m.badMessages.WithLabelValues(fmt.Sprint(n.Node), n.ID) // 0 until the first
-		m.answers.WithLabelValues(fmt.Sprint(n.Node))
-		for _, kind := range []string{badMessage, badShare, string(consensus.BadProposal), string(consensus.DoubleVote)} {
-			m.wrong.WithLabelValues(fmt.Sprint(n.Node), kind)
-		}
+		m.of(n.Node, func(member string) {
+			m.disputes.WithLabelValues(member, n.ID).Set(float64(len(n.Disputes)))
+			m.suspicion.WithLabelValues(member, n.ID).Set(float64(n.Suspicion))
+			m.badMessages.WithLabelValues(member, n.ID) // 0 until the first
+			m.answers.WithLabelValues(member)
+			for _, kind := range []string{badMessage, badShare, string(consensus.BadProposal), string(consensus.DoubleVote)} {
+				m.wrong.WithLabelValues(member, kind)
+			}
+		})
 	}
 }
 
@@ -392,7 +425,9 @@ func (m *metrics) outcall(kind outcalls.Kind, rejectCode int, took time.Duration
 }
 
 // differed counts an answer of a member that a quorum did not give.
-func (m *metrics) differed(node int) { m.answers.WithLabelValues(fmt.Sprint(node)).Inc() }
+func (m *metrics) differed(node int) {
+	m.of(node, func(member string) { m.answers.WithLabelValues(member).Inc() })
+}
 
 func flag(g prometheus.Gauge, on bool) {
 	g.Set(0)
