@@ -65,6 +65,7 @@ func (a *app) fill(p driver.Proposal) [][]byte {
 		if items := mined(a.machine.FilterBitcoin(a.bitcoin.take(), p.TimeNs, b.Room(payload.Bitcoin)-bitcoinOverhead)); !items.Empty() {
 			b.Add(payload.Bitcoin, codec.Marshal(items))
 		}
+		a.bitcoin.attest(b, v, p.Height)
 	}
 	for _, m := range a.pool.Take(p.TimeNs, b.Room(payload.Ingress), payload.Quotas[payload.Ingress].Count) {
 		b.Add(payload.Ingress, m.Raw)
@@ -128,8 +129,8 @@ func (r *Replica) reconcile(v *machine.View) {
 		r.fail(err)
 		return
 	}
-	r.members.reconcile(v)
 	r.metrics.roll(v.Peers)
+	r.members.reconcile(v)
 	key := r.machine.RootKey()
 	err := r.dkg.follow(key, v.Height, r.machine.FinishedBoard, func(s *bls.SecretShare) {
 		r.cert.SetKey(members.Set{Epoch: key.Epoch(), Nodes: key.Members()}, v.Group, s)

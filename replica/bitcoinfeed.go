@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"math/big"
 	"path/filepath"
 
 	"fusion/adapters/bitcoin"
@@ -11,6 +12,7 @@ import (
 	"fusion/btc/utxo"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
+	"fusion/replica/payload"
 )
 
 // bitcoinFeed joins the Bitcoin adapter to this replica: what the state lacks goes in, headers and blocks come out for
@@ -70,6 +72,26 @@ func (f *bitcoinFeed) strange(v *machine.View) string {
 	}
 	return fmt.Sprintf("Bitcoin peers show a chain with more work, up to block %v at height %d, that forks more than %d blocks below the last final one (%d): "+
 		"find out which one the world follows", b.Tip, b.Height, chain.MaxForkDepth, v.Bitcoin.Info.AnchorHeight)
+}
+
+// attest adds what this member has to say of a chain that the state cannot see.
+func (f *bitcoinFeed) attest(b *payload.Builder, v *machine.View, height uint64) {
+	if v.Bitcoin == nil {
+		return
+	}
+	var tip btc.Hash
+	var at uint32
+	var work *big.Int
+	if s := f.adapter.Strange(new(big.Int).Add(v.Bitcoin.BestWork, v.Bitcoin.Margin)); s != nil {
+		tip, at, work = s.Tip, s.Height, s.Work
+	}
+	c := f.r.machine.DueClaim(f.r.self, height, tip, at, work)
+	if c == nil {
+		return
+	}
+	if item := c.Sign(f.r.doc.Hash(), f.r.key); f.r.machine.FitsRival(height, item) {
+		b.Add(payload.Rival, item)
+	}
 }
 
 func (f *bitcoinFeed) peers() int { return len(f.adapter.Info().Peers) }

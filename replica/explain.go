@@ -16,7 +16,7 @@ type Trouble struct {
 }
 
 // Troubles are the names of all troubles; docs/runbook.md has a section for each.
-var Troubles = []string{"replica-stopped", "no-quorum", "replica-behind", "halted", "certificate-late", "key-share-lost", "bitcoin-halted", "bitcoin-strange", "disk-full", "clock-skew",
+var Troubles = []string{"replica-stopped", "no-quorum", "replica-behind", "halted", "certificate-late", "key-share-lost", "bitcoin-halted", "bitcoin-rival", "bitcoin-strange", "disk-full", "clock-skew",
 	"signing-stalled", "member-silent", "bitcoin-behind", "ethereum-behind", "ethereum-disagrees"}
 
 // facts are what a replica's health is judged by. Lag and SinceBlock are by this machine's clock: the one against the network's time, the other
@@ -122,6 +122,9 @@ func (f *facts) trouble() (out []Trouble) {
 	}
 	if b := f.Bitcoin; b != nil && b.Halted != "" {
 		add("bitcoin-halted", "ALARM: %s", b.Halted)
+	}
+	if b := f.Bitcoin; b != nil && b.Rival != "" {
+		add("bitcoin-rival", "ALARM: deposits of bitcoin are not minted: %s", b.Rival)
 	}
 	if b := f.Bitcoin; b != nil && b.Strange != "" {
 		add("bitcoin-strange", "ALARM: %s", b.Strange)

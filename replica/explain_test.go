@@ -37,6 +37,7 @@ func TestJudge(t *testing.T) {
 		"share missing": {func(f *facts) { f.Lost = "this replica's share of k is lost: restore its backup" }, "key-share-lost",
 			"this replica's share of k is lost: restore", false},
 		"Bitcoin halted":  {func(f *facts) { f.Bitcoin.Halted = "a heavier branch; find out" }, "bitcoin-halted", "ALARM: a heavier branch; find out", false},
+		"Bitcoin rival":   {func(f *facts) { f.Bitcoin.Rival = "2 replicas are shown another chain" }, "bitcoin-rival", "ALARM: deposits of bitcoin are not minted: 2 replicas", false},
 		"Bitcoin strange": {func(f *facts) { f.Bitcoin.Strange = "a chain with more work" }, "bitcoin-strange", "ALARM: a chain with more work", false},
 		"disk nearly full": {func(f *facts) { f.DiskFree = 300 << 20 }, "disk-full", "ALARM: 300 MiB are free on the disk of /d, 1024 MiB should be: make room",
 			false},

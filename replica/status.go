@@ -69,16 +69,18 @@ type Key struct {
 
 // Bitcoin is where the view of the chain stands.
 type Bitcoin struct {
-	Network string `json:"network"`
-	Tip     uint32 `json:"tip_height"`
-	TipHash string `json:"tip_hash"`
-	Anchor  uint32 `json:"anchor_height"`
-	Headers uint32 `json:"header_height"`
-	Synced  bool   `json:"synced"`
-	Peers   int    `json:"peers"`
-	Halted  string `json:"halted,omitempty"`  // why the Bitcoin canister answers nothing, and what to do
-	Strange string `json:"strange,omitempty"` // a heavier chain that forks too deep for the canister to know of it
-	Doubt   string `json:"doubt,omitempty"`   // why coins are not counted at the moment
+	Network string   `json:"network"`
+	Tip     uint32   `json:"tip_height"`
+	TipHash string   `json:"tip_hash"`
+	Anchor  uint32   `json:"anchor_height"`
+	Headers uint32   `json:"header_height"`
+	Synced  bool     `json:"synced"`
+	Peers   int      `json:"peers"`
+	Halted  string   `json:"halted,omitempty"`  // why the Bitcoin canister answers nothing, and what to do
+	Strange string   `json:"strange,omitempty"` // a heavier chain that forks too deep for the canister to know of it
+	Doubt   string   `json:"doubt,omitempty"`   // why coins are not counted at the moment
+	Rivals  []uint32 `json:"rivals,omitempty"`  // the members that say for long enough that there is a heavier chain which the network cannot follow
+	Rival   string   `json:"rival,omitempty"`   // what so many of them say that one at least is honest
 }
 
 // Genesis returns the network's document. It must not be changed.
@@ -143,6 +145,7 @@ func (r *Replica) Status() Status {
 				s.Bitcoin.Halted = i.Halted.String()
 			}
 			s.Bitcoin.Doubt = v.Bitcoin.Doubt
+			s.Bitcoin.Rivals, s.Bitcoin.Rival = v.Bitcoin.Rivals.Members, v.Bitcoin.Rivals.String()
 			if r.bitcoin != nil {
 				s.Bitcoin.Peers, s.Bitcoin.Strange = r.bitcoin.peers(), r.bitcoin.strange(v)
 			}
@@ -249,6 +252,7 @@ type metrics struct {
 	bitcoinHalt  prometheus.Gauge
 	bitcoinFar   prometheus.Gauge
 	bitcoinDoubt prometheus.Gauge
+	bitcoinRival prometheus.Gauge
 
 	mu   sync.Mutex
 	gone map[int]bool // nodes that left, of which nothing is shown
@@ -288,6 +292,7 @@ func newMetrics(node int) *metrics {
 	m.bitcoinHalt = gauge("bitcoin_halted", "1 while a reorganisation of Bitcoin deeper than its final blocks halts the Bitcoin canister.")
 	m.bitcoinFar = gauge("bitcoin_strange_chain", "1 while Bitcoin peers show a heavier chain that forks too far below the last final block for the subnet to follow or halt.")
 	m.bitcoinDoubt = gauge("bitcoin_doubted", "1 while bitcoin is not counted because the newest block is too old or blocks come too slowly.")
+	m.bitcoinRival = gauge("bitcoin_rival_members", "Members that have said for long enough that Bitcoin peers show them a heavier chain which the network cannot follow.")
 	m.snapHeight = gauge("snapshot_height", "Block of the newest snapshot of the state.")
 	m.snapBytes = gauge("snapshot_bytes", "Size of the newest snapshot on disk.")
 	m.snapSeconds = histogram("snapshot_seconds", "Making of a snapshot, beside the work of the replica.", prometheus.ExponentialBuckets(0.1, 2, 14))
@@ -442,6 +447,7 @@ func (m *metrics) block(v *machine.View, e *executed) {
 		m.bitcoinTip.Set(float64(v.Bitcoin.Info.TipHeight))
 		flag(m.bitcoinHalt, v.Bitcoin.Info.Halted != nil)
 		flag(m.bitcoinDoubt, v.Bitcoin.Doubt != "")
+		m.bitcoinRival.Set(float64(len(v.Bitcoin.Rivals.Members)))
 	}
 	m.backlog.Set(float64(e.result.Backlog))
 	m.ingress.Add(float64(len(e.ids)))

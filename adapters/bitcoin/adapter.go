@@ -470,6 +470,7 @@ func (a *Adapter) meet(best *chain.Node) (start int64, deep bool) {
 type Branch struct {
 	Tip    btc.Hash
 	Height uint32
+	Work   *big.Int // from the genesis block on
 }
 
 // Strange is the best branch that peers show if it has more work than the state's, which is given, and shares none of the blocks that the state
@@ -488,7 +489,7 @@ func (a *Adapter) Strange(work *big.Int) *Branch {
 	if start, _ := a.meet(best); start >= 0 {
 		return nil
 	}
-	return &Branch{best.Hash, best.Height}
+	return &Branch{best.Hash, best.Height, new(big.Int).Set(best.Work)}
 }
 
 // Successors answers the state's request with the headers and bodies that are at hand, in the order in which they can be applied,

@@ -59,6 +59,30 @@ func (s *State) loadHalt() error {
 	return nil
 }
 
+// Suspect notes why coins must not be counted for reasons that the state itself cannot see, or "" when there is none any more. It belongs to the block that it is
+// called in.
+func (s *State) Suspect(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.suspicion == why {
+		return
+	}
+	if s.suspicion = why; why == "" {
+		s.store.Delete(keySuspicion)
+	} else {
+		s.store.Set(keySuspicion, []byte(why))
+	}
+	s.touchGen()
+}
+
+var keySuspicion = []byte("y")
+
+func (s *State) loadSuspicion() {
+	if raw, ok := s.store.Get(keySuspicion); ok {
+		s.suspicion = string(raw)
+	}
+}
+
 // watch halts the state when a branch from below the anchor has more work than the best, and lets it go on when the best leads again by as
 // much as makes a block final. Work alone decides, so all replicas do so in the same block.
 func (s *State) watch(nowNs uint64) (changed bool) {
@@ -156,7 +180,7 @@ func (s *State) Reset() error {
 // become takes over all of another state but what outlives a reset: the options, the locks, the generation, the transactions to announce, and
 // the verdicts on blocks.
 func (s *State) become(f *State) {
-	s.store, s.epoch, s.tree, s.tip, s.halt = f.store, f.epoch, f.tree, f.tip, f.halt
+	s.store, s.epoch, s.tree, s.tip, s.halt, s.suspicion = f.store, f.epoch, f.tree, f.tip, f.halt, f.suspicion
 	s.bodies, s.created, s.spends, s.bytes, s.marks = f.bodies, f.created, f.spends, f.bytes, f.marks
 	s.muhash, s.setSum, s.coins, s.many = f.muhash, f.setSum, f.coins, f.many
 	s.digest, s.known, s.below = nil, nil, nil

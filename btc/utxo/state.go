@@ -203,6 +203,8 @@ type State struct {
 	store kv.Store // of the epoch, within root
 	tree  *chain.Tree
 	halt  *Halt
+	// suspicion is why coins are not to be counted although the state sees nothing wrong.
+	suspicion string
 
 	mu      sync.RWMutex // guards what views read below against Apply
 	tip     *chain.Node
@@ -296,6 +298,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 	if err := s.loadHalt(); err != nil {
 		return nil, err
 	}
+	s.loadSuspicion()
 	for _, n := range tree.Sorted() {
 		if n.Body != chain.HasBody || n == tree.Anchor() {
 			continue

@@ -349,7 +349,7 @@ const (
 )
 
 // Doubt says why the tip's branch may not be the one that the world mines on, or nothing: at the given time its newest block is older than two
-// hours, or the last 36 blocks took more than twice the time that they should. Development networks are never doubted; where the difficulty can
+// hours, the last 36 blocks took more than twice the time that they should, or Suspect said so. Blocks of development networks are never too old or too slow; where the difficulty can
 // collapse (testnet4) only the age counts.
 func (v View) Doubt(nowNs uint64) (string, error) {
 	leave, err := v.look()
@@ -357,6 +357,9 @@ func (v View) Doubt(nowNs uint64) (string, error) {
 		return "", err
 	}
 	defer leave()
+	if why := v.s.suspicion; why != "" {
+		return why, nil
+	}
 	p := v.s.Params()
 	if p.Network.Development() {
 		return "", nil

@@ -1,6 +1,7 @@
 package genesis
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"fusion/btc"
 	"fusion/btc/utxo"
@@ -152,8 +154,18 @@ type Node struct {
 type Bitcoin struct {
 	Network            string `json:"network"`             // mainnet, testnet4, signet or regtest
 	StabilityThreshold uint32 `json:"stability_threshold"` // confirmations after which a block enters the UTXO set
+	// RivalBlocks and RivalSeconds say from when on members speak of a chain with more work that the network cannot follow: by how many blocks' work it is ahead, the
+	// default is 6, and for how long f+1 of them have said so before coins are not counted, the default is 600.
+	RivalBlocks  uint32 `json:"rival_blocks,omitempty"`
+	RivalSeconds uint32 `json:"rival_seconds,omitempty"`
 	// Snapshot is what the UTXO set begins with instead of the genesis block; every founding replica imports the file before it starts.
 	Snapshot *BitcoinSnapshot `json:"snapshot,omitempty"`
+}
+
+// Rivals are RivalBlocks and RivalSeconds with their defaults.
+func (b *Bitcoin) Rivals() (blocks uint32, wait time.Duration) {
+	blocks, seconds := cmp.Or(b.RivalBlocks, 6), cmp.Or(b.RivalSeconds, 600)
+	return blocks, time.Duration(seconds) * time.Second
 }
 
 // BitcoinSnapshot names a file that Bitcoin Core's dumptxoutset made.
@@ -333,6 +345,8 @@ func (d *Doc) Validate() error {
 			return bad("bitcoin.network is %q: a local network holds keys made from public parameters and may only follow regtest", n)
 		case d.Bitcoin.StabilityThreshold == 0:
 			return bad("bitcoin.stability_threshold must be positive")
+		case d.Bitcoin.RivalBlocks > maxRivalBlocks || d.Bitcoin.RivalSeconds > maxRivalSeconds:
+			return bad("bitcoin.rival_blocks is %d and rival_seconds %d, at most %d and %d are allowed", d.Bitcoin.RivalBlocks, d.Bitcoin.RivalSeconds, maxRivalBlocks, maxRivalSeconds)
 		}
 		if _, err := d.Bitcoin.Base(); err != nil {
 			return fmt.Errorf("%w: bitcoin.snapshot: %w", ErrInvalid, err)
@@ -355,7 +369,10 @@ func (d *Doc) Validate() error {
 const (
 	maxBytes     = 1 << 20 // of a document on disk
 	maxCustodial = 64
-	maxAdmins    = 10 // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
+	// Who claims a rival chain says so again within an hour (package rival), and a day's lead is too late to be careful.
+	maxRivalBlocks, maxRivalSeconds = 144, 24 * 3600
+
+	maxAdmins = 10 // of a subnet, as on the Internet Computer (dfinity/ic, registry canister, MAX_SUBNET_ADMINS)
 )
 
 // Parse reads and validates a document; unknown fields are refused.

@@ -45,6 +45,7 @@ const (
 	prefixMachine   = "mac/"
 	prefixMembers   = "mem/"
 	prefixRoot      = "root/"
+	prefixRivals    = "rival/"
 )
 
 // Config is what a machine is made of. All replicas of a network use equal values of all fields but those marked local.
@@ -287,6 +288,14 @@ func (m *Machine) Check(b driver.Block) error {
 			return bad(err)
 		}
 	}
+	if len(by.rivals) > 0 {
+		if m.btc == nil {
+			return bad(errors.New("it carries claims of Bitcoin chains, the subnet follows none"))
+		}
+		if err := m.checkRivals(b.Height, by.rivals); err != nil {
+			return bad(err)
+		}
+	}
 	if _, err := m.cfg.Memo.Check(by.ingress, b.TimeNs, m.verifier); err != nil {
 		return bad(err)
 	}
@@ -295,8 +304,8 @@ func (m *Machine) Check(b driver.Block) error {
 
 // parts are a block's bodies by kind.
 type parts struct {
-	beacons, dkg, derived, outcalls, bitcoin, ingress, members [][]byte
-	signing                                                    []payload.Item // those of package signing, in the order of the block
+	beacons, dkg, derived, outcalls, bitcoin, ingress, members, rivals [][]byte
+	signing                                                            []payload.Item // those of package signing, in the order of the block
 }
 
 func split(items []payload.Item) (p parts) {
@@ -318,6 +327,8 @@ func split(items []payload.Item) (p parts) {
 			p.ingress = append(p.ingress, it.Body)
 		case payload.Membership:
 			p.members = append(p.members, it.Body)
+		case payload.Rival:
+			p.rivals = append(p.rivals, it.Body)
 		}
 	}
 	return p
@@ -412,6 +423,7 @@ func (m *Machine) stepSubnet(blk *state.Block, b driver.Block, by parts, res *Re
 	answers = append(answers, m.stepOutcalls(out, by.outcalls, res)...)
 	if m.btc != nil {
 		m.btc.step(blk, by.bitcoin, m.timeNs, res)
+		m.stepRivals(kv.Prefix(blk, prefixRivals), b.Height, by.rivals, res)
 	}
 	if m.eth != nil {
 		m.eth.use(blk)

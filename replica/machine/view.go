@@ -12,6 +12,7 @@ import (
 	"fusion/internal/kv"
 	"fusion/replica/execution"
 	"fusion/replica/members"
+	"fusion/replica/rival"
 	"fusion/replica/vetkeys"
 )
 
@@ -59,6 +60,9 @@ type BitcoinView struct {
 	// Doubt says why coins are not counted at the moment, or nothing; BestWork is the work of the heaviest known branch of headers.
 	Doubt    string
 	BestWork *big.Int
+	// Margin is by how much work more a chain must have that members speak of, and Rivals what their words come to.
+	Margin *big.Int
+	Rivals rival.Verdict
 }
 
 // View returns the newest committed state. It may be called from any goroutine.
@@ -107,7 +111,8 @@ func (m *Machine) publish() {
 		v.VetKeys = m.vet.Status()
 		v.Beacons = m.wantedBeacons(mac, head.Height)
 		if m.btc != nil {
-			v.Bitcoin = &BitcoinView{Request: m.btc.Request(), Outgoing: m.btc.Outgoing(), Info: m.btc.Info(), BestWork: m.btc.BestHeader().Work}
+			v.Bitcoin = &BitcoinView{Request: m.btc.Request(), Outgoing: m.btc.Outgoing(), Info: m.btc.Info(), BestWork: m.btc.BestHeader().Work,
+				Margin: margin(m.cfg.Genesis, m.btc.BestHeader()), Rivals: m.judgeRivals(kv.PrefixReader(m.db.Reader(), prefixRivals))}
 			if doubt, err := m.btc.Live().Doubt(m.timeNs); err == nil {
 				v.Bitcoin.Doubt = doubt
 			}

@@ -28,10 +28,11 @@ const (
 	Bitcoin                     // Bitcoin headers and blocks
 	Ingress                     // a user's signed call
 	Membership                  // a node's word about a change of membership
+	Rival                       // a member's word about a heavier Bitcoin chain
 	kinds
 )
 
-var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress", "membership"}
+var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress", "membership", "rival"}
 
 func (k Kind) String() string {
 	if k == 0 || k >= kinds {
@@ -61,6 +62,7 @@ var Quotas = [kinds]Quota{
 	Bitcoin:     {Bytes: 4_000_000 + 64<<10, Count: 1},
 	Ingress:     {Bytes: 1 << 20, Count: 4_000},
 	Membership:  {Bytes: 96 << 10, Count: 64},
+	Rival:       {Bytes: 16 << 10, Count: 64},
 }
 
 // MaxIngressBytes is the largest single ingress message (2 MiB, the Internet Computer's limit, with room for its envelope).
