@@ -24,7 +24,9 @@ func TestKilledNode(t *testing.T) {
 	dir := t.TempDir()
 	n := start(t, dir)
 	user := addr(t, btc.P2WPKH, 7)
-	mine(t, n, 110, n.FaucetAddress()) // so that the coins that are spent are mature on either branch
+	mine(t, n, 5, n.FaucetAddress())
+	nobody := addr(t, btc.P2WPKH, 8)
+	mine(t, n, 110, nobody) // so that the coins that are spent are mature on either branch
 	same := func(again *Node) {
 		t.Helper()
 		pool, want := again.Mempool(), n.Mempool()
@@ -44,10 +46,10 @@ func TestKilledNode(t *testing.T) {
 	}
 	same(start(t, killed(t, dir)))
 	pay()
-	mine(t, n, 3, n.FaucetAddress())
+	mine(t, n, 3, nobody)
 	pay()
 	same(start(t, killed(t, dir)))
-	if _, err := n.Reorg(3, 2, n.FaucetAddress()); err != nil { // a branch with less work
+	if _, err := n.Reorg(3, 2, nobody); err != nil { // a branch with less work
 		t.Fatal(err)
 	}
 	twice := killed(t, dir)
