@@ -78,9 +78,9 @@ race: canisters ## run the tests of the concurrent rooms under the race detector
 	go test -race -short -timeout 30m ./ic/... ./internal/... ./replica/... ./adapters/... ./cdk/...
 
 .PHONY: e2e
-e2e: build $(BIN)/fusion-next motoko $(BIN)/btcd bitcoind $(BIN)/rosetta-cli $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) $(FOUNDRY) chromium ## run the real tier: processes, kills, btcd, bitcoind, anvil, wasmtime, JavaScript clients, a browser (case=REGEXP)
+e2e: faulty motoko $(BIN)/btcd bitcoind $(BIN)/rosetta-cli $(BIN)/issuer.wasm.gz $(BIN)/wasmtime $(JS) $(FOUNDRY) chromium ## run the real tier: processes, kills, btcd, bitcoind, anvil, wasmtime, JavaScript clients, a browser (case=REGEXP)
 	CHROMIUM_BIN="$$(command -v $(or $(CHROMIUM),chromium))" FUSION_ISSUER=$(CURDIR)/$(BIN)/issuer.wasm.gz \
-	ROSETTA_CLI=$(CURDIR)/$(BIN)/rosetta-cli FUSION_E2E=1 FUSION_BIN=$(CURDIR)/$(BIN)/fusion FUSION_NEXT_BIN=$(CURDIR)/$(BIN)/fusion-next BTCD_BIN=$(CURDIR)/$(BIN)/btcd BITCOIND_BIN=$(CURDIR)/$(BIN)/bitcoind WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
+	ROSETTA_CLI=$(CURDIR)/$(BIN)/rosetta-cli $(FAULTY) BTCD_BIN=$(CURDIR)/$(BIN)/btcd BITCOIND_BIN=$(CURDIR)/$(BIN)/bitcoind WASMTIME_BIN=$(CURDIR)/$(BIN)/wasmtime MOTOKO_SAMPLES=$(CURDIR)/$(BIN)/motoko \
 	ANVIL_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/anvil-$(FOUNDRY_ARCH)/bin/anvil CAST_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/cast-$(FOUNDRY_ARCH)/bin/cast \
 	go test -count=1 -v -timeout 60m -run '$(case)' ./adapters/bitcoin ./adapters/ethereum/... ./chainkey/... ./eth/contracts ./exchange/rosetta ./replica/signing ./testnets/demo ./testnets/e2e
 	FUSION_E2E=1 FUSION_MESSAGES=10000 ANVIL_BIN=$(CURDIR)/$(FOUNDRY)/@foundry-rs/anvil-$(FOUNDRY_ARCH)/bin/anvil \

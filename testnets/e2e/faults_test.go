@@ -13,8 +13,12 @@ import (
 	"fusion/testnets/processes/hosts"
 )
 
-// manifests is how many seeds TestManifests runs; FUSION_MANIFESTS says otherwise, and FUSION_SEED=N runs one alone.
-const manifests = 1
+// manifests is how many seeds TestManifests runs; FUSION_MANIFESTS says otherwise, and FUSION_SEED=N runs one alone. Each begins with another kind of
+// perturbation. Those that always run have up to shortest perturbations.
+const (
+	manifests = 12
+	shortest  = 2
+)
 
 // experimentTimeout is for a machine that does other things as well.
 const experimentTimeout = 10 * time.Minute
@@ -77,7 +81,14 @@ func TestSoak(t *testing.T) {
 	experiment(t, faults.Soak(1, lasts, time.Minute, choice(o)), o)
 }
 
-// TestManifests runs experiments that are generated from seeds. With FUSION_FAULT_BIN they have slow disks and wrong clocks as well.
+// TestEveryKind: what always runs has every kind of perturbation in it.
+func TestEveryKind(t *testing.T) {
+	if manifests < len(faults.Kinds) {
+		t.Errorf("%d experiments are generated, and there are %d kinds of perturbations", manifests, len(faults.Kinds))
+	}
+}
+
+// TestManifests runs experiments that are generated from seeds, of all kinds whose programs there are.
 func TestManifests(t *testing.T) {
 	o := programs(t)
 	first, last := 1, manifests
@@ -89,7 +100,11 @@ func TestManifests(t *testing.T) {
 		}
 	}
 	for seed := first; seed <= last; seed++ {
-		m := faults.Generate(uint64(seed), choice(o))
+		c := choice(o)
+		if seed <= manifests {
+			c.Most = shortest
+		}
+		m := faults.Generate(uint64(seed), c)
 		t.Run(m.Name, func(t *testing.T) { experiment(t, m, o) })
 	}
 }
