@@ -3,6 +3,7 @@ package cdk
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fusion/cdk/stable"
@@ -112,6 +113,26 @@ func (c *Canister) Version() uint64 { return c.sys.Version() }
 
 // IsController reports whether p may change the canister.
 func (c *Canister) IsController(p principal.Principal) bool { return c.sys.IsController(p) }
+
+// EnvVar is an environment variable of the canister, and whether it has one of that name.
+func (c *Canister) EnvVar(name string) (value string, ok bool) { return c.sys.EnvVar(name) }
+
+// recoveryVariable is where fusion's subnets say it (replica/execution, RecoveryVariable); those of the Internet Computer do not.
+const recoveryVariable = "FUSION_RECOVERY"
+
+// Recovery is the number of the subnet's last recovery from a backup, 0 before the first. A canister with custody of users' coins sees it from the first
+// message after the recovery on: what it did since the backup is forgotten, and the chains are not.
+func (c *Canister) Recovery() uint64 {
+	text, ok := c.EnvVar(recoveryVariable)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		c.Trap("environment variable %s is %q, no number", recoveryVariable, text)
+	}
+	return n
+}
 
 // InReplicated is false in queries that one node answers alone.
 func (c *Canister) InReplicated() bool { return c.sys.InReplicated() }

@@ -151,6 +151,18 @@ func icCounter(kind int32) int64
 //go:noescape
 func icIsController(src unsafe.Pointer, size int32) int32
 
+//go:wasmimport ic0 env_var_name_exists
+//go:noescape
+func icEnvExists(src unsafe.Pointer, size int32) int32
+
+//go:wasmimport ic0 env_var_value_size
+//go:noescape
+func icEnvSize(src unsafe.Pointer, size int32) int32
+
+//go:wasmimport ic0 env_var_value_copy
+//go:noescape
+func icEnvCopy(src unsafe.Pointer, size int32, dst unsafe.Pointer, offset, n int32)
+
 //go:wasmimport ic0 canister_version
 func icVersion() int64
 
@@ -310,6 +322,16 @@ func (ic0) InReplicated() bool                    { return icInReplicated() != 0
 func (ic0) IsController(p principal.Principal) bool {
 	b := p.Bytes()
 	return icIsController(ptr(b), int32(len(b))) != 0
+}
+
+func (ic0) EnvVar(name string) (string, bool) {
+	p, n := unsafe.Pointer(unsafe.StringData(name)), int32(len(name))
+	if icEnvExists(p, n) == 0 {
+		return "", false
+	}
+	b := make([]byte, icEnvSize(p, n))
+	icEnvCopy(p, n, ptr(b), 0, int32(len(b)))
+	return string(b), true
 }
 
 func (ic0) Print(text string) { icPrint(unsafe.Pointer(unsafe.StringData(text)), int32(len(text))) }

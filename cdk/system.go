@@ -51,6 +51,8 @@ type System interface {
 	// PerformanceCounter counts wasm instructions: 0 for this message, 1 for this call context.
 	PerformanceCounter(kind uint32) uint64
 	IsController(principal.Principal) bool
+	// EnvVar is an environment variable of the canister.
+	EnvVar(name string) (value string, ok bool)
 	// Version grows with each change of the canister.
 	Version() uint64
 	// InReplicated is false in queries that one node answers alone.

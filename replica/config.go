@@ -141,6 +141,8 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 const (
 	ConfigFile  = "config.toml"
 	GenesisFile = "genesis.json"
+	// RecoveryFile is the document of the last recovery of the subnet from a backup; absent before the first.
+	RecoveryFile = "recovery.json"
 )
 
 // ErrConfig is wrapped by every refusal of a configuration.

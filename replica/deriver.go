@@ -21,14 +21,14 @@ type deriver struct {
 }
 
 func newDeriver(r *Replica) (*deriver, error) {
-	d := &deriver{r: r, names: vetkeys.FromGenesis(r.doc).Keys}
+	d := &deriver{r: r, names: vetkeys.FromGenesis(r.doc, r.life()).Keys}
 	for i, name := range d.names {
 		var e *bls.Epochs
 		if m := r.machine.VetKeys(); m != nil {
 			e = m.Epochs(i)
 		}
 		// Each key has a topic of its own: a node that floods the generation of one does not disturb another's.
-		g, err := newDKG(r, fmt.Sprintf("%s-vetkey-%d", dkgTopic, i), "vetkd key "+name, chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: name}.String(), e)
+		g, err := newDKG(r, fmt.Sprintf("%s-vetkey-%d", dkgTopic, i), "vetkd key "+name, vetKey(name), e)
 		if err != nil {
 			return nil, err
 		}
@@ -39,6 +39,11 @@ func newDeriver(r *Replica) (*deriver, error) {
 		Derived: func(took time.Duration) { r.metrics.derived.Observe(took.Seconds()) },
 	}})
 	return d, nil
+}
+
+// vetKey is a key to derive from in the key store.
+func vetKey(name string) string {
+	return chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: name}.String()
 }
 
 func (d *deriver) close() error { d.driver.Close(); return nil }

@@ -72,7 +72,11 @@ func RestoreKeys(cfg Config, backup io.Reader, identityFile string, votedUpTo ui
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	votes := filepath.Join(cfg.Dir, keysDir, signStateFile)
+	last, err := cfg.lastRecovery(doc)
+	if err != nil {
+		return nil, err
+	}
+	votes := cfg.signState(last)
 	_, err = os.Stat(votes)
 	lost := errors.Is(err, fs.ErrNotExist)
 	switch {

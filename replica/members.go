@@ -109,7 +109,7 @@ func (m *roster) reconcile(v *machine.View) {
 		}
 	}
 	if it, ok := members.Ask(m.r.machine.MembersReader(), m.r.self); ok && time.Since(time.Unix(0, int64(v.TimeNs))) < maxLag && m.r.moving.Load() {
-		if err := m.r.SubmitMembership(it.Sign(m.r.doc.Hash(), m.r.key)); err != nil {
+		if err := m.r.SubmitMembership(it.Sign(m.r.life(), m.r.key)); err != nil {
 			m.r.log.Error("saying that this node is ready", "err", err)
 		}
 	}
@@ -215,8 +215,12 @@ func NewCandidate(c *Config) (out members.Candidate, err error) {
 	if err != nil {
 		return out, err
 	}
-	out = members.NewCandidate(doc.Hash(), node, validator, c.Consensus, c.Gossip)
-	return out, out.Check(doc.Hash())
+	life, err := c.life(doc)
+	if err != nil {
+		return out, err
+	}
+	out = members.NewCandidate(life, node, validator, c.Consensus, c.Gossip)
+	return out, out.Check(life)
 }
 
 // SignMembership signs an item with the node key in a replica's directory, as that node.
@@ -230,5 +234,9 @@ func SignMembership(c *Config, it members.Item) ([]byte, error) {
 		node = c.Node
 	}
 	it.Node = uint32(node)
-	return it.Sign(doc.Hash(), key), nil
+	life, err := c.life(doc)
+	if err != nil {
+		return nil, err
+	}
+	return it.Sign(life, key), nil
 }

@@ -68,7 +68,7 @@ func newOutcaller(r *Replica) (*outcaller, error) {
 	if o.chain, err = newEthereumClient(r); err != nil {
 		return nil, err
 	}
-	m, err := outcalls.NewMachine(outcalls.FromGenesis(r.doc))
+	m, err := outcalls.NewMachine(outcalls.FromGenesis(r.doc, r.life()))
 	if err != nil {
 		return nil, err
 	}

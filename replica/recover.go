@@ -3,7 +3,6 @@ package replica
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,6 +75,9 @@ func Recover(ctx context.Context, cfg Config, opts RecoverOptions) (height uint6
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700), syncDir(cfg.Dir)); err != nil {
 		return 0, fmt.Errorf("recovering %s: %w", cfg.Dir, err)
 	}
+	if opts.FromBlocks && r.recovered != nil {
+		return 0, fmt.Errorf("recovering %s: the subnet was restored from a backup of block %d, and the blocks before are no more: recover from a snapshot, or restore the backup", cfg.Dir, r.recovered.Height)
+	}
 	if !opts.FromBlocks {
 		into := &restorer{dir: filepath.Join(dir, stateDir), network: r.doc.Hash()}
 		cc, err := r.consensusConfig(r.foundingPeers())
@@ -94,11 +96,15 @@ func Recover(ctx context.Context, cfg Config, opts RecoverOptions) (height uint6
 	return height, r.install()
 }
 
-// foundingPeers are the nodes of the genesis document that may still be there, and this one: who else there is stands in the state.
+// foundingPeers are the nodes with which the chain began that may still be there, and this one: who else there is stands in the state.
 func (r *Replica) foundingPeers() []consensus.Peer {
-	var known []members.Peer
-	for i, n := range r.doc.Nodes {
-		known = append(known, members.Peer{Index: i, NodeKey: ed25519.PublicKey(n.NodeKey)})
+	list := r.founders()
+	known := make([]members.Peer, len(list))
+	for i, m := range list {
+		known[i] = members.Peer{Index: i, NodeKey: m.NodeKey}
+		if m.NodeKey == nil {
+			known[i].Role = members.Forgotten
+		}
 	}
 	_, peers := r.peers(known)
 	return peers
@@ -127,14 +133,14 @@ func (r *Replica) install() error {
 	if err != nil {
 		return fail(err)
 	}
-	for _, name := range []string{stateDir, consensusDir} {
+	for _, name := range []string{stateDir, consensusDir, RecoveryFile} {
 		from, to := filepath.Join(dir, name), filepath.Join(r.cfg.Dir, name)
 		_, err := os.Stat(from)
 		switch {
 		case err == nil:
 			err = errors.Join(os.RemoveAll(to), os.Rename(from, to))
 		case errors.Is(err, fs.ErrNotExist): // it is in its place already
-			if err = nil; string(text) == readyText[true] {
+			if err = nil; string(text) == readyText[true] && name != RecoveryFile {
 				err = os.RemoveAll(to)
 			}
 		}
@@ -146,7 +152,8 @@ func (r *Replica) install() error {
 	if err := errors.Join(os.RemoveAll(filepath.Join(r.cfg.Dir, snapshotsDir)), syncDir(r.cfg.Dir), os.Rename(dir, done), os.RemoveAll(done)); err != nil {
 		return fail(err)
 	}
-	return nil
+	r.recovered, err = r.cfg.lastRecovery(r.doc)
+	return err
 }
 
 func syncDir(dir string) error {

@@ -51,6 +51,9 @@ func Replay(ctx context.Context, cfg Config, opts Options, files *UTXOFiles, pro
 		return out, fmt.Errorf("%w: the genesis document begins with one, of block %s; a replay needs the files that fusion replica import-utxos was given",
 			utxo.ErrSnapshotMissing, r.doc.Bitcoin.Snapshot.Block)
 	}
+	if r.recovered != nil {
+		return out, fmt.Errorf("%w in %s: the subnet was restored from a backup of block %d, and a replay starts at block 1", ErrPruned, cfg.Dir, r.recovered.Height)
+	}
 	blocks, err := consensus.OpenBlocks(consensus.Config{Home: filepath.Join(cfg.Dir, consensusDir), ChainID: r.doc.ChainID, Members: r.founders()})
 	if err != nil {
 		return out, err

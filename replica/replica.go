@@ -31,6 +31,7 @@ import (
 	"fusion/replica/http/gateway"
 	"fusion/replica/ingress"
 	"fusion/replica/machine"
+	"fusion/replica/recovery"
 	"fusion/replica/state"
 	"fusion/replica/tracing"
 )
@@ -56,12 +57,13 @@ type Options struct {
 
 // Replica is one running machine of a subnet.
 type Replica struct {
-	cfg  Config
-	doc  *genesis.Doc
-	self int
-	key  ed25519.PrivateKey
-	log  *slog.Logger
-	opts Options
+	cfg       Config
+	doc       *genesis.Doc
+	recovered *recovery.Document // of the subnet's last recovery from a backup, or nil
+	self      int
+	key       ed25519.PrivateKey
+	log       *slog.Logger
+	opts      Options
 
 	db         *state.DB
 	keys       *keystore.Store
@@ -164,6 +166,9 @@ func (r *Replica) identify() error {
 	if r.key, err = loadKey(filepath.Join(r.cfg.Dir, nodeKeyFile)); err != nil {
 		return err
 	}
+	if r.recovered, err = r.cfg.lastRecovery(doc); err != nil {
+		return err
+	}
 	r.doc, r.self = doc, doc.NodeIndex(r.key.Public().(ed25519.PublicKey))
 	if r.self < 0 {
 		if r.self = r.cfg.Node; r.self < len(doc.Nodes) || r.self >= maxNodeIndex {
@@ -218,6 +223,9 @@ func (r *Replica) open() (err error) {
 		return err
 	}
 	r.opened(func() error { r.machine.Close(); return nil })
+	if err := r.sameLife(r.machine); err != nil {
+		return err
+	}
 	r.began = r.machine.View().Height
 	if r.snapshots, err = newSnapshots(r); err != nil {
 		return err
@@ -232,7 +240,7 @@ func (r *Replica) serve(ctx context.Context) (err error) {
 		return err
 	}
 	peers, others := r.peers(r.machine.View().Peers)
-	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.doc.Hash()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log,
+	r.net, err = gossip.New(gossip.Config{Network: fmt.Sprintf("%x", r.life()), Key: r.key, Self: r.self, Listen: r.cfg.Gossip, Peers: peers, Logger: r.log,
 		Events: gossip.Events{Violation: func(node int, _ string, _ error) { r.metrics.misconduct(node, badMessage) }}})
 	if err != nil {
 		return fmt.Errorf("gossip on %s: %w", r.cfg.Gossip, inUse(err, "gossip"))
@@ -323,8 +331,9 @@ func (r *Replica) consensusConfig(peers []consensus.Peer) (c consensus.Config, e
 		timings = consensus.Timings{}
 	}
 	timings.Commit, timings.Propose = time.Duration(r.cfg.CommitWait), time.Duration(r.cfg.ProposeWait)
-	return consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir), SignState: filepath.Join(r.cfg.Dir, keysDir, signStateFile),
-		ChainID: r.doc.ChainID, GenesisTime: time.Unix(0, int64(r.doc.TimeNs)), Members: r.founders(), Peers: peers, Self: r.self, NodeKey: r.key,
+	chain := r.begun()
+	return consensus.Config{Home: filepath.Join(r.cfg.Dir, consensusDir), SignState: r.cfg.signState(r.recovered),
+		ChainID: chain.id, GenesisTime: time.Unix(0, int64(chain.timeNs)), Base: chain.base, Members: r.founders(), Peers: peers, Self: r.self, NodeKey: r.key,
 		ValidatorKey: validator, Listen: r.cfg.Consensus, MaxBlockBytes: int(r.doc.BlockMaxBytes), Timings: timings, Logger: r.log,
 		OnMisconduct: func(node int, what consensus.Misconduct) { r.metrics.misconduct(node, string(what)) }, OnFatal: r.fail}, nil
 }
@@ -332,17 +341,24 @@ func (r *Replica) consensusConfig(peers []consensus.Peer) (c consensus.Config, e
 // maxNodeIndex bounds node numbers: a network lives long, and has few nodes.
 const maxNodeIndex = 1 << 16
 
-// founders are the replicas of the genesis document, as consensus knows them.
+// founders are the replicas with which the chain begins, of the genesis document or of the last recovery, as consensus knows them.
 func (r *Replica) founders() []consensus.Member {
-	members := make([]consensus.Member, len(r.doc.Nodes))
+	var list []recovery.Member
 	for i, n := range r.doc.Nodes {
+		list = append(list, recovery.Member{Node: uint32(i), NodeKey: n.NodeKey, ValidatorKey: n.ValidatorKey})
+	}
+	if r.recovered != nil {
+		list = r.recovered.Members
+	}
+	out := make([]consensus.Member, list[len(list)-1].Node+1)
+	for _, m := range list {
 		addr := r.cfg.Consensus
-		if i < len(r.cfg.Peers) && i != r.self {
+		if i := int(m.Node); i < len(r.cfg.Peers) && i != r.self {
 			addr = r.cfg.Peers[i].Consensus
 		}
-		members[i] = consensus.Member{ValidatorKey: ed25519.PublicKey(n.ValidatorKey), NodeKey: ed25519.PublicKey(n.NodeKey), Addr: addr}
+		out[m.Node] = consensus.Member{ValidatorKey: ed25519.PublicKey(m.ValidatorKey), NodeKey: ed25519.PublicKey(m.NodeKey), Addr: addr}
 	}
-	return members
+	return out
 }
 
 const shutdownGrace = 2 * time.Second

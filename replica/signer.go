@@ -31,7 +31,7 @@ func (t transport) Self() int               { return t.net.Self() }
 func (t transport) Send(to int, msg []byte) { t.net.Send(to, signingTopic, msg) }
 
 func newSigner(r *Replica) (*signer, error) {
-	m, err := signing.NewMachine(signing.FromGenesis(r.doc))
+	m, err := signing.NewMachine(signing.FromGenesis(r.doc, r.life()))
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,15 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"fusion/chainkey/bls"
+	"fusion/replica/certify"
 	"fusion/replica/consensus/driver"
 	"fusion/replica/genesis"
 	"fusion/replica/machine"
@@ -19,6 +22,9 @@ type snapshots struct {
 	store *snapshot.Store
 	every uint64 // blocks; 0 makes none
 	busy  atomic.Bool
+	mu    sync.Mutex
+	certs map[uint64]snapshot.Certificate // of images that may still be in the making
+	hash  map[uint64][]byte               // app hashes of the heights whose states are to be signed
 	wg    sync.WaitGroup
 	// newest is the size of the newest image in bytes.
 	newest atomic.Int64
@@ -36,7 +42,7 @@ func newSnapshots(r *Replica) (*snapshots, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshots{r: r, store: store, every: uint64(max(r.cfg.SnapshotEvery, 0))}
+	s := &snapshots{r: r, store: store, certs: map[uint64]snapshot.Certificate{}, hash: map[uint64][]byte{}, every: uint64(max(r.cfg.SnapshotEvery, 0))}
 	for _, m := range store.List() {
 		s.made(m.Height)
 	}
@@ -60,7 +66,11 @@ func (s *snapshots) close() error { s.wg.Wait(); return nil }
 // committed takes a view of the state when an image is due. It is called in the consensus goroutine, so that the view is of this very block; all
 // replicas make theirs at the same heights, so that a joiner can fetch from all.
 func (s *snapshots) committed(v *machine.View) {
-	if s.every == 0 || v.Group == nil || v.Height%s.every != 0 || !s.busy.CompareAndSwap(false, true) {
+	if s.every == 0 || v.Group == nil || v.Height%s.every != 0 {
+		return
+	}
+	s.sign(v)
+	if !s.busy.CompareAndSwap(false, true) {
 		return
 	}
 	if time.Since(time.Unix(0, int64(v.TimeNs))) > maxSnapshotLag { // catching up has the disk for itself
@@ -81,10 +91,53 @@ func (s *snapshots) committed(v *machine.View) {
 			}
 			return
 		}
+		s.keep(v.Height)
 		took, size := time.Since(started), s.made(v.Height)
 		s.r.metrics.snapSeconds.Observe(took.Seconds())
 		s.r.log.Info("snapshot of the state", "height", v.Height, "keys", m.Keys, "bytes", m.Bytes, "stored", size, "took", took.Round(time.Millisecond))
 	})
+}
+
+// sign has the members sign the state of which an image is made, so that a backup of it proves itself.
+func (s *snapshots) sign(v *machine.View) {
+	s.mu.Lock()
+	s.hash[v.Height] = bytes.Clone(v.AppHash[:])
+	for h := range s.hash {
+		if h+2*s.every < v.Height {
+			delete(s.hash, h)
+			delete(s.certs, h)
+		}
+	}
+	s.mu.Unlock()
+	if err := s.r.cert.Sign(bls.DomainState, v.Height, s.r.machine.Statement(v)); err != nil {
+		s.r.fail(fmt.Errorf("signing the state of block %d: %w", v.Height, err))
+	}
+}
+
+// certified is told that the members have signed a state.
+func (s *snapshots) certified(c certify.Certificate) {
+	s.mu.Lock()
+	hash := s.hash[c.Height]
+	if hash != nil {
+		s.certs[c.Height] = snapshot.Certificate{AppHash: hash, RootKey: s.r.machine.View().RootKeyDER, Signature: c.Signature}
+	}
+	s.mu.Unlock()
+	if hash != nil {
+		s.wg.Go(func() { s.keep(c.Height) })
+	}
+}
+
+// keep puts a certificate beside its image, when both are there.
+func (s *snapshots) keep(height uint64) {
+	s.mu.Lock()
+	c, ok := s.certs[height]
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	if err := s.store.Certify(height, c); err != nil {
+		s.r.log.Error("a snapshot has no certificate and is of no use as a backup", "height", height, "err", err)
+	}
 }
 
 // retain is the oldest block to keep: local networks keep few, but always those after the oldest image.

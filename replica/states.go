@@ -65,6 +65,10 @@ func (r *Replica) certified(c certify.Certificate, after time.Duration) {
 		s.beacons[c.Height] = c.Signature
 		return
 	}
+	if c.Domain == bls.DomainState {
+		r.snapshots.certified(c)
+		return
+	}
 	r.metrics.certified(c.Height, after)
 	tree, ok := s.trees[c.Height]
 	if !ok || s.certified != nil && s.certified.Height >= c.Height {

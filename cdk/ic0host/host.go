@@ -339,6 +339,9 @@ func (h *Host) imports() error {
 	def("is_controller", types{i32, i32}, types{i32}, func(m api.Memory, s []uint64) {
 		s[0] = flag(func() bool { return string(read(m, u32(s, 0), u32(s, 1))) == string(h.Controller.Bytes()) })()
 	})
+	def("env_var_name_exists", types{i32, i32}, types{i32}, func(_ api.Memory, s []uint64) { s[0] = 0 })
+	def("env_var_value_size", types{i32, i32}, types{i32}, func(_ api.Memory, _ []uint64) { h.trap("no such environment variable") })
+	def("env_var_value_copy", types{i32, i32, i32, i32, i32}, nil, func(_ api.Memory, _ []uint64) { h.trap("no such environment variable") })
 	def("debug_print", types{i32, i32}, nil, func(m api.Memory, s []uint64) {
 		h.Log = append(h.Log, string(read(m, u32(s, 0), u32(s, 1))))
 	})

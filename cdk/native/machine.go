@@ -384,6 +384,7 @@ func (m *machine) SetGlobalTimer(at uint64)                { m.timer = at }
 func (m *machine) PerformanceCounter(uint32) uint64        { return 0 }
 func (m *machine) IsController(p principal.Principal) bool { return slices.Contains(m.controllers, p) }
 func (m *machine) Version() uint64                         { return m.version }
+func (m *machine) EnvVar(name string) (string, bool)       { v, ok := m.w.env[name]; return v, ok }
 func (m *machine) InReplicated() bool                      { return m.replicated }
 func (m *machine) Print(text string)                       { m.w.logs = append(m.w.logs, m.id.String()+": "+text) }
 func (m *machine) Trap(text string)                        { panic(&cdk.TrapError{Message: text}) }

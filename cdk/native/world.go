@@ -33,6 +33,7 @@ type World struct {
 	queues    map[route][]*message
 	routes    []route // non-empty queues, sorted
 	logs      []string
+	env       map[string]string
 	// Trace, if set, is told about each message before it runs.
 	Trace func(string)
 }
@@ -93,6 +94,14 @@ func (w *World) Now() uint64 { return w.now }
 
 // Logs are the lines that canisters printed, each after its canister's id.
 func (w *World) Logs() []string { return w.logs }
+
+// SetEnv gives all canisters an environment variable.
+func (w *World) SetEnv(name, value string) {
+	if w.env == nil {
+		w.env = map[string]string{}
+	}
+	w.env[name] = value
+}
 
 // Option changes how a canister is installed.
 type Option func(*machine)

@@ -1,6 +1,7 @@
 package bls
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type Epochs struct {
 	group  *Group
 	rec    epochRecord
 	then   epochRecord // of the next epoch
+	domain []byte      // of resharings, where it is another than the generation's
 }
 
 // epochRecord says who holds the shares of an epoch.
@@ -31,8 +33,9 @@ type epochRecord struct {
 
 // Where a store holds what, beside the board of the shares in force.
 var (
-	epochKey = []byte("epoch")
-	thenKey  = []byte("then")
+	epochKey  = []byte("epoch")
+	thenKey   = []byte("then")
+	domainKey = []byte("domain") // of resharings, after Renew
 )
 
 const nextPrefix = "next/"
@@ -52,6 +55,9 @@ func OpenEpochs(r kv.Reader) (*Epochs, error) {
 	}
 	if e.rec, err = readEpoch(r, epochKey); err != nil {
 		return nil, err
+	}
+	if d, ok := r.Get(domainKey); ok {
+		e.domain = bytes.Clone(d)
 	}
 	if err := e.use(board); err != nil {
 		return nil, err
@@ -162,6 +168,9 @@ func (e *Epochs) Reshare(s kv.Store, height, epoch uint64, nodes []uint32, keys 
 	r := e.origin.Result
 	p := Params{Domain: e.origin.Domain, Epoch: epoch, Nodes: keys, PhaseBlocks: e.origin.PhaseBlocks,
 		Old: &Old{Threshold: r.Threshold, PublicKey: r.PublicKey, ShareKeys: r.ShareKeys}}
+	if e.domain != nil {
+		p.Domain = e.domain
+	}
 	for _, k := range e.origin.Nodes {
 		p.Old.Nodes = append(p.Old.Nodes, k)
 	}
@@ -209,6 +218,25 @@ func (e *Epochs) Abort(s kv.Store) {
 		s.Delete(thenKey)
 		e.next = nil
 	}
+}
+
+// Renew binds what is generated or reshared from now on to another domain. A generation that is not done begins anew, a resharing is given up.
+func (e *Epochs) Renew(s kv.Store, height uint64, domain []byte) error {
+	e.Abort(s)
+	b := e.board
+	if b == nil && e.group == nil {
+		return nil
+	}
+	if b != nil {
+		p := Params{Domain: domain, Threshold: b.Threshold, PhaseBlocks: b.PhaseBlocks}
+		for _, k := range b.Nodes {
+			p.Nodes = append(p.Nodes, ed25519.PublicKey(k))
+		}
+		return e.Generate(s, height, p)
+	}
+	e.domain = bytes.Clone(domain)
+	s.Set(domainKey, e.domain)
+	return nil
 }
 
 // Sentence says where the key stands, for operators.

@@ -27,6 +27,7 @@ const MaxNodes = 128
 const (
 	DomainStateRoot = "ic-state-root"
 	DomainBeacon    = "fusion-beacon"
+	DomainState     = "fusion-state" // whole states, of which images are made
 )
 
 // dst is the ciphersuite's hash-to-curve tag.

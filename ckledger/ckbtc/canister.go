@@ -110,6 +110,10 @@ func (m *minter) init(arg MinterArg) {
 	}
 	cfg := arg.Init.config()
 	m.emit(core.Event{Init: &cfg})
+	if e := m.state.Recovery(m.c.Recovery()); e != nil { // before there was anything to forget
+		m.emit(*e)
+		m.emit(core.Event{Resumed: &core.WriteOff{}})
+	}
 	m.start()
 }
 

@@ -27,7 +27,7 @@ func (m *minter) updateBalance(msg *cdk.Msg, a AddressArgs, out *cdk.Reply[Updat
 		unavailable(why)
 		return
 	}
-	if why := m.state.Paused(); why != "" {
+	if why := m.paused(); why != "" {
 		unavailable(why)
 		return
 	}
@@ -381,7 +381,7 @@ func (m *minter) mint(op btc.Outpoint, cleanup, then func()) {
 		return
 	}
 	first := d.State == core.DepositChecked
-	if first && m.state.Paused() != "" {
+	if first && m.paused() != "" {
 		then()
 		return
 	}

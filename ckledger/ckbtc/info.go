@@ -103,6 +103,8 @@ func (m *minter) metrics() string {
 	w.Gauge("fee_rate_updated_seconds", "When the fee rate was learnt, since 1970.", m.feeAt/1e9)
 	h := m.health()
 	w.Flag("stopped", "1 while nothing is minted or paid.", h.Stopped != nil)
+	_, stale := m.state.Stale()
+	w.Flag("restored", "1 since the subnet was restored from a backup, until a controller resumes.", stale)
 	w.Flag("bitcoin_reset", "1 since the Bitcoin canister forgot its chain and began again, until a controller resumes.", m.state.Reset())
 	w.Gauge("deficit_satoshi", "Minted deposits that a reorganisation of Bitcoin took back.", h.Deficit)
 	w.Gauge("unsettled_satoshi", "Outputs that a reorganisation may still take back.", h.Unsettled)

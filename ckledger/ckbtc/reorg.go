@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"fusion/btc"
 	"fusion/cdk"
@@ -177,9 +178,28 @@ func (m *minter) sawEpoch(n uint64) error {
 	return errReset
 }
 
+// recovered learns whether the subnet was restored from a backup. It is asked before anything is done.
+func (m *minter) recovered() {
+	e := m.state.Recovery(m.c.Recovery())
+	if e == nil {
+		return
+	}
+	m.emit(*e)
+	m.logf("%s", m.state.Paused())
+	m.doubt()
+}
+
+// paused says why nothing may begin until something ends the pause, or "".
+func (m *minter) paused() string {
+	if n := m.c.Recovery(); m.state.Recovery(n) != nil { // the log does not know yet
+		return core.RecoveryPause(n)
+	}
+	return m.state.Paused()
+}
+
 // stopped says why nothing may be minted or paid now, or "".
 func (m *minter) stopped() string {
-	if why := m.state.Paused(); why != "" {
+	if why := m.paused(); why != "" {
 		return why
 	}
 	if m.outage != "" {
@@ -221,6 +241,13 @@ const (
 	maxRestored   = 1000
 )
 
+// catchUp is how long resume waits after a recovery of the subnet: before the Bitcoin canister has seen the blocks since the backup, it does not show what the
+// minter paid in them.
+const (
+	catchUp        = time.Hour
+	catchUpRegtest = 5 * time.Second
+)
+
 // resume is the operator's way out of a deficit that Bitcoin does not close. Outputs at the minter's own address that it knows nothing of are taken into
 // custody; if that is then enough for all that is owed, the missing deposits are written off. Change that is missing because a transaction of the minter is in no
 // block is written off only if the operator names the transaction, and so it is with deposits that are all that a signed transaction spends: see core.State.Resume.
@@ -241,6 +268,13 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 				return
 			}
 			never = append(never, id)
+		}
+	}
+	m.recovered()
+	if since, stale := m.state.Stale(); stale {
+		if wait := since + uint64(m.pace(catchUpRegtest, catchUp)); m.c.Time() < wait {
+			fail("the subnet was restored from a backup, and the Bitcoin canister has to catch up before its answers can be compared with the log: call resume after %s", time.Unix(0, int64(wait)).UTC().Format(time.RFC3339))
+			return
 		}
 	}
 	if m.rechecking.running {
@@ -295,7 +329,7 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 						r.Restored, m.main, m.state.Config.Confirmations)
 					return
 				}
-				if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || m.state.Reset() {
+				if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || m.state.Paused() != "" {
 					m.emit(*e)
 				}
 				r.WrittenOff = m.state.WrittenOff() - before

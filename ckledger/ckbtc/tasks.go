@@ -62,6 +62,7 @@ func (m *minter) work() {
 	if m.state.Config.Mode.Kind == core.ReadOnly {
 		return
 	}
+	m.recovered()
 	now := m.c.Time()
 	if m.key != nil && m.feeRate != 0 && m.stopped() == "" {
 		m.prepare(now)

@@ -49,6 +49,7 @@ func register(c *cdk.Canister) *minter {
 	// What follows is not in the published interface.
 	cdk.Query(c, "deposit_status", m.depositStatus)
 	cdk.UpdateAsync(c, "recheck", m.recheck)
+	cdk.UpdateAsync(c, "resume", m.resume)
 	cdk.UpdateAsync(c, "get_deposit_address", m.getDepositAddress)
 	cdk.UpdateAsync(c, "notify_deposit", m.notifyDeposit)
 	cdk.Query(c, "personal_deposit_status", m.personalStatus)
@@ -69,17 +70,19 @@ type minter struct {
 	base  core.Amount // the base fee of the next block
 	feeAt uint64      // when they were learnt, 0 for never
 
-	tasks     *ledger.Schedule[core.Task]
-	busy      map[principal.Principal]bool // users with a withdrawal being accepted
-	asking    bool                         // the key is being asked for
-	reader    reader
-	pipe      pipe
-	personal  map[core.Account]*personal
-	rechecks  int
-	audits    map[core.Asset]*audit
-	rpcCycles uint64
-	asked     uint64 // calls to the EVM-RPC canister
-	problem   string // the last failure of reading the chain, "" after a success
+	tasks    *ledger.Schedule[core.Task]
+	busy     map[principal.Principal]bool // users with a withdrawal being accepted
+	asking   bool                         // the key is being asked for
+	reader   reader
+	pipe     pipe
+	personal map[core.Account]*personal
+	rechecks int
+	audits   map[core.Asset]*audit
+	// recoveredAt is when this instance learnt of a recovery of the subnet.
+	recoveredAt uint64
+	rpcCycles   uint64
+	asked       uint64 // calls to the EVM-RPC canister
+	problem     string // the last failure of reading the chain, "" after a success
 
 	observe func() // tests: runs after every event
 }
@@ -100,6 +103,10 @@ func (m *minter) init(arg MinterArg) {
 		m.c.Trap("stable memory already holds a minter's log")
 	}
 	m.emit(core.Event{Init: &start})
+	if e := m.state.Recovery(m.c.Recovery()); e != nil { // before there was anything to forget
+		m.emit(*e)
+		m.emit(core.Event{Reconciled: &core.Reconciled{Nonce: m.state.Nonce()}})
+	}
 	m.start()
 }
 

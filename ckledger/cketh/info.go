@@ -60,7 +60,7 @@ func (m *minter) supported() []CkErc20Token {
 
 func (m *minter) troubles() []Trouble {
 	ts := []Trouble{}
-	if h := m.state.Halt(); h != nil {
+	if h := m.halt(); h != nil {
 		ts = append(ts, Trouble{Reason: "halted: " + h.Reason})
 	}
 	if m.problem != "" {
@@ -191,7 +191,7 @@ func (m *minter) httpRequest(_ *cdk.Msg, q httpQuery) HTTPResponse {
 
 func (m *minter) metrics() string {
 	w := metrics.Writer{Prefix: "cketh_"}
-	w.Flag("halted", "1 while nothing is minted or paid until an operator resumes.", m.state.Halt() != nil)
+	w.Flag("halted", "1 while nothing is minted or paid until an operator resumes.", m.halt() != nil)
 	w.Gauge("observed_block", "Last final block that was seen.", m.state.Observed().Number)
 	w.Gauge("events", "Events in the log.", m.state.Events())
 	w.Gauge("open_deposits", "Deposits that are not minted yet.", m.state.OpenDeposits())

@@ -67,8 +67,8 @@ func (m *minter) notifyDeposit(_ *cdk.Msg, a Account, out *cdk.Reply[TextResult]
 	case !m.state.Config.Personal:
 		out.Send(errText("deposit addresses are switched off on this minter"))
 		return
-	case m.state.Halt() != nil:
-		out.Send(errText("the minter is halted: " + m.state.Halt().Reason + "; what was sent is not lost"))
+	case m.halt() != nil:
+		out.Send(errText("the minter is halted: " + m.halt().Reason + "; what was sent is not lost"))
 		return
 	case m.key == nil || m.feeAt == 0 || m.state.Observed().Hash.IsZero():
 		out.Send(errText("the minter has not seen the chain yet; try again in a minute"))
@@ -109,7 +109,7 @@ func (m *minter) watch(now uint64) {
 		case p.running:
 		case now >= p.until && m.state.SweepOf(acct) == nil:
 			delete(m.personal, acct)
-		case now >= p.at && looks < maxLooks && m.key != nil && m.feeAt != 0 && m.state.Halt() == nil && m.state.SweepOf(acct) == nil:
+		case now >= p.at && looks < maxLooks && m.key != nil && m.feeAt != 0 && m.halt() == nil && m.state.SweepOf(acct) == nil:
 			looks++
 			m.look(acct, p, func(_ string, err error) {
 				if err != nil {
@@ -211,7 +211,7 @@ func (m *minter) personalStatus(_ *cdk.Msg, a Account) PersonalDeposit {
 			s.Sweep = &h
 		}
 	}
-	if h := m.state.Halt(); h != nil {
+	if h := m.halt(); h != nil {
 		s.Message = "The minter is halted (" + h.Reason + "). Nothing is lost: deposits go on when an operator has looked at it."
 	}
 	list := m.state.DepositsTo(acct)
@@ -257,7 +257,7 @@ func (m *minter) report(d *core.Deposit) DepositReport {
 			r.Message = "The day's limit of what is minted of this token is reached. The deposit is minted on a later day, or when an operator raises the limit."
 		}
 	}
-	if h := m.state.Halt(); h != nil {
+	if h := m.halt(); h != nil {
 		r.Message = "The minter is halted (" + h.Reason + "). Nothing is lost: the deposit goes on when an operator has looked at it."
 	} else if p := m.state.Paused(d.Asset); p != "" {
 		r.Message = m.state.Symbol(d.Asset) + " is paused (" + p + "). The deposit goes on when an operator has looked at it."
@@ -303,8 +303,8 @@ func (m *minter) recheck(_ *cdk.Msg, text string, out *cdk.Reply[TextResult]) {
 	case at.Hash.IsZero():
 		out.Send(errText("the minter has not seen the chain yet; try again in a minute"))
 		return
-	case m.state.Halt() != nil:
-		out.Send(errText("the minter is halted: " + m.state.Halt().Reason))
+	case m.halt() != nil:
+		out.Send(errText("the minter is halted: " + m.halt().Reason))
 		return
 	}
 	m.rechecks++

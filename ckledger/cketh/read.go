@@ -13,6 +13,8 @@ type reader struct {
 	running bool
 	at      uint64 // when to read again
 	calls   int    // of this round
+	began   uint64 // when this round began
+	done    uint64 // when the last round began that ended well
 	span    [core.Scrapers]uint64
 	rounds  uint64
 	behind  int // rounds in a row whose last final block lay below one that was seen before
@@ -34,10 +36,11 @@ const checkEvery = 10
 // read begins a round if it is time: look at the last final block, make sure that the one seen before is still below it, then read logs up to it.
 func (m *minter) read(now uint64) {
 	r := &m.reader
-	if r.running || now < r.at || m.state.Halt() != nil {
+	if r.running || now < r.at || m.state.Halt() != nil && !m.state.Stale() { // after a recovery it reads, for the comparison
+
 		return
 	}
-	r.running, r.calls = true, 0
+	r.running, r.calls, r.began = true, 0, now
 	m.block(m.tag(), m.stopReading, func(b core.Block, _ []string, err error) {
 		old := m.state.Observed()
 		if err == nil {
@@ -99,6 +102,7 @@ func (m *minter) endRound(err error) {
 		r.at = m.c.Time() + min(m.state.Config.Every, uint64(30e9))
 		return
 	}
+	r.done = r.began
 	m.work()
 }
 

@@ -15,7 +15,7 @@ import (
 	"fusion/ic/principal"
 )
 
-var alice = user(0)
+var alice, operator = user(0), user(99)
 
 func (u *universe) info() MinterInfo {
 	i, err := native.Query[MinterInfo](u.w, alice, minterID, "get_minter_info")
@@ -800,4 +800,67 @@ func TestShorterChainIsNoticed(t *testing.T) {
 	if h := u.m.state.Halt(); h == nil || !strings.Contains(h.Reason, "beyond finality") {
 		t.Errorf("%+v", h)
 	}
+}
+
+// The subnet begins again from a backup that does not know the last payment: nothing is minted or paid until a controller has looked at it, and custody covers
+// what is owed.
+func TestSubnetRecovery(t *testing.T) {
+	u := newUniverse(t, 31, nil)
+	u.fund(alice, 1000*milli)
+	u.settle(4)
+	u.broken = true
+	u.w.SetEnv("FUSION_RECOVERY", "1")
+	key, c := u.signer.derive(nil)
+	tx := eth.Transaction{ChainID: core.DevGeth, GasLimit: 21_000, To: eth.Address{0x66}, Value: core.AmountOf(200 * milli), MaxFeePerGas: core.AmountOf(900 * gwei), MaxPriorityFeePerGas: core.AmountOf(90 * gwei)}
+	signed, err := tx.Sign(signOtherwise(key, tx.SigningHash()), c.PublicKey[:])
+	must(t, err)
+	u.chain.send(signed)
+	if r := u.withdrawEth(alice, eth.Address{0xd0}, 100*milli); r.Err == nil || r.Err.TemporarilyUnavailable == nil || !strings.Contains(*r.Err.TemporarilyUnavailable, "restored from a backup") {
+		t.Fatalf("%+v", r)
+	}
+	late := u.chain.deposit(0, eth.Address{0xa0}, eth.Address{}, core.AmountOf(50*milli), word(alice), [32]byte{})
+	had := u.balance(0, alice)
+	u.settle(12)
+	u.upgrade(UpgradeArg{Resume: &[]bool{true}[0]})
+	u.settle(4)
+	if h := u.m.state.Halt(); h == nil || u.balance(0, alice) != had || u.deposit(late).Status.Minted != nil {
+		t.Fatalf("halt %+v, %d of %d, %+v", h, u.balance(0, alice), had, u.deposit(late))
+	}
+	resume := func(nonce *uint64) ResumeResult {
+		r, err := call[ResumeResult](u, operator, minterID, "resume", &ResumeArgs{Nonce: nonce})
+		must(t, err)
+		return r
+	}
+	refused := func(nonce *uint64, words ...string) {
+		t.Helper()
+		r := resume(nonce)
+		for _, w := range words {
+			if r.Err == nil || !strings.Contains(*r.Err, w) {
+				t.Fatalf("want %q: %+v", w, r)
+			}
+		}
+	}
+	one, two := uint64(1), uint64(2)
+	if _, err := call[ResumeResult](u, alice, minterID, "resume", &ResumeArgs{Nonce: &one}); err == nil {
+		t.Error("anybody may resume")
+	}
+	refused(nil, "has sent 1 transactions", signed.Hash().String(), "nonce = 1")
+	refused(&two, "nonce = 1")
+	refused(&one, "custody does not cover", u.signer.main.String())
+	u.chain.pay(u.signer.main, core.AmountOf(210*milli))
+	u.settle(12)
+	u.broken = false
+	if r := resume(&one); r.Ok == nil || *r.Ok != 1 {
+		t.Fatalf("%+v", r)
+	}
+	r := u.withdrawEth(alice, eth.Address{0xd0}, 100*milli)
+	if r.Ok == nil {
+		t.Fatalf("%+v", r.Err)
+	}
+	u.settle(20)
+	if s := u.ethStatus(r.Ok.BlockIndex); s.TxFinalized == nil || s.TxFinalized.Success == nil || u.deposit(late).Status.Minted == nil {
+		t.Errorf("%+v, %+v", s, u.deposit(late))
+	}
+	u.crash()
+	refused(&one, "was not restored")
 }

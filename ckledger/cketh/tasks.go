@@ -26,6 +26,7 @@ func (m *minter) tick() {
 			}
 		})
 	}
+	m.recovered()
 	now := m.c.Time()
 	m.read(now)
 	m.pipeline(now)
@@ -36,6 +37,7 @@ func (m *minter) tick() {
 
 // work makes the calls that the state demands. It is idempotent: what is under way or waits after a failure is left alone.
 func (m *minter) work() {
+	m.recovered()
 	now := m.c.Time()
 	started := 0
 	for _, t := range m.state.Tasks(now) {
@@ -183,7 +185,8 @@ func (m *minter) pipeline(now uint64) {
 
 // tip replaces what the tip of the chain does not have yet, and creates new transactions.
 func (m *minter) tip() {
-	if m.state.Halt() != nil || m.reader.lags() {
+	if m.state.Halt() != nil && !m.state.Stale() || m.reader.lags() { // after a recovery what is final is learnt, and nothing begins
+
 		m.endPipe(nil)
 		return
 	}
@@ -309,14 +312,24 @@ func (m *minter) judge(t *core.Transfer, version int, r *receipt) {
 }
 
 // search finds the transaction that used a transfer's nonce although none of the hashes we know has a receipt: a signature that was asked for and whose answer
-// was lost is as good as ours. The block is found by the number of transactions sent, which only grows.
+// was lost is as good as ours.
 func (m *minter) search(t *core.Transfer, at uint64, next func()) {
-	fail := func(err error) {
-		m.c.Print("look for nonce %d of %v: %v", t.Nonce, t.From, err)
-		next()
-	}
+	m.locate(t.From, t.Nonce, at, m.stopPipe, func(h eth.Hash, tx *rpc.Transaction, x core.Block, err error) {
+		if err != nil {
+			m.c.Print("look for nonce %d of %v: %v", t.Nonce, t.From, err)
+			next()
+			return
+		}
+		m.found(t, h, tx, x, next)
+	})
+}
+
+// locate finds the transaction with a nonce of an address, which is used in a block up to a height. The block is found by the number of transactions sent, which
+// only grows.
+func (m *minter) locate(from eth.Address, nonce, at uint64, cleanup func(), done func(eth.Hash, *rpc.Transaction, core.Block, error)) {
+	fail := func(err error) { done(eth.Hash{}, nil, core.Block{}, err) }
 	inBlock := func(b uint64) {
-		m.block(number(b), m.stopPipe, func(x core.Block, txs []string, err error) {
+		m.block(number(b), cleanup, func(x core.Block, txs []string, err error) {
 			if err != nil {
 				fail(err)
 				return
@@ -332,14 +345,14 @@ func (m *minter) search(t *core.Transfer, at uint64, next func()) {
 					fail(err)
 					return
 				}
-				m.transaction(h, m.stopPipe, func(tx *rpc.Transaction, err error) {
+				m.transaction(h, cleanup, func(tx *rpc.Transaction, err error) {
 					switch {
 					case err != nil:
 						fail(err)
-					case tx == nil || tx.From != t.From || tx.Nonce != t.Nonce:
+					case tx == nil || tx.From != from || tx.Nonce != nonce:
 						look(i + 1)
 					default:
-						m.found(t, h, tx, x, next)
+						done(h, tx, x, nil)
 					}
 				})
 			}
@@ -354,11 +367,11 @@ func (m *minter) search(t *core.Transfer, at uint64, next func()) {
 			return
 		}
 		mid := lo + (hi-lo)/2
-		m.count(t.From, number(mid), m.stopPipe, func(used uint64, err error) {
+		m.count(from, number(mid), cleanup, func(used uint64, err error) {
 			switch {
 			case err != nil:
 				fail(err)
-			case used > t.Nonce:
+			case used > nonce:
 				between(lo, mid)
 			default:
 				between(mid, hi)
@@ -376,11 +389,11 @@ func (m *minter) search(t *core.Transfer, at uint64, next func()) {
 			between(0, hi)
 			return
 		}
-		m.count(t.From, number(lo), m.stopPipe, func(used uint64, err error) {
+		m.count(from, number(lo), cleanup, func(used uint64, err error) {
 			switch {
 			case err != nil:
 				fail(err)
-			case used > t.Nonce:
+			case used > nonce:
 				back(lo, 2*step)
 			default:
 				between(lo, hi)

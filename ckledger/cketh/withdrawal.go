@@ -34,8 +34,8 @@ func (m *minter) admit(user principal.Principal) (release func(), why string) {
 	switch {
 	case user.IsAnonymous():
 		m.c.Trap("the caller must be non-anonymous")
-	case m.state.Halt() != nil:
-		return nil, "the minter is halted: " + m.state.Halt().Reason + "; nothing was burned, try again when an operator has resumed it"
+	case m.halt() != nil:
+		return nil, "the minter is halted: " + m.halt().Reason + "; nothing was burned, try again when an operator has resumed it"
 	case m.busy[user]:
 		return nil, "an earlier withdrawal of yours is still being accepted"
 	case len(m.busy) >= maxConcurrent:
@@ -348,7 +348,7 @@ func (m *minter) retrieveEthStatus(_ *cdk.Msg, id uint64) RetrieveEthStatus {
 
 // explain tells the user what happens next with a withdrawal.
 func (m *minter) explain(r *core.Request) string {
-	if h := m.state.Halt(); h != nil && r.State != core.RequestSucceeded && r.State != core.RequestRefunded {
+	if h := m.halt(); h != nil && r.State != core.RequestSucceeded && r.State != core.RequestRefunded {
 		return "The minter is halted (" + h.Reason + "). Nothing is lost: the withdrawal goes on when an operator has looked at it."
 	}
 	given := r.State == core.RequestInTransfer && m.state.Transfer(r.Transfer).Latest().Filler

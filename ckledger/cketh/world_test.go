@@ -98,7 +98,7 @@ func newUniverse(t testing.TB, seed uint64, tune func(*InitArg)) *universe {
 	if tune != nil {
 		tune(&args)
 	}
-	if err := u.w.Install(minterID, u.setup, MinterArg{Init: &args}); err != nil {
+	if err := u.w.Install(minterID, u.setup, MinterArg{Init: &args}, native.Controllers(operator)); err != nil {
 		t.Fatal(err)
 	}
 	for i, token := range []eth.Address{usdc, odd} {

@@ -107,7 +107,7 @@ func root() *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), nodeCmd(o), proposalCmd(o), replicaCmd(), configCmd(), bitcoinNodeCmd())
+	add("net", upCmd(o), statusCmd(o), logsCmd(o), downCmd(o), demoCmd(o), benchCmd(), networkCmd(o), nodeCmd(o), proposalCmd(o), replicaCmd(), recoveryCmd(o), configCmd(), bitcoinNodeCmd())
 	add("use", ckbtcCmd(o), exchangeCmd(o), proofCmd(o), btcCmd(o), ckethCmd(o), ckerc20Cmd(o), ethCmd(o), rosettaCmd(o), canisterCmd(o), identityCmd(o), keyCmd(o))
 	add("make", newCmd(), buildCmd(), candidCmd())
 	return cmd

@@ -69,7 +69,7 @@ type Events struct {
 // Config of a Pool.
 type Config struct {
 	Net     gossip.Network
-	Domains []Domain // the default is state roots (newest) and the beacon
+	Domains []Domain // the default is state roots (newest), the beacon, and whole states (newest)
 	// Resend is how often an unfinished entry is sent again. The default is 500 ms.
 	Resend time.Duration
 	// Window is how far from our height shares of others are kept, and how many signatures are. The default is 64.
@@ -169,7 +169,7 @@ type Pool struct {
 // New makes a pool, registers its topic and starts its goroutine. Until SetKey it ignores what it hears.
 func New(cfg Config) *Pool {
 	if cfg.Domains == nil {
-		cfg.Domains = []Domain{{bls.DomainStateRoot, true}, {bls.DomainBeacon, false}}
+		cfg.Domains = []Domain{{bls.DomainStateRoot, true}, {bls.DomainBeacon, false}, {bls.DomainState, true}}
 	}
 	if cfg.Resend == 0 {
 		cfg.Resend = 500 * time.Millisecond

@@ -21,6 +21,7 @@ import (
 type abciApp struct {
 	abci.BaseApplication
 	app            driver.App
+	base           uint64 // height of the App before the first block
 	log            *slog.Logger
 	roll           roll
 	prepareTimeout time.Duration
@@ -77,6 +78,9 @@ func (a *abciApp) failed(err error) {
 func (a *abciApp) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
 	height, hash := a.app.Info()
 	a.height.Store(height)
+	if height <= a.base { // CometBFT knows of no height before its first block
+		return &abci.ResponseInfo{}, nil
+	}
 	return &abci.ResponseInfo{LastBlockHeight: int64(height), LastBlockAppHash: hash}, nil
 }
 

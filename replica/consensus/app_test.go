@@ -70,7 +70,7 @@ func TestMisconduct(t *testing.T) {
 	for i := range 4 {
 		members = append(members, Member{ValidatorKey: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i)}, 32)).Public().(ed25519.PublicKey), Power: 1})
 	}
-	a.roll = rollOf(members)
+	a.roll = rollOf(members, 0)
 	address := func(i int) []byte { return cmted25519.PubKey(members[i].ValidatorKey).Address() }
 	for _, proposer := range [][]byte{address(2), address(1), make([]byte, 20)} {
 		if _, err := a.ProcessProposal(t.Context(), &abci.RequestProcessProposal{Height: 1, ProposerAddress: proposer}); err != nil {

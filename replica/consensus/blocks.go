@@ -29,7 +29,7 @@ type Blocks struct {
 	roll    roll
 }
 
-// OpenBlocks opens the blocks in a node's home directory. No node may run on it. Of cfg, Home, ChainID and Members are used.
+// OpenBlocks opens the blocks in a node's home directory. No node may run on it. Of cfg, Home, ChainID, Base and Members are used.
 func OpenBlocks(cfg Config) (*Blocks, error) {
 	cfg = cfg.withDefaults()
 	dir := filepath.Join(cfg.Home, "data")
@@ -40,7 +40,7 @@ func OpenBlocks(cfg Config) (*Blocks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the blocks in %s: %w (is the replica stopped?)", dir, err)
 	}
-	b := &Blocks{db: db, store: cmtstore.NewBlockStore(db), chainID: cfg.ChainID, roll: rollOf(cfg.Members)}
+	b := &Blocks{db: db, store: cmtstore.NewBlockStore(db), chainID: cfg.ChainID, roll: rollOf(cfg.Members, cfg.Base)}
 	return b, nil
 }
 

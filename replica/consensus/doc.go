@@ -24,6 +24,12 @@
 // What this rests on is that of no set of validators on the way, even long after it went out of office, more than a third sign falsely. A
 // joiner of a network whose members have changed should give a recent block's hash, which any operator's status shows.
 //
+// # A chain that goes on from a state
+//
+// With Config.Base a chain begins above height 1, on an App that is at that height: a subnet that was restored from a backup. Its chain id is another
+// one, so no vote of the chain before counts, and SignState is another file. A node that is killed while it executes its first block cannot start
+// again, because CometBFT takes the block store for one of another chain; its stores are then made anew, which is what restoring it again does.
+//
 // A node that is among the Peers and no validator follows the blocks and has no vote.
 //
 // # Stopping

@@ -169,8 +169,8 @@ func anchorOf(b *types.LightBlock) anchor {
 	return anchor{b.Height, b.ValidatorSet, b.NextValidatorsHash}
 }
 
-func newChain(id string, genesis *types.ValidatorSet, params types.ConsensusParams) *chain {
-	return &chain{id: id, consensus: params.Hash(), base: anchor{0, genesis, genesis.Hash()}, known: map[int64]*types.LightBlock{}}
+func newChain(id string, base int64, genesis *types.ValidatorSet, params types.ConsensusParams) *chain {
+	return &chain{id: id, consensus: params.Hash(), base: anchor{base, genesis, genesis.Hash()}, known: map[int64]*types.LightBlock{}}
 }
 
 // trust starts from a block that the operator named.

@@ -76,7 +76,7 @@ func newTestChain(t testing.TB, blocks ...*types.LightBlock) (*chain, *testChain
 	for _, b := range blocks {
 		tc.blocks[b.Height] = b
 	}
-	c := newChain("test", testSet(0, 1, 2, 3), testParams)
+	c := newChain("test", 0, testSet(0, 1, 2, 3), testParams)
 	c.ask = tc.ask
 	return c, tc
 }
@@ -226,7 +226,7 @@ func FuzzLight(f *testing.F) {
 	f.Add(append([]byte{lightAnswer, 0, 0, 0, 0, 0, 0, 0, 9}, raw...))
 	f.Add([]byte{lightAsk, 0, 0, 0, 0, 0, 0, 0, 9})
 	f.Add([]byte{lightAnswer, 0, 0, 0, 0, 0, 0, 0, 9, 0x0a, 0x00, 0x12, 0x00})
-	c := newChain("test", set, testParams)
+	c := newChain("test", 0, set, testParams)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		kind, height, block, err := parseLight(b)
 		if err != nil {

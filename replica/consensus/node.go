@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -44,7 +45,8 @@ func stopped(cause any) error {
 	return fmt.Errorf("%w: %v", ErrFailure, cause)
 }
 
-// Member is one replica in the genesis file, a validator from the first block on. Its place in Config.Members is its node index.
+// Member is one replica in the genesis file, a validator from the first block on. Its place in Config.Members is its node index; without keys it is a
+// place that nobody has.
 type Member struct {
 	ValidatorKey ed25519.PublicKey
 	NodeKey      ed25519.PublicKey // authenticates its connections
@@ -106,7 +108,9 @@ type Config struct {
 	SignState   string // the signer's file; the default is sign-state.json in Home
 	ChainID     string // at most 50 bytes
 	GenesisTime time.Time
-	Members     []Member
+	// Base is the height below the chain's first block; 0 but for a chain that goes on from an App's state of another one. The App is at Base before it.
+	Base    uint64
+	Members []Member
 	// Peers are the nodes to speak to at first, this one included; see SetPeers. The default is the members.
 	Peers        []Peer
 	Self         int // index in Peers
@@ -161,7 +165,7 @@ func (c Config) withDefaults() Config {
 	c.Timings = c.Timings.withDefaults()
 	c.Members = append([]Member(nil), c.Members...)
 	for i := range c.Members {
-		if c.Members[i].Power == 0 {
+		if c.Members[i].Power == 0 && c.Members[i].ValidatorKey != nil {
 			c.Members[i].Power = 3
 		}
 	}
@@ -185,7 +189,12 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: blocks of %d bytes", ErrConfig, c.MaxBlockBytes)
 	}
 	seen := map[string]int{}
+	voters := 0
 	for i, m := range c.Members {
+		if m.ValidatorKey == nil && m.NodeKey == nil && m.Power == 0 {
+			continue
+		}
+		voters++
 		if len(m.ValidatorKey) != ed25519.PublicKeySize || len(m.NodeKey) != ed25519.PublicKeySize || m.Power < 1 {
 			return fmt.Errorf("%w: node %d has keys of %d and %d bytes and power %d", ErrConfig, i,
 				len(m.ValidatorKey), len(m.NodeKey), m.Power)
@@ -200,13 +209,16 @@ func (c Config) check() error {
 			return fmt.Errorf("%w: address of node %d: %w", ErrConfig, i, err)
 		}
 	}
+	if voters == 0 || c.Base > math.MaxInt64-1 {
+		return fmt.Errorf("%w: %d validators, base %d", ErrConfig, voters, c.Base)
+	}
 	for i, p := range c.Peers {
 		if len(p.NodeKey) != 0 && len(p.NodeKey) != ed25519.PublicKeySize {
 			return fmt.Errorf("%w: peer %d has a key of %d bytes", ErrConfig, i, len(p.NodeKey))
 		}
 	}
 	// A node that is not in the genesis file may have become a validator since.
-	if !c.Peers[c.Self].NodeKey.Equal(c.NodeKey.Public()) || c.Self < len(c.Members) && !c.Members[c.Self].ValidatorKey.Equal(c.ValidatorKey.Public()) {
+	if !c.Peers[c.Self].NodeKey.Equal(c.NodeKey.Public()) || c.Self < len(c.Members) && c.Members[c.Self].ValidatorKey != nil && !c.Members[c.Self].ValidatorKey.Equal(c.ValidatorKey.Public()) {
 		return fmt.Errorf("%w: the keys are not those of node %d", ErrConfig, c.Self)
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "0" && len(c.Members) > 1 {
@@ -253,9 +265,9 @@ func Start(ctx context.Context, cfg Config, app driver.App) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, peers: map[int]*peer{}}
-	n.app = &abciApp{app: app, log: cfg.Logger, roll: rollOf(cfg.Members), members: map[p2p.ID]bool{},
+	n.app = &abciApp{app: app, log: cfg.Logger, base: cfg.Base, roll: rollOf(cfg.Members, cfg.Base), members: map[p2p.ID]bool{},
 		prepareTimeout: cfg.Timings.Propose / 2, committed: cfg.OnCommit, misconduct: cfg.OnMisconduct, broken: n.broken, self: cfg.Self}
-	n.app.voters.Store(int64(len(cfg.Members)))
+	n.app.voters.Store(int64(n.app.roll.eras[0].set.Size()))
 	if _, err := n.app.elect(); err != nil {
 		return nil, err
 	}

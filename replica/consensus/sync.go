@@ -89,7 +89,7 @@ func Sync(ctx context.Context, cfg Config, app driver.Restorer, opts SyncOptions
 	s := &syncer{node: n, app: app, opts: opts, params: *gen.ConsensusParams, light: newLightClient(), senders: map[string]bool{}}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	s.chain = newChain(cfg.ChainID, genesisState.Validators, s.params)
+	s.chain = newChain(cfg.ChainID, int64(cfg.Base), genesisState.Validators, s.params)
 	s.chain.ask = s.light.ask
 	if err := s.connect(); err != nil {
 		return 0, err
@@ -108,11 +108,14 @@ func Sync(ctx context.Context, cfg Config, app driver.Restorer, opts SyncOptions
 // genesis is the genesis document in CometBFT's terms.
 func (n *Node) genesis() (*types.GenesisDoc, error) {
 	cfg := n.cfg
-	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: 1,
+	gen := &types.GenesisDoc{GenesisTime: cfg.GenesisTime.UTC(), ChainID: cfg.ChainID, InitialHeight: int64(cfg.Base) + 1,
 		ConsensusParams: types.DefaultConsensusParams()}
 	gen.ConsensusParams.Block.MaxBytes = int64(cfg.MaxBlockBytes)
 	gen.ConsensusParams.Evidence.MaxBytes = int64(min(cfg.MaxBlockBytes/4, 1<<20))
 	for i, m := range cfg.Members {
+		if m.ValidatorKey == nil {
+			continue
+		}
 		key := cmted25519.PubKey(m.ValidatorKey)
 		gen.Validators = append(gen.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: m.Power,
 			Name: fmt.Sprintf("node %d", i)})
@@ -366,7 +369,7 @@ func (s *syncer) State(ctx context.Context, height uint64) (sm.State, error) {
 			return sm.State{}, err
 		}
 	}
-	return sm.State{ChainID: s.node.cfg.ChainID, InitialHeight: 1,
+	return sm.State{ChainID: s.node.cfg.ChainID, InitialHeight: int64(s.node.cfg.Base) + 1,
 		Version:         cmtstate.Version{Consensus: cmtversion.Consensus{Block: b[1].Version.Block, App: b[1].Version.App}, Software: version.TMCoreSemVer},
 		LastBlockHeight: b[0].Height, LastBlockTime: b[0].Time, LastBlockID: b[0].Commit.BlockID,
 		AppHash: b[1].AppHash, LastResultsHash: b[1].LastResultsHash,

@@ -28,15 +28,22 @@ type era struct {
 // voteDelay is after how many heights a change of validators counts: what block h changes, votes for block h+2 (CometBFT's ABCI, ValidatorUpdates).
 const voteDelay = 2
 
-func rollOf(members []Member) roll {
+func rollOf(members []Member, base uint64) roll {
 	r := roll{nodes: map[string]int{}, equal: true}
-	e := era{first: 1, slots: len(members), nodes: map[string]int{}}
+	e := era{first: int64(base) + 1, slots: len(members), nodes: map[string]int{}}
 	var list []*types.Validator
+	var power int64
 	for i, m := range members {
+		if m.ValidatorKey == nil {
+			continue
+		}
+		if list == nil {
+			power = m.Power
+		}
 		v := types.NewValidator(cmted25519.PubKey(m.ValidatorKey), m.Power)
 		list = append(list, v)
 		r.nodes[string(v.Address)], e.nodes[string(v.Address)] = i, i
-		r.equal = r.equal && m.Power == members[0].Power
+		r.equal = r.equal && m.Power == power
 	}
 	e.set = types.NewValidatorSet(list)
 	r.eras = []era{e}
@@ -129,7 +136,7 @@ func samePriorities(a, b *types.ValidatorSet) bool {
 
 // turns are whose turns passed until the block of a height was decided in a round.
 func (r *roll) turns(height int64, round int32) (t driver.Turns) {
-	if !r.equal || height < 1 || round < 1 {
+	if !r.equal || height < r.eras[0].first || round < 1 {
 		return t
 	}
 	e, set := r.era(height), r.at(height)

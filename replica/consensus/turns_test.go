@@ -25,7 +25,7 @@ func testMembers(n int) (members []Member) {
 func TestTurns(t *testing.T) {
 	for _, n := range []int{1, 4, 7, 13} {
 		members := testMembers(n)
-		r := rollOf(members)
+		r := rollOf(members, 0)
 		var list []*types.Validator
 		for _, m := range members {
 			list = append(list, types.NewValidator(cmted25519.PubKey(m.ValidatorKey), m.Power))
@@ -50,12 +50,12 @@ func TestTurns(t *testing.T) {
 	}
 	members := testMembers(4)
 	members[2].Power = 5
-	unequal := rollOf(members)
+	unequal := rollOf(members, 0)
 	if got := unequal.turns(5, 3); got.Passed != nil {
 		t.Errorf("turns of unequal powers: %+v", got)
 	}
 	// What a block says is about the one before it.
-	r := rollOf(testMembers(4))
+	r := rollOf(testMembers(4), 0)
 	proposer := cmted25519.PubKey(testMembers(4)[3].ValidatorKey).Address()
 	if b := r.block(9, time.Unix(5, 0), proposer, 2, nil); b.Height != 9 || b.Proposer != 3 || !reflect.DeepEqual(b.Before, r.turns(8, 2)) {
 		t.Errorf("block: %+v", b)
@@ -68,7 +68,7 @@ func TestTurns(t *testing.T) {
 // Over changes of the validators the roll keeps step with what CometBFT's state does, and the order of turns is again CometBFT's own.
 func TestTurnsOverEras(t *testing.T) {
 	members := testMembers(8)
-	r := rollOf(members[:4])
+	r := rollOf(members[:4], 0)
 	era := func(height uint64, nodes ...int) driver.Era {
 		e := driver.Era{Height: height}
 		for _, i := range nodes {
@@ -120,7 +120,7 @@ func TestTurnsOverEras(t *testing.T) {
 		after.IncrementProposerPriority(1)
 		now, next = next, after
 	}
-	again := rollOf(members[:4]) // as after a restart
+	again := rollOf(members[:4], 0) // as after a restart
 	if _, err := again.extend(eras); err != nil || !reflect.DeepEqual(again.at(419), r.at(419)) {
 		t.Errorf("after a restart the roll differs: %v", err)
 	}

@@ -46,6 +46,7 @@ type exec struct {
 	deadline               uint64
 	timeNs                 uint64
 	settings               *settings
+	env                    []envVar // see variables
 	status                 status
 	version                uint64
 	memoryBase             uint64 // bytes held beside heap and stable memory

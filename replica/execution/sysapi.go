@@ -2,6 +2,9 @@ package execution
 
 import (
 	"fmt"
+	"slices"
+	"sort"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -210,7 +213,7 @@ func buildSysAPI() []sysFunc {
 		{"cost_sign_with_ecdsa", "IIiI:i", modeAll, signatureCost(chainkey.EcdsaSecp256k1)},
 		{"cost_sign_with_schnorr", "IIiI:i", modeAll, signatureCost(chainkey.Bip340Secp256k1, chainkey.Ed25519)},
 		{"cost_vetkd_derive_key", "IIiI:i", modeAll, signatureCost(chainkey.Bls12381G2)},
-		{"env_var_count", ":I", modeStar, func(e *exec, _ []uint64) uint64 { return uint64(len(e.settings.Env)) }},
+		{"env_var_count", ":I", modeStar, func(e *exec, _ []uint64) uint64 { return uint64(len(e.variables())) }},
 		{"env_var_name_size", "I:I", modeStar, func(e *exec, a []uint64) uint64 { return uint64(len(e.envAt(a[0]).Name)) }},
 		{"env_var_name_copy", "IIII:", modeStar, func(e *exec, a []uint64) uint64 {
 			e.copyOut([]byte(e.envAt(a[0]).Name), a[1], a[2], a[3])
@@ -463,11 +466,27 @@ func sysCallPerform(e *exec, _ []uint64) uint64 {
 	return 0
 }
 
-func (e *exec) envAt(i uint64) *envVar {
-	if i >= uint64(len(e.settings.Env)) {
-		e.trap(errContractViolation, "environment variable %d of %d", i, len(e.settings.Env))
+// variables are the environment variables of the canister's settings. Where the subnet was recovered from a backup, canisters with custody of users' coins
+// see the recovery's number in one of their own, whatever the settings say of it.
+func (e *exec) variables() []envVar {
+	list := e.settings.Env
+	if e.x.cfg.Recovery == 0 || !e.x.custodial(e.c) {
+		return list
 	}
-	return &e.settings.Env[i]
+	if e.env == nil {
+		e.env = slices.DeleteFunc(slices.Clone(list), func(v envVar) bool { return v.Name == RecoveryVariable })
+		e.env = append(e.env, envVar{Name: RecoveryVariable, Value: strconv.FormatUint(e.x.cfg.Recovery, 10)})
+		sort.Slice(e.env, func(i, j int) bool { return e.env[i].Name < e.env[j].Name })
+	}
+	return e.env
+}
+
+func (e *exec) envAt(i uint64) *envVar {
+	list := e.variables()
+	if i >= uint64(len(list)) {
+		e.trap(errContractViolation, "environment variable %d of %d", i, len(list))
+	}
+	return &list[i]
 }
 
 func (e *exec) envNamed(ptr, size uint64) *envVar {
@@ -478,9 +497,10 @@ func (e *exec) envNamed(ptr, size uint64) *envVar {
 	if !utf8.Valid(name) {
 		e.trap(errContractViolation, "the name of an environment variable is not valid UTF-8")
 	}
-	for i := range e.settings.Env {
-		if e.settings.Env[i].Name == string(name) {
-			return &e.settings.Env[i]
+	list := e.variables()
+	for i := range list {
+		if list[i].Name == string(name) {
+			return &list[i]
 		}
 	}
 	return nil

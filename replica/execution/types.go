@@ -229,6 +229,8 @@ type Config struct {
 	Admins []principal.Principal
 	// Custodial are canisters that hold or account for users' coins, see custody.go.
 	Custodial []principal.Principal
+	// Recovery is the number of the last recovery of the subnet from a backup, 0 before the first. Custodial canisters see it as RecoveryVariable.
+	Recovery uint64
 	// Root is the native canister that alone changes custodial canisters; the zero value says that their controllers do.
 	Root principal.Principal
 	// Local allows the provisional methods. Set it for networks of class "local" only.

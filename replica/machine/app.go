@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"fmt"
 
 	"fusion/replica/consensus/driver"
 )
@@ -28,8 +29,17 @@ func (a App) Info() (uint64, []byte) {
 	return h.Height, h.AppHash[:]
 }
 
-// InitChain implements driver.App: before the first block the state is the genesis document.
-func (a App) InitChain(uint64) ([]byte, error) { return a.genesis[:], nil }
+// InitChain implements driver.App: before the first block the state is the genesis document, or that of a recovery.
+func (a App) InitChain(uint64) ([]byte, error) {
+	h := a.Head()
+	switch {
+	case h.Height == 0:
+		return a.genesis[:], nil
+	case h.Height == a.last.Base:
+		return h.AppHash[:], nil
+	}
+	return nil, fmt.Errorf("%w: consensus has no blocks, and the state is of block %d", ErrInvalid, h.Height)
+}
 
 // Prepare implements driver.App.
 func (a App) Prepare(_ context.Context, p driver.Proposal) [][]byte {

@@ -26,7 +26,7 @@ type beaconItem struct {
 
 // BeaconPayload is what the replicas sign for a height, in the beacon's domain.
 func (m *Machine) BeaconPayload(height uint64) []byte {
-	return binary.BigEndian.AppendUint64(m.genesis[:], height)
+	return binary.BigEndian.AppendUint64(m.life[:], height)
 }
 
 // EncodeBeacon makes the block item of a combined signature.

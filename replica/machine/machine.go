@@ -74,6 +74,8 @@ type Machine struct {
 	db      *state.DB
 	log     *slog.Logger
 	genesis [32]byte
+	life    [32]byte // genesis, or that since the last recovery (package recovery)
+	last    Recovered
 
 	rootKey *bls.Epochs
 	group   *bls.Group // of the epoch in force, once there is a key
@@ -129,7 +131,8 @@ func Open(cfg Config, db *state.DB) (*Machine, error) {
 	}
 	m := &Machine{cfg: cfg, db: db, rootKey: &bls.Epochs{}, log: cfg.Log, genesis: cfg.Genesis.Hash(), timeNs: cfg.Genesis.TimeNs}
 	doc := cfg.Genesis
-	m.change = members.NewMachine(members.Config{Network: m.genesis, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks, Governed: doc.Governance != nil})
+	m.readRecovered(kv.PrefixReader(db.Reader(), prefixMachine))
+	m.change = members.NewMachine(members.Config{Network: m.life, ReshareBlocks: reshareAttempts * doc.KeygenDeadlineBlocks, Governed: doc.Governance != nil})
 	r := db.Reader()
 	m.readMembers(m.MembersReader(), db.Head().Height)
 	if db.Head().Height == 0 {
@@ -188,13 +191,13 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 	if m.eth, err = openEthereum(doc, s); err != nil {
 		return err
 	}
-	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc)); err != nil {
+	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc, m.life)); err != nil {
 		return err
 	}
-	if m.vet, err = vetkeys.OpenMachine(vetkeys.FromGenesis(doc), kv.PrefixReader(s, prefixVetKeys)); err != nil {
+	if m.vet, err = vetkeys.OpenMachine(vetkeys.FromGenesis(doc, m.life), kv.PrefixReader(s, prefixVetKeys)); err != nil {
 		return err
 	}
-	if m.out, err = outcalls.NewMachine(outcalls.FromGenesis(doc)); err != nil {
+	if m.out, err = outcalls.NewMachine(outcalls.FromGenesis(doc, m.life)); err != nil {
 		return err
 	}
 	m.out.SetMembers(m.members.roster)
@@ -220,7 +223,7 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 		}
 		ranges = append(ranges, [2]principal.Principal{r.First, r.Last})
 	}
-	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins, Custodial: doc.Custodial, Root: governor,
+	m.exec, err = execution.New(execution.Config{Engine: m.cfg.Engine, Subnet: m.subnet.id, RootKey: der, Natives: natives, Bitcoin: bitcoins, Admins: doc.SubnetAdmins, Custodial: doc.Custodial, Root: governor, Recovery: m.last.Number,
 		Local: doc.Class == genesis.Local, NodeCount: m.members.set.N(), FirstCanister: first, Ranges: ranges,
 		Reader: kv.PrefixReader(m.db.Reader(), prefixExecution), Log: m.log}, kv.Prefix(s, prefixExecution))
 	if err != nil {

@@ -58,9 +58,10 @@ func (m *Machine) readMembers(r kv.Reader, height uint64) {
 	if m.members != nil {
 		ms.eras = m.members.eras
 	}
-	for epoch := uint64(len(ms.eras)); epoch <= ms.set.Epoch; epoch++ {
+	// Consensus knows those since the last recovery, of which the first is whose members recovered.
+	for epoch := m.last.Epoch + uint64(len(ms.eras)); epoch <= ms.set.Epoch; epoch++ {
 		set, _ := members.At(r, epoch)
-		e := driver.Era{Height: members.Since(r, epoch)}
+		e := driver.Era{Height: max(members.Since(r, epoch), m.last.Base)}
 		for _, i := range set.Nodes {
 			e.Validators = append(e.Validators, driver.Validator{Node: int(i), Key: ed25519.PublicKey(ms.peers[i].ValidatorKey)})
 		}

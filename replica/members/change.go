@@ -274,7 +274,7 @@ func proposals(r kv.Reader, visit func(proposer uint32, p proposalRecord) bool) 
 
 // Config is what all replicas agree on before the first block.
 type Config struct {
-	Network [32]byte // hash of the genesis document
+	Network [32]byte // hash of the genesis document, or the life after a recovery (package recovery)
 	// Deadlines in blocks: for the approval of a proposal, for a new node to catch up, and for resharing.
 	ProposalBlocks uint64
 	JoinBlocks     uint64
@@ -515,6 +515,18 @@ func (m *Machine) Advance(s kv.Store, height uint64, keys func() Keys) Event {
 		}
 	}
 	return Event{}
+}
+
+// Abandon ends proposals and the change that goes on, without effect. Whoever has keys gives their resharing up.
+func Abandon(s kv.Store, height uint64, why string) {
+	dropProposals(s)
+	c, ok := kv.Record[changeRecord](s, []byte(keyChange))
+	if !ok {
+		return
+	}
+	s.Delete([]byte(keyChange))
+	s.Delete([]byte(keyNext))
+	put(s, []byte(keyLast), lastRecord{Number: c.Number, Sentence: fmt.Sprintf("change %d was given up at block %d: %s; nothing has changed", c.Number, height, why)})
 }
 
 func first(list []uint32) uint32 {

@@ -117,7 +117,7 @@ func TestForgedHeightsAreRefused(t *testing.T) {
 	}
 	good := func() *item { return r.heights(q, 0, 10, 11, 12) }
 	with := func(f func(*item)) *item { it := good(); f(it); return it }
-	elsewhere := newRoom(t, 4, func(c *Config) { c.Genesis[0]++ })
+	elsewhere := newRoom(t, 4, func(c *Config) { c.Life[0]++ })
 	raw := func(change func([]byte)) Share { // signed by its node, but no opinion
 		d := slices.Clone(r.opine(q, 1, 11).Digest)
 		change(d)

@@ -96,7 +96,7 @@ func digest(answer []byte) [32]byte { return sha256.Sum256(answer) }
 // signedBytes is what a node signs: the domain, the network, the request's id and content, and the answer's digest.
 func (c *Config) signedBytes(id uint64, request, answer []byte) []byte {
 	h := sha256.New()
-	h.Write(c.Genesis[:])
+	h.Write(c.Life[:])
 	h.Write(codec.Marshal([]any{id, request, answer}))
 	return h.Sum([]byte("fusion/outcalls/share/v1\x00"))
 }

@@ -39,8 +39,8 @@ const (
 
 // Config is what all replicas agree on before the first block.
 type Config struct {
-	Genesis [32]byte            // hash of the genesis document
-	Nodes   []ed25519.PublicKey // node keys by node index, of the members at genesis; see SetMembers
+	Life  [32]byte            // what items are bound to: the hash of the genesis document, or what took its place (package recovery)
+	Nodes []ed25519.PublicKey // node keys by node index, of the members at genesis; see SetMembers
 
 	// TimeoutNs is after how much block time a request is rejected. The default is a minute, as on the Internet Computer.
 	TimeoutNs uint64
@@ -50,9 +50,9 @@ type Config struct {
 	MaxBytes uint64
 }
 
-// FromGenesis reads the configuration out of a genesis document.
-func FromGenesis(doc *genesis.Doc) Config {
-	c := Config{Genesis: doc.Hash()}
+// FromGenesis reads the configuration out of a genesis document. life is its hash, or what took its place (package recovery).
+func FromGenesis(doc *genesis.Doc, life [32]byte) Config {
+	c := Config{Life: life}
 	for _, n := range doc.Nodes {
 		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
 	}
@@ -233,7 +233,7 @@ func (m *Machine) Requests(r kv.Reader) (out []Open) {
 func (m *Machine) delegate(o *Request, turn uint32) int {
 	h := sha256.New()
 	h.Write([]byte("fusion/outcalls/delegate\x00"))
-	h.Write(m.cfg.Genesis[:])
+	h.Write(m.cfg.Life[:])
 	h.Write(binary.BigEndian.AppendUint64(nil, o.ID))
 	nodes := m.roster().Nodes
 	first := binary.BigEndian.Uint64(h.Sum(nil)) % uint64(len(nodes))

@@ -27,7 +27,7 @@ type room struct {
 func newRoom(t testing.TB, nodes int, change ...func(*Config)) *room {
 	t.Helper()
 	r := &room{t: t, s: kv.NewMem(), now: 1000 * second}
-	cfg := Config{Genesis: sha256.Sum256([]byte("network"))}
+	cfg := Config{Life: sha256.Sum256([]byte("network"))}
 	for i := range nodes {
 		seed := sha256.Sum256(fmt.Appendf(nil, "node %d", i))
 		key := ed25519.NewKeyFromSeed(seed[:])
@@ -177,7 +177,7 @@ func TestForgedOutcomesAreRefused(t *testing.T) {
 	with := func(f func(*item)) *item { it := good(); f(it); return it }
 	again := q
 	again.Digest = other.Digest // the same id in a history that went another way
-	elsewhere := newRoom(t, 4, func(c *Config) { c.Genesis[0]++ })
+	elsewhere := newRoom(t, 4, func(c *Config) { c.Life[0]++ })
 	for name, c := range map[string]struct {
 		it   *item
 		want string

@@ -134,9 +134,14 @@ func next(r kv.Reader) uint64 {
 }
 
 func (c *Canister) operators(r kv.Reader) []principal.Principal {
+	return OperatorsOf(r, c.opt.Operators)
+}
+
+// OperatorsOf are those that a canister's store names, or the genesis document's where no proposal has changed them.
+func OperatorsOf(r kv.Reader, genesis []principal.Principal) []principal.Principal {
 	list, ok := kv.Record[[][]byte](r, []byte(keyOperators))
 	if !ok {
-		return c.opt.Operators
+		return genesis
 	}
 	out := make([]principal.Principal, len(list))
 	for i, b := range list {

@@ -12,7 +12,8 @@ import (
 
 // Config is what all replicas agree on before the first block.
 type Config struct {
-	Genesis [32]byte            // hash of the genesis document
+	Genesis [32]byte            // hash of the genesis document, which chain codes are made of
+	Life    [32]byte            // what sessions and items are bound to (package recovery); the default is Genesis
 	Nodes   []ed25519.PublicKey // node keys by node index
 	Keys    []chainkey.KeyID    // to generate
 	Local   bool                // class local: shipped secret parameters are accepted
@@ -44,9 +45,9 @@ type Config struct {
 	substitute chainkey.Scheme // of tests, for all keys
 }
 
-// FromGenesis reads the configuration out of a genesis document.
-func FromGenesis(doc *genesis.Doc) Config {
-	c := Config{Genesis: doc.Hash(), Local: doc.Class == genesis.Local,
+// FromGenesis reads the configuration out of a genesis document. life is its hash, or what took its place (package recovery).
+func FromGenesis(doc *genesis.Doc, life [32]byte) Config {
+	c := Config{Genesis: doc.Hash(), Life: life, Local: doc.Class == genesis.Local,
 		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel}
 	for _, k := range doc.Keys {
 		if k.Algorithm.Signs() {

@@ -754,11 +754,11 @@ func TestNobodyAnnouncesItselfBeforeItsParameters(t *testing.T) {
 func TestFromGenesis(t *testing.T) {
 	doc := &genesis.Doc{Class: genesis.Local, Keys: []chainkey.KeyID{k1, {Algorithm: chainkey.Bls12381G2, Name: "derives"}}, SigningDeadlineBlocks: 5, KeygenDeadlineBlocks: 7, SigningParallel: 3,
 		Nodes: []genesis.Node{{NodeKey: make([]byte, 32)}}}
-	m, err := NewMachine(FromGenesis(doc))
+	m, err := NewMachine(FromGenesis(doc, [32]byte{9}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := m.cfg; c.Genesis != doc.Hash() || !c.Local || c.Parallel != 3 || c.SigningDeadline != 5 || c.KeygenDeadline != 7 || c.QueueLimit != 20 || c.RequestBlocks != 500 || len(c.Nodes) != 1 ||
+	if c := m.cfg; c.Genesis != doc.Hash() || c.Life != [32]byte{9} || !c.Local || c.Parallel != 3 || c.SigningDeadline != 5 || c.KeygenDeadline != 7 || c.QueueLimit != 20 || c.RequestBlocks != 500 || len(c.Nodes) != 1 ||
 		!slices.Equal(c.Keys, []chainkey.KeyID{k1}) {
 		t.Errorf("%+v", c)
 	}

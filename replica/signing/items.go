@@ -63,11 +63,11 @@ type Result struct {
 	Signature []byte // 64 bytes
 }
 
-// signedBytes is what a node signs for an item: a domain, the network, and the item without its signature.
+// signedBytes is what a node signs for an item: a domain, the life of the network, and the item without its signature.
 func (c *Config) signedBytes(domain string, item any) []byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "fusion/signing/%s\x00", domain)
-	h.Write(c.Genesis[:])
+	h.Write(c.Life[:])
 	h.Write(codec.Marshal(item))
 	return h.Sum([]byte("fusion/signing\x00"))
 }

@@ -348,7 +348,7 @@ func (m *Machine) failKey(s kv.Store, height uint64, name string, rec *keyRecord
 // context is what an attempt at a request binds its session to.
 func (m *Machine) context(id uint64, q *requestRecord, a *attemptRecord, epoch uint64) session.Context {
 	_, scheme, _ := m.cfg.schemeOf(q.Key)
-	c := session.Context{Genesis: m.cfg.Genesis, Key: q.Key, Scheme: scheme.Name(), Kind: session.Signature, Request: id, Attempt: a.Number,
+	c := session.Context{Genesis: m.cfg.Life, Key: q.Key, Scheme: scheme.Name(), Kind: session.Signature, Request: id, Attempt: a.Number,
 		Epoch: epoch, Message: [32]byte(q.Digest), Path: derive.Path(q.Canister, q.Path...)}
 	c.Committee = seats(a)
 	return c
@@ -356,7 +356,7 @@ func (m *Machine) context(id uint64, q *requestRecord, a *attemptRecord, epoch u
 
 func (m *Machine) keyContext(name string, k *keyRecord) session.Context {
 	_, scheme, _ := m.cfg.schemeOf(name)
-	return session.Context{Genesis: m.cfg.Genesis, Key: name, Scheme: scheme.Name(), Kind: session.KeyGeneration, Attempt: k.Attempt.Number,
+	return session.Context{Genesis: m.cfg.Life, Key: name, Scheme: scheme.Name(), Kind: session.KeyGeneration, Attempt: k.Attempt.Number,
 		Epoch: k.Epoch, Committee: seats(&k.Attempt)}
 }
 

@@ -42,7 +42,7 @@ var (
 )
 
 func testConfig(n int) (Config, []ed25519.PrivateKey) {
-	cfg := Config{Genesis: [32]byte{7}, Keys: []chainkey.KeyID{k1, k2}, Local: true, SigningDeadline: 10, KeygenDeadline: 20, Parallel: 2}
+	cfg := Config{Genesis: [32]byte{7}, Life: [32]byte{7}, Keys: []chainkey.KeyID{k1, k2}, Local: true, SigningDeadline: 10, KeygenDeadline: 20, Parallel: 2}
 	var keys []ed25519.PrivateKey
 	for i := range n {
 		seed := sha256.Sum256(fmt.Appendf(nil, "node %d", i))

@@ -337,7 +337,7 @@ func (m *Machine) handoverContext(name string, k *keyRecord) session.Context {
 		}
 	}
 	h.Write(k.Public)
-	return session.Context{Genesis: m.cfg.Genesis, Key: name, Scheme: scheme.Name(), Kind: session.Resharing, Attempt: n.Attempt.Number, Epoch: n.Epoch,
+	return session.Context{Genesis: m.cfg.Life, Key: name, Scheme: scheme.Name(), Kind: session.Resharing, Attempt: n.Attempt.Number, Epoch: n.Epoch,
 		Committee: seats(&n.Attempt), Message: [32]byte(h.Sum(nil))}
 }
 

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"fusion/internal/codec"
+	"fusion/internal/durable"
 	"fusion/internal/kv"
 	"fusion/internal/pause"
 )
@@ -29,8 +31,9 @@ type Store struct {
 }
 
 const (
-	manifestName = "manifest"
-	unfinished   = ".tmp"
+	manifestName    = "manifest"
+	certificateName = "certificate"
+	unfinished      = ".tmp"
 )
 
 // Open opens the images in dir, of which the newest keep are kept. What cannot be read or is of another network is removed: an image can
@@ -56,6 +59,57 @@ func Open(dir string, network [32]byte, keep int) (*Store, error) {
 	}
 	slices.SortFunc(s.images, func(a, b *Manifest) int { return int(int64(a.Height - b.Height)) })
 	return s, s.prune()
+}
+
+// Files is the images in dir for reading, also while a replica makes and removes them.
+func Files(dir string, network [32]byte) *Store {
+	s := &Store{dir: dir, network: network}
+	list, _ := os.ReadDir(dir) // none is there
+	for _, e := range list {
+		if m, err := s.load(e.Name()); err == nil {
+			s.images = append(s.images, m)
+		}
+	}
+	slices.SortFunc(s.images, func(a, b *Manifest) int { return int(int64(a.Height - b.Height)) })
+	return s
+}
+
+// Certificate is a subnet's signature over the state of an image.
+type Certificate struct {
+	_         struct{} `cbor:",toarray"`
+	AppHash   []byte
+	RootKey   []byte // DER
+	Signature []byte
+}
+
+// Certify keeps the certificate of an image, if there is the image.
+func (s *Store) Certify(height uint64, c Certificate) error {
+	path := filepath.Join(s.image(height), certificateName)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if _, err := os.Stat(s.image(height)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := durable.Replace(durable.OS{}, path, codec.Marshal(c), 0o600); err != nil {
+		return fmt.Errorf("keeping the certificate of the snapshot of block %d: %w", height, err)
+	}
+	return nil
+}
+
+// Certificate reads it.
+func (s *Store) Certificate(height uint64) (c Certificate, err error) {
+	b, err := os.ReadFile(filepath.Join(s.image(height), certificateName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("%w: there is no certificate of block %d", ErrNotFound, height)
+	}
+	if err == nil {
+		err = codec.Unmarshal(b, &c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("reading the certificate of the snapshot of block %d: %w", height, err)
+	}
+	return c, nil
 }
 
 func (s *Store) load(name string) (*Manifest, error) {

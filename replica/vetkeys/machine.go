@@ -29,9 +29,9 @@ const sysTransient = 2
 
 // Config is what all replicas agree on before the first block.
 type Config struct {
-	Genesis [32]byte            // hash of the genesis document
-	Nodes   []ed25519.PublicKey // node keys by node index
-	Keys    []string            // names of the master keys to generate
+	Life  [32]byte            // what items are bound to: the hash of the genesis document, or what took its place (package recovery)
+	Nodes []ed25519.PublicKey // node keys by node index
+	Keys  []string            // names of the master keys to generate
 	// PhaseBlocks is the deadline of each phase of a key generation. The default is bls.DefaultPhaseBlocks.
 	PhaseBlocks uint64
 
@@ -42,9 +42,9 @@ type Config struct {
 	RequestBlocks uint64
 }
 
-// FromGenesis reads the configuration out of a genesis document.
-func FromGenesis(doc *genesis.Doc) Config {
-	c := Config{Genesis: doc.Hash(), PhaseBlocks: doc.DKGPhaseBlocks}
+// FromGenesis reads the configuration out of a genesis document. life is its hash, or what took its place (package recovery).
+func FromGenesis(doc *genesis.Doc, life [32]byte) Config {
+	c := Config{Life: life, PhaseBlocks: doc.DKGPhaseBlocks}
 	for _, n := range doc.Nodes {
 		c.Nodes = append(c.Nodes, ed25519.PublicKey(n.NodeKey))
 	}
@@ -169,10 +169,12 @@ func OpenMachine(cfg Config, r kv.Reader) (*Machine, error) {
 }
 
 // domain binds a key generation to the network and the key.
-func (m *Machine) domain(name string) []byte {
+func (m *Machine) domain(name string) []byte { return domain(m.cfg.Life, name) }
+
+func domain(life [32]byte, name string) []byte {
 	h := sha256.New()
 	h.Write([]byte("fusion/vetkeys/key/v1\x00"))
-	h.Write(m.cfg.Genesis[:])
+	h.Write(life[:])
 	h.Write([]byte(name))
 	return h.Sum(nil)
 }
@@ -466,4 +468,14 @@ func (m *Machine) AbortReshare(s kv.Store) {
 	for _, k := range m.keys {
 		k.Abort(kv.Prefix(s, k.prefix))
 	}
+}
+
+// Renew ends generations and resharings that are under way: generations begin anew, and like later resharings they are bound to a life of the network.
+func (m *Machine) Renew(s kv.Store, height uint64, life [32]byte) error {
+	for _, k := range m.keys {
+		if err := k.Renew(kv.Prefix(s, k.prefix), height, domain(life, k.name)); err != nil {
+			return fmt.Errorf("vetkd key %q: %w", k.name, err)
+		}
+	}
+	return nil
 }

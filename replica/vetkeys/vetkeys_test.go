@@ -34,7 +34,7 @@ type room struct {
 
 func newRoom(t testing.TB, nodes int, change ...func(*Config)) *room {
 	t.Helper()
-	w := &room{t: t, s: kv.NewMem(), cfg: Config{Genesis: [32]byte{1}, Keys: []string{"key_a", "key_b"}, PhaseBlocks: 5, RequestBlocks: 20, QueueLimit: 4}}
+	w := &room{t: t, s: kv.NewMem(), cfg: Config{Life: [32]byte{1}, Keys: []string{"key_a", "key_b"}, PhaseBlocks: 5, RequestBlocks: 20, QueueLimit: 4}}
 	for i := range nodes {
 		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32))
 		w.cfg.Nodes = append(w.cfg.Nodes, key.Public().(ed25519.PublicKey))

@@ -163,7 +163,7 @@ func samples() []Event {
 		{Time: 19, RefundAsked: &RefundAsked{1, 2}}, {Time: 20, RefundRefused: number(3)}, {Time: 21, RefundUnknown: number(4)}, {Time: 1 << 63, Refunded: &Refunded{5, 6}},
 		{Time: 23, Vanished: &op}, {Time: 24, Returned: &Return{op, 5}}, {Time: 25, Settled: &Outputs{[]btc.Outpoint{op, op}}}, {Time: 26, Reversed: number(7)},
 		{Time: 27, Restored: &u}, {Time: 28, Resumed: &WriteOff{List: []btc.Outpoint{op}, Never: []btc.Hash{op.Txid}}}, {Time: 29, Doubted: number(30)},
-		{Time: 29, FeeBurned: &FeeBurned{1, 2, 3, "bcrt1"}}, {Time: 31, Epoch: number(32)},
+		{Time: 29, FeeBurned: &FeeBurned{1, 2, 3, "bcrt1"}}, {Time: 31, Epoch: number(32)}, {Time: 32, Recovery: number(33)},
 	}
 }
 

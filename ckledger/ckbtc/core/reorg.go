@@ -19,6 +19,7 @@ import (
 //     Resumed says so. Deposits that are not minted yet are forgotten.
 //   - A final payment that is gone is open again: its transaction is sent until it is mined again, or another version of it is.
 //   - Doubted has everything watched again, for reorganisations deeper than that.
+//   - Recovery says that the subnet was restored from a backup: the chain may have payments that the log does not know. Nothing is minted or paid until Resumed.
 //   - Epoch says that the Bitcoin canister forgot its chain and began again: nothing is minted or paid until Resumed.
 //
 // Which version of a payment wins may change as long as it is not settled. So change of a payment with more than one version is spent only when settled.
@@ -58,6 +59,9 @@ func (s *State) watch(o Owned, payment uint64) *Watch {
 
 // Paused says why nothing is minted and paid now, or "".
 func (s *State) Paused() string {
+	if s.stale != 0 {
+		return RecoveryPause(s.recovery)
+	}
 	if s.reset {
 		return fmt.Sprintf("the minter is paused: the Bitcoin canister forgot its chain and began again (epoch %d); when it follows the right one, a controller of the minter calls resume", *s.epoch)
 	}
@@ -74,6 +78,23 @@ func (s *State) Epoch(n uint64) (e *Event, old bool) {
 	}
 	return &Event{Epoch: &n}, false
 }
+
+// RecoveryPause says why nothing is minted and paid after a recovery of the subnet.
+func RecoveryPause(number uint64) string {
+	return fmt.Sprintf("the minter is paused: the subnet was restored from a backup (recovery %d), and the chain may have payments that the log does not; a controller of the minter calls resume, "+
+		"which compares them", number)
+}
+
+// Recovery gives the event that notes the number of the subnet's last recovery from a backup, or nil if it is the one known.
+func (s *State) Recovery(n uint64) *Event {
+	if n <= s.recovery {
+		return nil
+	}
+	return &Event{Recovery: &n}
+}
+
+// Stale reports whether the subnet was restored from a backup and no controller has resumed since, and the time at which that was learnt, in ns.
+func (s *State) Stale() (since uint64, stale bool) { return s.stale, s.stale != 0 }
 
 // Reset reports whether the Bitcoin canister began again and no controller has resumed since.
 func (s *State) Reset() bool { return s.reset }
@@ -200,6 +221,11 @@ func (s *State) reorg(e *Event) error {
 		s.reset = s.reset || s.epoch != nil
 		n := *e.Epoch
 		s.epoch = &n
+	case e.Recovery != nil:
+		if *e.Recovery <= s.recovery {
+			return misfit("recovery %d of the subnet follows %d", *e.Recovery, s.recovery)
+		}
+		s.recovery, s.stale = *e.Recovery, max(e.Time, 1)
 	default:
 		return s.resumed(e)
 	}
@@ -373,6 +399,9 @@ func (s *State) finalChange(p *Payment, v *Version, height uint32) error {
 	return s.forget(spent)
 }
 
+// maxNamed is how many missing outputs a refusal names.
+const maxNamed = 20
+
 // ErrShort means that custody does not cover what is owed.
 var ErrShort = errors.New("custody does not cover what is owed")
 
@@ -394,7 +423,16 @@ func (s *State) Resume(now uint64, never []btc.Hash) (*Event, error) {
 		return nil, fmt.Errorf("%w: %s", ErrUnmined, strings.Join(unmined, ", "))
 	}
 	if n := s.Shortfall(); n > 0 {
-		return nil, fmt.Errorf("%w: %d satoshi are missing", ErrShort, n)
+		var gone []string
+		for _, op := range slices.SortedFunc(maps.Keys(s.watched), compareOutpoints) {
+			if s.isDeficit(s.watched[op]) && len(gone) < maxNamed {
+				gone = append(gone, fmt.Sprintf("%v (%d satoshi)", op, s.watched[op].Value))
+			}
+		}
+		if gone == nil {
+			return nil, fmt.Errorf("%w: %d satoshi are missing", ErrShort, n)
+		}
+		return nil, fmt.Errorf("%w: %d satoshi are missing; of what the log has, the chain has no more %s", ErrShort, n, strings.Join(gone, ", "))
 	}
 	e := &Event{Time: now, Resumed: &WriteOff{}}
 	for _, op := range slices.SortedFunc(maps.Keys(s.watched), compareOutpoints) {
@@ -454,7 +492,7 @@ func (s *State) resumed(e *Event) error {
 		s.lost += w.Value
 		w.Lost = true
 	}
-	s.reset = false
+	s.reset, s.stale = false, 0
 	never := map[btc.Hash]bool{}
 	for _, id := range x.Never {
 		never[id] = true

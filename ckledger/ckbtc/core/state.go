@@ -155,6 +155,8 @@ type State struct {
 	lost     uint64                // satoshi of minted deposits, written off
 	restored uint64                // satoshi
 	epoch    *uint64               // of the Bitcoin canister, nil until it is known
+	recovery uint64                // number of the subnet's last recovery from a backup that the log knows
+	stale    uint64                // when that was learnt, in ns, 0 once a controller has resumed
 	reset    bool                  // it changed, and no controller has resumed since
 
 	cancelled      map[uint64]bool   // requests to refund
@@ -229,7 +231,7 @@ func (s *State) Apply(e *Event) error {
 		return s.confirmed(e)
 	case e.Refund != nil, e.RefundAsked != nil, e.RefundRefused != nil, e.RefundUnknown != nil, e.Refunded != nil:
 		return s.refund(e)
-	case e.Vanished != nil, e.Returned != nil, e.Settled != nil, e.Reversed != nil, e.Restored != nil, e.Doubted != nil, e.Epoch != nil, e.Resumed != nil:
+	case e.Vanished != nil, e.Returned != nil, e.Settled != nil, e.Reversed != nil, e.Restored != nil, e.Doubted != nil, e.Epoch != nil, e.Recovery != nil, e.Resumed != nil:
 		return s.reorg(e)
 	default:
 		return misfit("empty event")

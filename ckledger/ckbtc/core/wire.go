@@ -40,6 +40,7 @@ const (
 	kindFeeBurned
 	kindDoubted
 	kindEpoch
+	kindRecovery
 	kinds // one more than the last
 )
 
@@ -139,6 +140,8 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindDoubted
 	case part(v, kind, kindEpoch, &e.Epoch, visitNumber):
 		return kindEpoch
+	case part(v, kind, kindRecovery, &e.Recovery, visitNumber):
+		return kindRecovery
 	}
 	return 0
 }

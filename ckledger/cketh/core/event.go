@@ -21,6 +21,8 @@ type Event struct {
 	MintRefused *Source     // the ledger certainly did not mint
 	MintUnknown *Source     // nobody can tell any more: never mint again
 	Minted      *Minted     // the ledger minted
+	Recovery    *uint64     // number of a recovery of the subnet from a backup: what the minter did since the backup is not in this log
+	Reconciled  *Reconciled // a controller has compared the log with the chain after it
 	Halted      *Halt       // the chain changed beneath us: nothing is minted or paid until an operator says so
 	Paused      *PauseAsset // the chain holds less of an asset than its ledger issued
 
@@ -116,6 +118,11 @@ type MintAsked struct {
 type Minted struct {
 	Source Source
 	Block  uint64
+}
+
+// Reconciled ends the halt of a recovery.
+type Reconciled struct {
+	Nonce uint64 // the next of the main address: transactions that the log does not know have used those below
 }
 
 // Halt says at which block the chain changed.

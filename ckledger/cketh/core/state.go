@@ -164,6 +164,8 @@ type State struct {
 	cursors  [scrapers]uint64
 	observed Block
 	halt     *Halt
+	recovery uint64 // number of the subnet's last recovery from a backup that the log knows
+	stale    bool   // no controller has reconciled the log with the chain since
 	paused   map[Asset]string
 	books    map[Asset]*Book
 
@@ -249,6 +251,20 @@ func (s *State) Apply(e *Event) error {
 		return s.claim(e)
 	case e.MintAsked != nil, e.MintRefused != nil, e.MintUnknown != nil, e.Minted != nil:
 		return s.mint(e)
+	case e.Recovery != nil:
+		if *e.Recovery <= s.recovery {
+			return misfit("recovery %d of the subnet follows %d", *e.Recovery, s.recovery)
+		}
+		s.recovery, s.stale = *e.Recovery, true
+		s.halt = &Halt{Number: s.observed.Number, Want: s.observed.Hash, Got: s.observed.Hash, Reason: RecoveryHalt(s.recovery)}
+	case e.Reconciled != nil:
+		n := e.Reconciled.Nonce
+		if !s.stale || n < s.nonce {
+			return misfit("the log is reconciled up to nonce %d of %d, stale: %v", n, s.nonce, s.stale)
+		}
+		s.unused += n - s.nonce
+		s.nonce, s.stale, s.halt = n, false, nil
+		clear(s.paused)
 	case e.Halted != nil:
 		s.halt = e.Halted
 	case e.Paused != nil:
@@ -295,6 +311,9 @@ func (s *State) change(x *Change) error {
 	if x.Resume {
 		s.halt, s.observed = nil, Block{}
 		clear(s.paused)
+	}
+	if x.Resume && s.stale { // that ends by a comparison alone
+		s.halt = &Halt{Reason: RecoveryHalt(s.recovery)}
 	}
 	return s.Config.Check()
 }
@@ -916,6 +935,38 @@ func (s *State) Cursor(k Scraper) uint64 { return s.cursors[k] }
 
 // Observed is the last final block that was seen; its hash is zero if none was.
 func (s *State) Observed() Block { return s.observed }
+
+// RecoveryHalt says why nothing is minted or paid after a recovery of the subnet.
+func RecoveryHalt(number uint64) string {
+	return fmt.Sprintf("the subnet was restored from a backup (recovery %d), and the chain may have transactions that the log does not; a controller of the minter calls resume, which compares them",
+		number)
+}
+
+// Recovery gives the event that notes the number of the subnet's last recovery from a backup, or nil if it is the one known.
+func (s *State) Recovery(n uint64) *Event {
+	if n <= s.recovery {
+		return nil
+	}
+	return &Event{Recovery: &n}
+}
+
+// HaltedOtherwise reports whether something else than a recovery of the subnet halts the minter.
+func (s *State) HaltedOtherwise() bool { return s.halt != nil && s.halt.Reason != RecoveryHalt(s.recovery) }
+
+// Stale reports whether the subnet was restored from a backup and the log is not reconciled with the chain since.
+func (s *State) Stale() bool { return s.stale }
+
+// Claims is what the minter owes of an asset: issued, burned and not paid, to be minted, and claimed by deposits that are not verified yet.
+func (s *State) Claims(a Asset) Amount {
+	b := s.Book(a)
+	sum := plus(plus(b.Supply, b.Owed), s.minting[a])
+	for _, d := range s.openMints {
+		if d.Asset == a && d.State == DepositSeen {
+			sum = plus(sum, d.Value)
+		}
+	}
+	return sum
+}
 
 // Halt says why nothing is minted or paid, or is nil.
 func (s *State) Halt() *Halt { return s.halt }

@@ -42,6 +42,8 @@ const (
 	kindRefundUnknown
 	kindRefunded
 	kindSweep
+	kindRecovery
+	kindReconciled
 	kinds
 )
 
@@ -87,6 +89,10 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindMintUnknown
 	case part(v, kind, kindMinted, &e.Minted, (*Minted).visit):
 		return kindMinted
+	case part(v, kind, kindRecovery, &e.Recovery, visitNumber):
+		return kindRecovery
+	case part(v, kind, kindReconciled, &e.Reconciled, (*Reconciled).visit):
+		return kindReconciled
 	case part(v, kind, kindHalted, &e.Halted, (*Halt).visit):
 		return kindHalted
 	case part(v, kind, kindPaused, &e.Paused, (*PauseAsset).visit):
@@ -244,6 +250,8 @@ func (x *Minted) visit(v *minting.Visitor) {
 	x.Source.visit(v)
 	v.Num(&x.Block)
 }
+
+func (x *Reconciled) visit(v *minting.Visitor) { v.Num(&x.Nonce) }
 
 func (x *Halt) visit(v *minting.Visitor) {
 	v.Num(&x.Number)

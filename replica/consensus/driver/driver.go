@@ -31,7 +31,7 @@ import (
 
 // Block is a proposed or decided block.
 type Block struct {
-	Height   uint64 // the first is 1
+	Height   uint64 // the first is 1, or the one after the state with which the App began
 	TimeNs   uint64 // nanoseconds since 1970
 	Proposer int    // node index; -1 if it is nobody's who ever voted
 	Txs      [][]byte
@@ -87,7 +87,7 @@ type Electorate interface {
 type App interface {
 	// Info returns the last committed height (0 before the first block) and the state's hash after it.
 	Info() (height uint64, appHash []byte)
-	// InitChain makes the state before the first block and returns its hash. It may be called again if no block was
+	// InitChain makes the state before the first block, or takes the one that is there, and returns its hash. It may be called again if no block was
 	// committed.
 	InitChain(genesisTimeNs uint64) (appHash []byte, err error)
 	// Prepare returns the transactions of a block that this replica proposes. The context ends when the proposal
