@@ -951,7 +951,9 @@ func (s *State) Recovery(n uint64) *Event {
 }
 
 // HaltedOtherwise reports whether something else than a recovery of the subnet halts the minter.
-func (s *State) HaltedOtherwise() bool { return s.halt != nil && s.halt.Reason != RecoveryHalt(s.recovery) }
+func (s *State) HaltedOtherwise() bool {
+	return s.halt != nil && s.halt.Reason != RecoveryHalt(s.recovery)
+}
 
 // Stale reports whether the subnet was restored from a backup and the log is not reconciled with the chain since.
 func (s *State) Stale() bool { return s.stale }
