@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +17,7 @@ import (
 
 	"fusion/ic/candid"
 	"fusion/ic/principal"
+	"fusion/internal/strictjson"
 	"fusion/replica/management"
 )
 
@@ -207,13 +207,8 @@ func metaOf(m *management.SnapshotMetadata) (*snapshotMeta, error) {
 
 // parseSnapshotMeta reads metadata.json.
 func parseSnapshotMeta(raw []byte) (*snapshotMeta, error) {
-	if len(raw) > maxMetadataFile {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", errMetadata, len(raw), maxMetadataFile)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
 	var m snapshotMeta
-	if err := dec.Decode(&m); err != nil {
+	if err := strictjson.Unmarshal(raw, maxMetadataFile, &m); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMetadata, err)
 	}
 	for _, h := range m.Chunks {

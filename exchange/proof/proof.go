@@ -18,6 +18,7 @@ import (
 	"fusion/ic/envelope"
 	"fusion/ic/hashtree"
 	"fusion/ic/principal"
+	"fusion/internal/strictjson"
 )
 
 // Errors of this package; test with errors.Is.
@@ -159,17 +160,9 @@ func (p *Proof) Encode() ([]byte, error) {
 
 // Decode reads a file.
 func Decode(file []byte) (*Proof, error) {
-	if len(file) > MaxFile {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrFile, len(file), MaxFile)
-	}
 	p := &Proof{}
-	d := json.NewDecoder(bytes.NewReader(file))
-	d.DisallowUnknownFields()
-	if err := d.Decode(p); err != nil {
+	if err := strictjson.Unmarshal(file, MaxFile, p); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFile, err)
-	}
-	if d.More() {
-		return nil, fmt.Errorf("%w: something follows it", ErrFile)
 	}
 	if p.Format != format {
 		return nil, fmt.Errorf("%w: its format is %.40q, want %q", ErrFile, p.Format, format)

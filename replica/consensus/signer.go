@@ -19,6 +19,7 @@ import (
 
 	"fusion/internal/durable"
 	"fusion/internal/redact"
+	"fusion/internal/strictjson"
 )
 
 // Errors of a Signer.
@@ -33,6 +34,9 @@ const (
 	stepPrevote   = 2
 	stepPrecommit = 3
 )
+
+// maxSignState bounds the state file, which is of some hundred bytes: bytes.
+const maxSignState = 64 << 10
 
 // Signer is a validator's key with the memory of what it signed last. Unlike CometBFT's file signer it keeps the key
 // out of the state file and reports errors instead of ending the process.
@@ -79,9 +83,7 @@ func openSigner(fsys durable.FS, key stded25519.PrivateKey, path string, create 
 	case err != nil:
 		return nil, fmt.Errorf("reading the sign state: %w", err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&s.last); err != nil {
+	if err := strictjson.Unmarshal(raw, maxSignState, &s.last); err != nil {
 		return nil, fmt.Errorf("%w in %s: %w", ErrSignState, path, err)
 	}
 	l := s.last

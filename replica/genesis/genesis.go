@@ -18,6 +18,7 @@ import (
 	"fusion/chainkey"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/internal/strictjson"
 )
 
 // Version of the document's form.
@@ -377,17 +378,9 @@ const (
 
 // Parse reads and validates a document; unknown fields are refused.
 func Parse(b []byte) (*Doc, error) {
-	if len(b) > maxBytes {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(b), maxBytes)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(b)))
-	dec.DisallowUnknownFields()
 	var d Doc
-	if err := dec.Decode(&d); err != nil {
+	if err := strictjson.Unmarshal(b, maxBytes, &d); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if dec.More() {
-		return nil, fmt.Errorf("%w: something follows the document", ErrInvalid)
 	}
 	return &d, d.Validate()
 }

@@ -11,6 +11,7 @@ import (
 
 	"fusion/chainkey/bls"
 	"fusion/ic/certificate"
+	"fusion/internal/strictjson"
 	"fusion/replica/genesis"
 	"fusion/replica/snapshot"
 )
@@ -113,10 +114,8 @@ func Open(r io.Reader) (*Backup, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&b.Head); err != nil || dec.More() {
-		return nil, fmt.Errorf("%w: its head: %v", ErrBackup, err)
+	if err := strictjson.Unmarshal(raw, maxDocument, &b.Head); err != nil {
+		return nil, fmt.Errorf("%w: its head: %w", ErrBackup, err)
 	}
 	if b.Version != Version || b.Height == 0 || len(b.AppHash) != 32 || len(b.Signature) != 0 && len(b.Signature) != bls.SignatureSize {
 		return nil, fmt.Errorf("%w: version %d, height %d, an app hash of %d and a signature of %d bytes", ErrBackup, b.Version, b.Height, len(b.AppHash), len(b.Signature))

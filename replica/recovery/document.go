@@ -14,6 +14,7 @@ import (
 	"fusion/ic/identity"
 	"fusion/ic/principal"
 	"fusion/internal/codec"
+	"fusion/internal/strictjson"
 	"fusion/replica/genesis"
 )
 
@@ -189,17 +190,9 @@ func (d *Document) validate() error {
 
 // Parse reads a document; unknown fields are refused. Signatures are not checked, see Check.
 func Parse(b []byte) (*Document, error) {
-	if len(b) > maxDocument {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrDocument, len(b), maxDocument)
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
 	var d Document
-	if err := dec.Decode(&d); err != nil {
+	if err := strictjson.Unmarshal(b, maxDocument, &d); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDocument, err)
-	}
-	if dec.More() {
-		return nil, fmt.Errorf("%w: something follows the document", ErrDocument)
 	}
 	return &d, d.validate()
 }
