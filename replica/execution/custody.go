@@ -16,9 +16,6 @@ import (
 // Where there is a root canister, nobody else does anything to a custodial canister: neither users, whatever the settings say, nor subnet admins. What
 // custodial canisters made their makers may change, too. Those of the genesis document are there from the first round on, empty, with the root canister as
 // their controller, so that at no time somebody else has one of their ids.
-// RecoveryVariable is the environment variable in which custodial canisters see the number of the subnet's last recovery from a backup, in decimal: from the
-// recovery's own block on, before anything is executed. There is none before the first. A minter must not go on with a log that the chains may have outrun.
-const RecoveryVariable = "FUSION_RECOVERY"
 
 const (
 	// custodyLow is the balance below which a custodial canister is given cycles, up to custodyFull. A signature of the largest subnets
@@ -27,6 +24,10 @@ const (
 	custodyFull = 1000 * trillion
 	trillion    = 1_000_000_000_000
 )
+
+// RecoveryVariable is the environment variable in which custodial canisters see the number of the subnet's last recovery from a backup, in decimal: from the
+// recovery's own block on, before anything is executed. There is none before the first. A minter must not go on with a log that the chains may have outrun.
+const RecoveryVariable = "FUSION_RECOVERY"
 
 func (x *Executor) custodial(c *canister) bool {
 	return c.ward || slices.Contains(x.cfg.Custodial, c.id)

@@ -1,10 +1,8 @@
 package execution
 
 import (
-	"fmt"
 	"strings"
 
-	"fusion/internal/codec"
 	"fusion/internal/kv"
 	"fusion/replica/management"
 )
@@ -128,13 +126,10 @@ func grouped(c Cycles) string {
 
 // LookupSystemCall reads a system call that is open in r, a reader of an executor's store.
 func LookupSystemCall(r kv.Reader, id uint64) (SystemCall, bool) {
-	b, ok := r.Get(append([]byte{keyPending}, be64(id)...))
+	p, ok := kv.Record[pendingCall](r, append([]byte{keyPending}, be64(id)...))
 	if !ok {
 		return SystemCall{}, false
 	}
-	p := pendingCall{id: id}
-	if err := codec.Unmarshal(b, &p); err != nil {
-		panic(fmt.Sprintf("execution: system call %d in the store: %v", id, err))
-	}
+	p.id = id
 	return p.call(), true
 }
