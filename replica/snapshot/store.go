@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -43,35 +44,37 @@ func Open(dir string, network [32]byte, keep int) (*Store, error) {
 		return nil, fmt.Errorf("creating the directory of snapshots: %w", err)
 	}
 	s := &Store{dir: dir, network: network, keep: max(keep, 1)}
-	list, err := os.ReadDir(dir)
+	unusable, err := s.list()
 	if err != nil {
 		return nil, fmt.Errorf("reading the directory of snapshots: %w", err)
 	}
-	for _, e := range list {
-		m, err := s.load(e.Name())
-		if err != nil {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return nil, fmt.Errorf("removing an unusable snapshot: %w", err)
-			}
-			continue
+	for _, name := range unusable {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return nil, fmt.Errorf("removing an unusable snapshot: %w", err)
 		}
-		s.images = append(s.images, m)
 	}
-	slices.SortFunc(s.images, func(a, b *Manifest) int { return int(int64(a.Height - b.Height)) })
 	return s, s.prune()
 }
 
 // Files is the images in dir for reading, also while a replica makes and removes them.
 func Files(dir string, network [32]byte) *Store {
 	s := &Store{dir: dir, network: network}
-	list, _ := os.ReadDir(dir) // none is there
+	_, _ = s.list() // a directory that is not there has no images
+	return s
+}
+
+// list finds the images in the directory, and the names of what is none.
+func (s *Store) list() (unusable []string, err error) {
+	list, err := os.ReadDir(s.dir)
 	for _, e := range list {
 		if m, err := s.load(e.Name()); err == nil {
 			s.images = append(s.images, m)
+		} else {
+			unusable = append(unusable, e.Name())
 		}
 	}
-	slices.SortFunc(s.images, func(a, b *Manifest) int { return int(int64(a.Height - b.Height)) })
-	return s
+	slices.SortFunc(s.images, func(a, b *Manifest) int { return cmp.Compare(a.Height, b.Height) })
+	return unusable, err
 }
 
 // Certificate is a subnet's signature over the state of an image.
