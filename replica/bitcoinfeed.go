@@ -89,7 +89,7 @@ func (f *bitcoinFeed) attest(b *payload.Builder, v *machine.View, height uint64)
 	if c == nil {
 		return
 	}
-	if item := c.Sign(f.r.machine.Life(), f.r.key); f.r.machine.FitsRival(height, item) {
+	if item := c.Sign(f.r.life(), f.r.key); f.r.machine.FitsRival(height, item) {
 		b.Add(payload.Rival, item)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func (m *Machine) rivalConfig() rival.Config {
 	_, wait := m.cfg.Genesis.Bitcoin.Rivals()
-	return rival.Config{Network: m.life, For: wait}
+	return rival.Config{Life: m.life, For: wait}
 }
 
 // checkRivals says whether a block at a height may carry the items.

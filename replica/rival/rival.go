@@ -35,8 +35,8 @@ var ErrItem = errors.New("bad claim of a bitcoin chain")
 
 // Config is what the genesis document says.
 type Config struct {
-	Network [32]byte      // hash of the document
-	For     time.Duration // how long a member must have claimed before it counts
+	Life [32]byte      // what claims are bound to (package recovery)
+	For  time.Duration // how long a member must have claimed before it counts
 }
 
 // Claim is a member's word. Without Work it takes an earlier one back.
@@ -109,7 +109,7 @@ func take(r kv.Reader, cfg *Config, roster *members.Roster, height uint64, items
 			err = fmt.Errorf("%w: a second one of node %d", ErrItem, c.Node)
 		case c.At > height || height-c.At >= FreshBlocks || c.At <= last.At:
 			err = fmt.Errorf("%w: node %d made it at block %d, for block %d after one of block %d", ErrItem, c.Node, c.At, height, last.At)
-		case !ed25519.Verify(pub, c.signed(cfg.Network), c.Signature):
+		case !ed25519.Verify(pub, c.signed(cfg.Life), c.Signature):
 			err = fmt.Errorf("%w: the signature is not that of node %d", ErrItem, c.Node)
 		}
 		if err == nil {

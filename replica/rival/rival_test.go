@@ -15,7 +15,7 @@ import (
 	"fusion/replica/members"
 )
 
-var cfg = Config{Network: [32]byte{7}, For: 10 * time.Minute}
+var cfg = Config{Life: [32]byte{7}, For: 10 * time.Minute}
 
 func nodeKey(i int) ed25519.PrivateKey {
 	seed := sha256.Sum256(fmt.Appendf(nil, "node %d", i))
@@ -58,7 +58,7 @@ func (w *world) block(after time.Duration, items ...[]byte) {
 // says is the item of a node for the next block; work 0 takes back.
 func (w *world) says(node int, work int64) []byte {
 	c := Claim{Node: uint32(node), At: w.height + 1, Height: 50, Tip: btc.Hash{byte(node)}, Work: big.NewInt(work).Bytes()}
-	return c.Sign(cfg.Network, nodeKey(node))
+	return c.Sign(cfg.Life, nodeKey(node))
 }
 
 func (w *world) judge() Verdict {
@@ -135,19 +135,19 @@ func TestItems(t *testing.T) {
 	w := newWorld(t, 4)
 	good := w.says(1, 1101)
 	at := func(node int, at uint64) []byte {
-		return Claim{Node: uint32(node), At: at, Work: []byte{9}}.Sign(cfg.Network, nodeKey(node))
+		return Claim{Node: uint32(node), At: at, Work: []byte{9}}.Sign(cfg.Life, nodeKey(node))
 	}
 	for want, items := range map[string][][]byte{
 		"257 bytes":                      {make([]byte, MaxItem+1)},
 		"cbor":                           {{1, 2, 3}},
 		"node 4 is no member":            {w.says(4, 1)},
 		"a second one of node 1":         {good, good},
-		"not that of node 1":             {Claim{Node: 1, At: 1001}.Sign(cfg.Network, nodeKey(2))},
+		"not that of node 1":             {Claim{Node: 1, At: 1001}.Sign(cfg.Life, nodeKey(2))},
 		"signature is not that of":       {Claim{Node: 1, At: 1001}.Sign([32]byte{8}, nodeKey(1))},
 		"made it at block 1002":          {at(1, 1002)},
 		"made it at block 901":           {at(1, 901)},
-		"work of 33 bytes":               {Claim{Node: 1, At: 1001, Work: append([]byte{1}, make([]byte, 32)...)}.Sign(cfg.Network, nodeKey(1))},
-		"work of 2 bytes":                {Claim{Node: 1, At: 1001, Work: []byte{0, 1}}.Sign(cfg.Network, nodeKey(1))},
+		"work of 33 bytes":               {Claim{Node: 1, At: 1001, Work: append([]byte{1}, make([]byte, 32)...)}.Sign(cfg.Life, nodeKey(1))},
+		"work of 2 bytes":                {Claim{Node: 1, At: 1001, Work: []byte{0, 1}}.Sign(cfg.Life, nodeKey(1))},
 		"node 2 made it at block 900, f": {good, at(2, 900)},
 	} {
 		if err := Check(w, cfg, w.roster, 1001, items); err == nil || !strings.Contains(err.Error(), want) {
@@ -167,7 +167,7 @@ func TestItems(t *testing.T) {
 func TestDue(t *testing.T) {
 	w := newWorld(t, 4)
 	due := func(work *big.Int) *Claim { return Due(w, 2, w.height+1, w.now, btc.Hash{1}, 60, work) }
-	say := func(after time.Duration, c *Claim) { w.block(after, c.Sign(cfg.Network, nodeKey(2))) }
+	say := func(after time.Duration, c *Claim) { w.block(after, c.Sign(cfg.Life, nodeKey(2))) }
 	if due(nil) != nil {
 		t.Error("nothing is taken back that was never said")
 	}
@@ -194,7 +194,7 @@ func TestDue(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(Claim{Node: 1, At: 2, Work: []byte{3}}.Sign(cfg.Network, nodeKey(1)))
+	f.Add(Claim{Node: 1, At: 2, Work: []byte{3}}.Sign(cfg.Life, nodeKey(1)))
 	b, _ := hex.DecodeString("86")
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -13,7 +13,7 @@ import (
 // Config is what all replicas agree on before the first block.
 type Config struct {
 	Genesis [32]byte            // hash of the genesis document, which chain codes are made of
-	Life    [32]byte            // what sessions and items are bound to (package recovery); the default is Genesis
+	Life    [32]byte            // what sessions and items are bound to: Genesis, or what took its place (package recovery)
 	Nodes   []ed25519.PublicKey // node keys by node index
 	Keys    []chainkey.KeyID    // to generate
 	Local   bool                // class local: shipped secret parameters are accepted
