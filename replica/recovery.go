@@ -185,8 +185,8 @@ func (r *Replica) stopped(fn func(*keystore.Store) error) (err error) {
 	return fn(keys)
 }
 
-// withMachine opens a state for as long as fn runs.
-func (r *Replica) withMachine(dir string, fn func(*machine.Machine, *state.DB) error) (err error) {
+// withState opens a state for as long as fn runs, with what its machine is opened by.
+func (r *Replica) withState(dir string, fn func(*state.DB, machine.Config) error) (err error) {
 	engine, err := NewEngine(filepath.Join(r.cfg.Dir, cacheDir))
 	if err != nil {
 		return err
@@ -197,12 +197,19 @@ func (r *Replica) withMachine(dir string, fn func(*machine.Machine, *state.DB) e
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, err := machine.Open(machine.Config{Genesis: r.doc, Engine: engine}, db)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	return fn(m, db)
+	return fn(db, machine.Config{Genesis: r.doc, Engine: engine})
+}
+
+// withMachine opens a state and its machine for as long as fn runs.
+func (r *Replica) withMachine(dir string, fn func(*machine.Machine, *state.DB) error) error {
+	return r.withState(dir, func(db *state.DB, cfg machine.Config) error {
+		m, err := machine.Open(cfg, db)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		return fn(m, db)
+	})
 }
 
 // Checked is what a backup turned out to hold.
@@ -316,7 +323,7 @@ func RestoreBackup(cfg Config, in io.Reader, d *recovery.Document, opts RestoreO
 }
 
 // prepare makes the state with which the new chain begins.
-func (r *Replica) prepare(dir string, in io.Reader, d *recovery.Document, keys *keystore.Store, opts RestoreOptions) (err error) {
+func (r *Replica) prepare(dir string, in io.Reader, d *recovery.Document, keys *keystore.Store, opts RestoreOptions) error {
 	b, err := importBackup(in, dir, r.doc)
 	if err != nil {
 		return err
@@ -329,17 +336,10 @@ func (r *Replica) prepare(dir string, in io.Reader, d *recovery.Document, keys *
 	}); err != nil {
 		return err
 	}
-	engine, err := NewEngine(filepath.Join(r.cfg.Dir, cacheDir))
-	if err != nil {
+	return r.withState(dir, func(db *state.DB, cfg machine.Config) error {
+		_, err := machine.Recover(cfg, db, d)
 		return err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	db, err := state.Open(dir, state.Options{Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc)})
-	if err != nil {
-		return err
-	}
-	_, err = machine.Recover(machine.Config{Genesis: r.doc, Engine: engine}, db, d)
-	return errors.Join(err, db.Close())
+	})
 }
 
 // newer refuses a recovery whose number this replica has seen with another document. Besides the last document it asks the key store, where there is a record

@@ -119,6 +119,7 @@ func Recover(cfg Config, db *state.DB, d *recovery.Document) (_ [32]byte, err er
 	if err := m.FitsRecovery(d); err != nil {
 		return [32]byte{}, err
 	}
+	const why = "the subnet was restored from a backup"
 	height := d.Base()
 	blk := db.Begin()
 	done := false
@@ -129,8 +130,8 @@ func Recover(cfg Config, db *state.DB, d *recovery.Document) (_ [32]byte, err er
 	}()
 	rec := Recovered{Number: d.Number, Document: d.Digest(), Base: height, Epoch: m.members.set.Epoch}
 	kv.Prefix(blk, prefixMachine).Set(keyRecovered, codec.Marshal(rec))
-	members.Abandon(kv.Prefix(blk, prefixMembers), height, "the subnet was restored from a backup")
-	m.sign.Renew(kv.Prefix(blk, prefixSigning), height)
+	members.Abandon(kv.Prefix(blk, prefixMembers), height, why)
+	m.sign.Renew(kv.Prefix(blk, prefixSigning), height, why)
 	life := rec.Life(m.genesis)
 	if err := errors.Join(m.rootKey.Renew(kv.Prefix(blk, prefixDKG), height, life[:]), m.vet.Renew(kv.Prefix(blk, prefixVetKeys), height, life)); err != nil {
 		return [32]byte{}, err

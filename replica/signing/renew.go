@@ -8,9 +8,9 @@ import (
 )
 
 // Renew ends every attempt, of requests, of key generations and of resharings, which are given up: the state was restored, and what its
-// ceremonies have come to since then is lost. Requests and generations get new attempts by themselves, which the machine of the new life binds to it.
-func (m *Machine) Renew(s kv.Store, height uint64) {
-	const why = "the subnet was restored from a backup"
+// ceremonies have come to since then is lost, as why says. Requests and generations get new attempts by themselves, which the machine of the new life
+// binds to it.
+func (m *Machine) Renew(s kv.Store, height uint64, why string) {
 	m.AbortReshare(s)
 	ids, all := requests(s)
 	for i, q := range all {
