@@ -23,6 +23,7 @@ import (
 
 	"fusion/exchange/proof"
 	"fusion/exchange/watch"
+	"fusion/internal/durable"
 	"fusion/testnets/canisters"
 )
 
@@ -36,12 +37,10 @@ func exchangeCmd(o *options) *cobra.Command {
 func newSecret(path string) error {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	return durable.Create(path, 0o600, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "whsec_%s\n", base64.StdEncoding.EncodeToString(key))
 		return err
-	}
-	_, err = fmt.Fprintf(f, "whsec_%s\n", base64.StdEncoding.EncodeToString(key))
-	return errors.Join(err, f.Sync(), f.Close())
+	})
 }
 
 // watchFlags are the flags of fusion exchange watch.

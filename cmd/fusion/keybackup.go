@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"fusion/chainkey/keystore"
+	"fusion/internal/durable"
 	"fusion/replica"
 )
 
@@ -23,19 +25,12 @@ Nothing else is in it: no join markers, no nonces, no record of votes, no node k
 			if err != nil {
 				return err
 			}
-			f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if errors.Is(err, fs.ErrExist) {
-				return hint(err, "a backup replaces no file; choose another name")
-			}
-			if err != nil {
+			var list []keystore.Generation
+			if err := saveBackup(out, func(w io.Writer) (err error) {
+				list, err = replica.BackupKeys(*cfg, w, to)
 				return err
-			}
-			list, err := replica.BackupKeys(*cfg, f, to)
-			if err == nil {
-				err = f.Sync()
-			}
-			if err = errors.Join(err, f.Close()); err != nil {
-				return errors.Join(err, os.Remove(out))
+			}); err != nil {
+				return err
 			}
 			w := c.OutOrStdout()
 			fmt.Fprintf(w, "saved %s to %s\n", plural(len(list), "share"), out)
@@ -50,6 +45,15 @@ Nothing else is in it: no join markers, no nonces, no record of votes, no node k
 	f.StringVar(&out, "out", "", "file to make")
 	required(cmd, "config", "to", "out")
 	return cmd
+}
+
+// saveBackup makes a file of a backup.
+func saveBackup(path string, write func(io.Writer) error) error {
+	err := durable.Create(path, 0o600, write)
+	if errors.Is(err, fs.ErrExist) {
+		return hint(err, "a backup replaces no file; choose another name")
+	}
+	return err
 }
 
 func keyRestoreCmd() *cobra.Command {

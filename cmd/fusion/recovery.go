@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"time"
 
@@ -42,19 +42,12 @@ operators' before you sign a recovery of it.`,
 			if err != nil {
 				return err
 			}
-			f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if errors.Is(err, fs.ErrExist) {
-				return hint(err, "a backup replaces no file; choose another name")
-			}
-			if err != nil {
+			var b *recovery.Backup
+			if err := saveBackup(out, func(w io.Writer) (err error) {
+				b, err = replica.Backup(c.Context(), *cfg, w, replica.BackupOptions{Newest: newest})
 				return err
-			}
-			b, err := replica.Backup(c.Context(), *cfg, f, replica.BackupOptions{Newest: newest})
-			if err == nil {
-				err = f.Sync()
-			}
-			if err = errors.Join(err, f.Close()); err != nil {
-				return errors.Join(err, os.Remove(out))
+			}); err != nil {
+				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "saved the state of block %d, app hash %x, to %s\n%s\n", b.Height, []byte(b.AppHash), out, signedBy(b))
 			return nil

@@ -81,6 +81,21 @@ func Replace(fsys FS, path string, content []byte, perm fs.FileMode) error {
 	return fsys.SyncDir(filepath.Dir(path))
 }
 
+// Create makes a file that is not there yet (fs.ErrExist) out of what write writes to it. After an error there is none; after a crash there may be a part.
+func Create(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
+	if err != nil {
+		return err
+	}
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return OS{}.SyncDir(filepath.Dir(path))
+}
+
 // Journal is a file that grows by records.
 type Journal struct {
 	mu     sync.Mutex

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"fusion/chainkey"
 	"fusion/ic/identity"
 	"fusion/ic/principal"
+	"fusion/internal/durable"
 	"fusion/internal/strictjson"
 )
 
@@ -404,10 +406,11 @@ func (d *Doc) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("encoding genesis: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
+	if err := durable.Create(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
+		return err
+	}); err != nil {
 		return fmt.Errorf("writing genesis: %w", err)
 	}
-	_, err = f.Write(append(b, '\n'))
-	return errors.Join(err, f.Sync(), f.Close())
+	return nil
 }
