@@ -37,7 +37,6 @@ const checkEvery = 10
 func (m *minter) read(now uint64) {
 	r := &m.reader
 	if r.running || now < r.at || m.state.Halt() != nil && !m.state.Stale() { // after a recovery it reads, for the comparison
-
 		return
 	}
 	r.running, r.calls, r.began = true, 0, now

@@ -186,7 +186,6 @@ func (m *minter) pipeline(now uint64) {
 // tip replaces what the tip of the chain does not have yet, and creates new transactions.
 func (m *minter) tip() {
 	if m.state.Halt() != nil && !m.state.Stale() || m.reader.lags() { // after a recovery what is final is learnt, and nothing begins
-
 		m.endPipe(nil)
 		return
 	}
