@@ -1,6 +1,7 @@
 package cketh
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -33,7 +34,7 @@ func (m *minter) halt() *core.Halt {
 
 // ResumeArgs says which transactions a controller has looked at.
 type ResumeArgs struct {
-	// Nonce is the number of transactions of the minter's address. Those that the log does not know are taken for what they are: spent.
+	// Nonce is the number of transactions of the minter's address. Those that neither the log knows nor a withdrawal explains are taken for what they are: spent.
 	Nonce *uint64 `candid:"nonce"`
 }
 
@@ -47,7 +48,8 @@ type ResumeResult struct {
 // maxUnknown is how many transactions a refusal names.
 const maxUnknown = 10
 
-// resume compares the log with the chain after a recovery: the transactions of the main address, and what it holds of each asset.
+// resume compares the log with the chain after a recovery: the transactions of the main address, which may have paid withdrawals that wait, and what it holds of
+// each asset.
 func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult]) {
 	if !m.c.IsController(msg.Caller()) {
 		m.c.Trap("only a controller of the minter may call resume")
@@ -101,49 +103,126 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 					refuse("the chain cannot be read: %v", err)
 				case mined > used:
 					refuse("%d transactions of the minter's address are not final: call resume again", mined-used)
-				case used > next && (a == nil || a.Nonce == nil || *a.Nonce != used):
-					m.unknownTransactions(next, used, at.Number, nil, func(list []string) {
-						refuse("the log ends before nonce %d, and the minter's address %v has sent %d transactions: the log does not know %s. They were made after the backup. Look at what they paid; "+
-							"then call resume with nonce = %d", next, m.main, used, strings.Join(list, ", "), used)
-					})
-				default:
-					m.weigh(append([]core.Asset{core.Ether}, assets(m.state.Tokens())...), at.Number, nil, func(short []string, err error) {
+				case used > next:
+					m.recall(&recalling{next: next, used: used, at: at.Number, word: a != nil && a.Nonce != nil && *a.Nonce == used}, func(list []string, err error) {
 						switch {
 						case err != nil:
-							refuse("the chain cannot be read: %v", err)
-						case len(short) > 0:
-							refuse("custody does not cover what is owed: %s. Pay what is missing to %v by plain transfers, wait until they are final, and call resume again", strings.Join(short, "; "), m.main)
-						case !m.state.Stale():
-							refuse("another call of resume was faster")
+							refuse("the minter's address %v has sent %d transactions, and %v", m.main, used, err)
+						case list != nil:
+							refuse("the log ends before nonce %d, and the minter's address %v has sent %d transactions: the log does not know %s, and no withdrawal that waits is what they pay. "+
+								"They were made after the backup. Look at what they paid; then call resume with nonce = %d", m.state.Nonce(), m.main, used, strings.Join(list, ", "), used)
 						default:
-							m.emit(core.Event{Reconciled: &core.Reconciled{Nonce: max(used, m.state.Nonce())}})
-							m.c.Print("resumed at nonce %d", m.state.Nonce())
-							n := m.state.Nonce()
-							out.Send(ResumeResult{Ok: &n})
-							m.work()
+							m.weighAll(at.Number, refuse, out)
 						}
 					})
+				default:
+					m.weighAll(at.Number, refuse, out)
 				}
 			})
 		})
 	})
 }
 
-// unknownTransactions names the transactions of the main address with nonces from next up to used, the first of them.
-func (m *minter) unknownTransactions(next, used, at uint64, list []string, done func([]string)) {
-	if next == used || len(list) == maxUnknown {
-		if next < used {
-			list = append(list, fmt.Sprintf("and %d more", used-next))
+// recalling is what resume does about transactions that the log does not know.
+type recalling struct {
+	next, used uint64 // nonces: to be looked at next, and the first that is not used
+	at         uint64 // the final block that counts
+	word       bool   // the controller has looked at those that pay no withdrawal
+	written    int
+	list       []string // such ones, for the controller to look at; from the first on nothing is written
+}
+
+// maxRecalled is how many transactions one call of resume writes into the log.
+const maxRecalled = 50
+
+// recall goes through the transactions of the main address that the log does not know, in the order of their nonces. One that pays a withdrawal which waits becomes
+// that withdrawal's, with its receipt, as if the log had always known it. done gets the others, if the controller has not looked at them.
+func (m *minter) recall(r *recalling, done func([]string, error)) {
+	switch {
+	case r.next == r.used || len(r.list) == maxUnknown:
+		if r.next < r.used {
+			r.list = append(r.list, fmt.Sprintf("and %d more", r.used-r.next))
 		}
-		done(list)
+		done(r.list, nil)
+		return
+	case r.written == maxRecalled:
+		done(nil, fmt.Errorf("%d of them were compared with the log: call resume again", r.written))
 		return
 	}
-	m.locate(m.main, next, at, nil, func(h eth.Hash, _ *rpc.Transaction, block core.Block, err error) {
-		text := fmt.Sprintf("%v (nonce %d, block %d)", h, next, block.Number)
+	fail := func(err error) { done(nil, fmt.Errorf("the one with nonce %d stands in the way: %w", r.next, err)) }
+	m.locate(m.main, r.next, r.at, nil, func(h eth.Hash, tx *rpc.Transaction, block core.Block, err error) {
 		if err != nil {
-			text = fmt.Sprintf("the one with nonce %d, which could not be found: %v", next, err)
+			fail(err)
+			return
 		}
-		m.unknownTransactions(next+1, used, at, append(list, text), done)
+		m.receipt(h, nil, func(rec *receipt, err error) {
+			switch {
+			case err != nil:
+				fail(err)
+			case rec == nil || rec.Block.Number > r.at || rec.from != m.main:
+				fail(fmt.Errorf("%v has no receipt in final blocks", h))
+			case !m.state.Stale() || r.list == nil && m.state.Nonce() != r.next:
+				fail(errors.New("another call of resume was faster"))
+			default:
+				if err := m.place(r, tx, block, rec); err != nil {
+					fail(err)
+					return
+				}
+				r.next++
+				m.recall(r, done)
+			}
+		})
+	})
+}
+
+// place writes a transaction of the main address into the log, or notes that the controller has to look at it.
+func (m *minter) place(r *recalling, tx *rpc.Transaction, block core.Block, rec *receipt) error {
+	var x *core.Created
+	if payload, ok := m.signs(tx); ok && r.list == nil {
+		var err error
+		if x, err = m.state.Recall(payload, m.main); err != nil {
+			return fmt.Errorf("%v: %w", rec.Hash, err)
+		}
+	}
+	switch {
+	case x != nil:
+		m.emit(core.Event{Created: x})
+		m.judge(m.state.Transfer(x.Transfer), 0, rec)
+		m.c.Print("%v paid withdrawal %d after the backup", rec.Hash, m.state.Request(x.Number).ID)
+	case r.word:
+		m.emit(core.Event{Forgotten: &core.Forgotten{Nonce: r.next, Hash: rec.Hash}})
+		m.c.Print("%v (nonce %d) was sent after the backup and pays no withdrawal that waits", rec.Hash, r.next)
+	default:
+		to := "a new contract"
+		if tx.To != nil {
+			to = tx.To.String()
+		}
+		r.list = append(r.list, fmt.Sprintf("%v (nonce %d, block %d, %s wei to %s)", rec.Hash, r.next, block.Number, tx.Value.Dec(), to))
+		return nil
+	}
+	r.written++
+	return nil
+}
+
+// weighAll ends the comparison: if the chain holds what is owed of each asset, the halt is over.
+func (m *minter) weighAll(at uint64, refuse func(string, ...any), out *cdk.Reply[ResumeResult]) {
+	m.weigh(append([]core.Asset{core.Ether}, assets(m.state.Tokens())...), at, nil, func(short []string, err error) {
+		switch {
+		case err != nil:
+			refuse("the chain cannot be read: %v", err)
+		case len(short) > 0:
+			refuse("custody does not cover what is owed: %s. Pay what is missing to %v by plain transfers, wait until they are final, and call resume again", strings.Join(short, "; "), m.main)
+		case !m.state.Stale():
+			refuse("another call of resume was faster")
+		case m.state.HaltedOtherwise():
+			refuse("the minter is halted for another reason too: %s; end that by the upgrade argument resume first", m.state.Halt().Reason)
+		default:
+			m.emit(core.Event{Reconciled: &core.Reconciled{Nonce: m.state.Nonce()}})
+			m.c.Print("resumed at nonce %d", m.state.Nonce())
+			n := m.state.Nonce()
+			out.Send(ResumeResult{Ok: &n})
+			m.work()
+		}
 	})
 }
 

@@ -1,6 +1,8 @@
 package cketh
 
 import (
+	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 
 	"fusion/cdk"
 	"fusion/cdk/native"
+	"fusion/cdk/stable"
 	"fusion/ckledger/cketh/core"
 	"fusion/eth"
 	"fusion/ic/candid"
@@ -863,4 +866,178 @@ func TestSubnetRecovery(t *testing.T) {
 	}
 	u.crash()
 	refused(&one, "was not restored")
+}
+
+// restore begins again from the minter's log as it was when it had n events; the ledgers are as they are.
+func (u *universe) restore(n uint64) {
+	u.t.Helper()
+	u.run(instant)
+	must(u.t, u.w.Advance(instant))
+	u.w.SetEnv("FUSION_RECOVERY", "1")
+	w := u.w
+	u.w = nil // replaying is no change
+	must(u.t, w.Upgrade(minterID, func(c *cdk.Canister) {
+		u.setup(c)
+		cdk.PostUpgrade(c, func(a *MinterArg) {
+			g, err := stable.Open(c.Stable())
+			must(u.t, err)
+			g.Memory(memoryLogIndex).Write(8, binary.LittleEndian.AppendUint64(nil, n)) // where a log has its length
+			u.m.postUpgrade(a)
+		})
+	}, nil))
+	u.w = w
+	u.run(3 * time.Second)
+}
+
+// The backup has withdrawals that waited, and one with a transaction that was replaced later. All are paid before the subnet is restored from it: resume finds the
+// payments, and nothing is paid twice.
+func TestPaidAfterTheBackup(t *testing.T) {
+	u := newUniverse(t, 33, nil)
+	u.chain.deposit(2, eth.Address{0xa0}, usdc, core.AmountOf(5000), word(alice), [32]byte{})
+	u.fund(alice, 5000*milli)
+	u.approve(1, alice)
+	u.settle(4)
+	to := func(i byte) eth.Address { return eth.Address{0xd0, i} }
+	var ids []candid.Nat
+	eth1 := func(i byte, amount uint64) {
+		t.Helper()
+		r := u.withdrawEth(alice, to(i), amount)
+		if r.Ok == nil {
+			t.Fatalf("%+v", r.Err)
+		}
+		ids = append(ids, r.Ok.BlockIndex)
+	}
+	eth1(0, 400*milli)
+	u.run(10 * time.Second)
+	if len(u.m.state.Transfers()) != 1 || !u.m.state.Transfer(1).Latest().Sent {
+		t.Fatal("the first has no transaction")
+	}
+	u.down = true
+	u.run(5 * time.Second)
+	eth1(1, 100*milli)
+	eth1(1, 100*milli) // the same once more: two payments are needed
+	eth1(1, 120*milli)
+	r := u.withdrawErc20(alice, 1, to(2), 1000)
+	if r.Ok == nil {
+		t.Fatalf("%+v", r.Err)
+	}
+	ids = append(ids, r.Ok.CkethBlockIndex)
+	if n := u.m.state.Pending(); n != 4 {
+		t.Fatalf("%d wait", n)
+	}
+	n := u.m.log.Len()
+	u.down, u.chain.base = false, core.AmountOf(60*gwei) // the transaction of the first is replaced
+	u.settle(8)
+	u.chain.base = core.AmountOf(8 * gwei)
+	u.settle(40)
+	if v := len(u.prepared); u.m.state.Open() != 0 || v < 6 {
+		t.Fatalf("%d are open after %d transactions", u.m.state.Open(), v)
+	}
+	custody := func() string {
+		tip := u.chain.tip()
+		return fmt.Sprint(tip.balances[holding{eth.Address{}, u.signer.main}], tip.balances[holding{usdc, u.signer.main}])
+	}
+	books := func() (s string) {
+		for _, a := range []core.Asset{core.Ether, usdc} {
+			s += fmt.Sprintf("%+v ", u.m.state.Book(a))
+		}
+		return fmt.Sprint(s, u.m.state.Nonce())
+	}
+	held, want := custody(), books()
+
+	u.restore(n)
+	if u.m.state.Halt() == nil || u.m.state.Open() < 4 {
+		t.Fatalf("halt %+v, %d open", u.m.state.Halt(), u.m.state.Open())
+	}
+	var res ResumeResult
+	for range 10 {
+		var err error
+		res, err = call[ResumeResult](u, operator, minterID, "resume", (*ResumeArgs)(nil))
+		must(t, err)
+		if res.Ok != nil || !strings.Contains(*res.Err, "call resume again") {
+			break
+		}
+		u.settle(2)
+	}
+	if res.Ok == nil || *res.Ok != 5 {
+		t.Fatalf("%+v: %s", res, *res.Err)
+	}
+	u.settle(40)
+	for i, id := range ids {
+		if s := u.ethStatus(id); s.TxFinalized == nil || s.TxFinalized.Success == nil {
+			t.Errorf("withdrawal %d: %+v", i, s)
+		}
+	}
+	for i, want := range []int{1, 3, 0} {
+		if _, times := u.chain.paid(eth.Address{}, to(byte(i))); times != want {
+			t.Errorf("%v was paid %d times, want %d", to(byte(i)), times, want)
+		}
+	}
+	if _, times := u.chain.paid(usdc, to(2)); times != 1 {
+		t.Errorf("tokens were paid %d times", times)
+	}
+	if got := custody(); got != held {
+		t.Errorf("custody %s, was %s before the restore", got, held)
+	}
+	if got := books(); got != want {
+		t.Errorf("books %s, were %s before the restore", got, want)
+	}
+	u.crash()
+}
+
+// One of the forgotten transactions pays nobody that the log knows: nothing goes on until the controller has looked at it, and what waits and was paid after it is
+// recorded then.
+func TestPaidBehindAForgottenTransaction(t *testing.T) {
+	u := newUniverse(t, 34, nil)
+	u.fund(alice, 5000*milli)
+	u.settle(4)
+	u.down = true
+	u.run(5 * time.Second)
+	waits := u.withdrawEth(alice, eth.Address{0xd0}, 100*milli)
+	n := u.m.log.Len()
+	key, c := u.signer.derive(nil)
+	send := func(tx eth.Transaction) {
+		tx.ChainID, tx.GasLimit, tx.MaxPriorityFeePerGas = core.DevGeth, 21_000, core.AmountOf(gwei)
+		signed, err := tx.Sign(signOtherwise(key, tx.SigningHash()), c.PublicKey[:])
+		must(t, err)
+		u.chain.send(signed)
+	}
+	u.restore(n)
+	u.down, u.broken = false, true
+	fee := core.AmountOf(100 * gwei)
+	cost := fee
+	cost.Mul(&cost, uint256.NewInt(21_000))
+	exact := core.AmountOf(100 * milli)
+	exact.Sub(&exact, &cost)
+	less := exact
+	less.SubUint64(&less, 1)
+	send(eth.Transaction{Nonce: 0, To: eth.Address{0xd0}, Value: less, MaxFeePerGas: fee}) // a wei less than is owed: another withdrawal's
+	send(eth.Transaction{Nonce: 1, To: eth.Address{0xd0}, Value: exact, MaxFeePerGas: fee})
+	u.settle(12)
+	resume := func(nonce *uint64) ResumeResult {
+		r, err := call[ResumeResult](u, operator, minterID, "resume", &ResumeArgs{Nonce: nonce})
+		must(t, err)
+		return r
+	}
+	two := uint64(2)
+	if r := resume(nil); r.Err == nil || !strings.Contains(*r.Err, "nonce 0") || !strings.Contains(*r.Err, "nonce = 2") {
+		t.Fatalf("%s", *r.Err)
+	}
+	if u.m.state.Pending() != 1 || u.m.state.Nonce() != 0 {
+		t.Fatalf("%d wait at nonce %d", u.m.state.Pending(), u.m.state.Nonce())
+	}
+	u.chain.pay(u.signer.main, core.AmountOf(100*milli)) // what the first paid
+	u.settle(12)
+	if r := resume(&two); r.Ok == nil || *r.Ok != 2 {
+		t.Fatalf("%s", *r.Err)
+	}
+	u.broken = false
+	u.settle(20)
+	if s := u.ethStatus(waits.Ok.BlockIndex); s.TxFinalized == nil || s.TxFinalized.Success == nil {
+		t.Errorf("%+v", s)
+	}
+	if _, times := u.chain.paid(eth.Address{}, eth.Address{0xd0}); times != 2 {
+		t.Errorf("paid %d times", times)
+	}
+	u.crash()
 }

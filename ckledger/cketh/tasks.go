@@ -409,9 +409,13 @@ func (m *minter) found(t *core.Transfer, h eth.Hash, tx *rpc.Transaction, at cor
 		return
 	}
 	version := -1
-	if tx.To != nil && tx.MaxFeePerGas != nil && tx.MaxPriorityFeePerGas != nil && tx.Type == 2 {
-		version = t.Adopt(eth.Transaction{ChainID: m.state.Config.ChainID, Nonce: tx.Nonce, MaxPriorityFeePerGas: *tx.MaxPriorityFeePerGas, MaxFeePerGas: *tx.MaxFeePerGas,
-			GasLimit: tx.Gas, To: *tx.To, Value: tx.Value, Data: tx.Input})
+	if x, ok := m.signs(tx); ok {
+		if version = t.Adopt(x); version < 0 {
+			if e := m.state.Recognise(t, x); e != nil {
+				m.emit(*e)
+				version = len(t.Versions) - 1
+			}
+		}
 	}
 	if version < 0 {
 		m.emit(t.Foreign(h, at))
@@ -430,4 +434,13 @@ func (m *minter) found(t *core.Transfer, h eth.Hash, tx *rpc.Transaction, at cor
 		}
 		next()
 	})
+}
+
+// signs is what a transaction of the chain signs, if it has the form of the minter's.
+func (m *minter) signs(tx *rpc.Transaction) (x eth.Transaction, ok bool) {
+	if tx.To == nil || tx.MaxFeePerGas == nil || tx.MaxPriorityFeePerGas == nil || tx.Type != 2 {
+		return x, false
+	}
+	return eth.Transaction{ChainID: m.state.Config.ChainID, Nonce: tx.Nonce, MaxPriorityFeePerGas: *tx.MaxPriorityFeePerGas, MaxFeePerGas: *tx.MaxFeePerGas,
+		GasLimit: tx.Gas, To: *tx.To, Value: tx.Value, Data: tx.Input}, true
 }

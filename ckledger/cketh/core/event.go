@@ -22,6 +22,7 @@ type Event struct {
 	MintUnknown *Source     // nobody can tell any more: never mint again
 	Minted      *Minted     // the ledger minted
 	Recovery    *uint64     // number of a recovery of the subnet from a backup: what the minter did since the backup is not in this log
+	Forgotten   *Forgotten  // a transaction that was made after the backup pays no withdrawal that the log knows
 	Reconciled  *Reconciled // a controller has compared the log with the chain after it
 	Halted      *Halt       // the chain changed beneath us: nothing is minted or paid until an operator says so
 	Paused      *PauseAsset // the chain holds less of an asset than its ledger issued
@@ -120,9 +121,15 @@ type Minted struct {
 	Block  uint64
 }
 
+// Forgotten is a transaction of the main address that the log does not know and cannot place, with the next nonce.
+type Forgotten struct {
+	Nonce uint64
+	Hash  eth.Hash
+}
+
 // Reconciled ends the halt of a recovery.
 type Reconciled struct {
-	Nonce uint64 // the next of the main address: transactions that the log does not know have used those below
+	Nonce uint64 // the next of the main address: in logs without Forgotten, unknown transactions have used those below
 }
 
 // Halt says at which block the chain changed.

@@ -257,6 +257,12 @@ func (s *State) Apply(e *Event) error {
 		}
 		s.recovery, s.stale = *e.Recovery, true
 		s.halt = &Halt{Number: s.observed.Number, Want: s.observed.Hash, Got: s.observed.Hash, Reason: RecoveryHalt(s.recovery)}
+	case e.Forgotten != nil:
+		if !s.stale || e.Forgotten.Nonce != s.nonce {
+			return misfit("nonce %d was used by a forgotten transaction, the next is %d, stale: %v", e.Forgotten.Nonce, s.nonce, s.stale)
+		}
+		s.unused++
+		s.nonce++
 	case e.Reconciled != nil:
 		n := e.Reconciled.Nonce
 		if !s.stale || n < s.nonce {
@@ -675,7 +681,7 @@ func (s *State) created(e *Event) error {
 	case e.Replaced != nil:
 		x := e.Replaced
 		t := s.transfers[x.Transfer]
-		if t == nil || t.IsSweep() || t.Disputed || t.Number != x.Number || t.Nonce != x.Nonce || t.From != x.Main || t.Latest().Raw == nil && !x.Filler || !x.Fee.Replaces(t.Latest().Fee) {
+		if t == nil || t.IsSweep() || t.Disputed || t.Number != x.Number || t.Nonce != x.Nonce || t.From != x.Main || t.Latest().Raw == nil && !x.Filler && s.recovery == 0 || !x.Fee.Replaces(t.Latest().Fee) {
 			return misfit("replacement of transfer %d is out of order", x.Transfer)
 		}
 		return s.version(t, s.requests[x.Number], x, e.Time)

@@ -44,6 +44,7 @@ const (
 	kindSweep
 	kindRecovery
 	kindReconciled
+	kindForgotten
 	kinds
 )
 
@@ -93,6 +94,8 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindRecovery
 	case part(v, kind, kindReconciled, &e.Reconciled, (*Reconciled).visit):
 		return kindReconciled
+	case part(v, kind, kindForgotten, &e.Forgotten, (*Forgotten).visit):
+		return kindForgotten
 	case part(v, kind, kindHalted, &e.Halted, (*Halt).visit):
 		return kindHalted
 	case part(v, kind, kindPaused, &e.Paused, (*PauseAsset).visit):
@@ -252,6 +255,11 @@ func (x *Minted) visit(v *minting.Visitor) {
 }
 
 func (x *Reconciled) visit(v *minting.Visitor) { v.Num(&x.Nonce) }
+
+func (x *Forgotten) visit(v *minting.Visitor) {
+	v.Num(&x.Nonce)
+	v.Fixed(x.Hash[:])
+}
 
 func (x *Halt) visit(v *minting.Visitor) {
 	v.Num(&x.Number)
