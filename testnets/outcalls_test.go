@@ -20,23 +20,6 @@ import (
 	"fusion/testnets/golden"
 )
 
-// question and outcome are the asker canister's (testdata/asker).
-type question struct {
-	URL              string  `candid:"url"`
-	Put              bool    `candid:"put"`
-	Transform        *string `candid:"transform"`
-	MaxResponseBytes *uint64 `candid:"max_response_bytes"`
-}
-
-type outcome struct {
-	Code     uint32 `candid:"code"`
-	Message  string `candid:"message"`
-	Status   uint64 `candid:"status"`
-	Headers  uint32 `candid:"headers"`
-	Body     []byte `candid:"body"`
-	Refunded uint64 `candid:"refunded"`
-}
-
 func ptr[T any](v T) *T { return &v }
 
 // TestOutcalls lets a canister ask a web server of the test's. One of the four replicas is given other answers than the others.
@@ -82,7 +65,7 @@ func TestOutcalls(t *testing.T) {
 	f := attach(t, n)
 	a := f.owner.Agent
 	asker := f.install(t, f.compile(t, "asker"))
-	ask := func(q question) (o outcome) {
+	ask := func(q golden.Question) (o golden.Outcome) {
 		t.Helper()
 		check(t, update(f, a, asker, q, &o))
 		return o
@@ -92,43 +75,43 @@ func TestOutcalls(t *testing.T) {
 
 	// The three that are told the truth agree once the transform has dropped what differs.
 	price := uint64((3_000_000 + 60_000*4 + 400*(len(url)+len("Accept")+len("text/plain")+len("tidy")+1) + 800*1000) * 4)
-	if o := ask(question{URL: url, Transform: tidy, MaxResponseBytes: ptr(uint64(1000))}); string(o.Body) != "GET truth" || o.Status != 200 || o.Headers != 0 ||
+	if o := ask(golden.Question{URL: url, Transform: tidy, MaxResponseBytes: ptr(uint64(1000))}); string(o.Body) != "GET truth" || o.Status != 200 || o.Headers != 0 ||
 		o.Refunded != 1_000_000_000_000-price {
 		t.Errorf("with a transform: %+v, want a price of %d", o, price)
 	}
 	// Without it, no two answers are equal.
-	if o := ask(question{URL: url, MaxResponseBytes: ptr(uint64(1000))}); o.Code != 2 || !strings.HasPrefix(o.Message, "No consensus could be reached. Replicas had different responses.") ||
+	if o := ask(golden.Question{URL: url, MaxResponseBytes: ptr(uint64(1000))}); o.Code != 2 || !strings.HasPrefix(o.Message, "No consensus could be reached. Replicas had different responses.") ||
 		strings.Count(o.Message, ": 1]") < 3 {
 		t.Errorf("without a transform: %+v", o)
 	}
 	// An answer as large as answers may be fits a block. The replicas' servers all say this.
-	if o := ask(question{URL: url + "big", Transform: tidy}); o.Code != 0 || len(o.Body) != 1_990_000 {
+	if o := ask(golden.Question{URL: url + "big", Transform: tidy}); o.Code != 0 || len(o.Body) != 1_990_000 {
 		t.Errorf("a large answer: code %d, %q, %d bytes", o.Code, o.Message, len(o.Body))
 	}
-	if o := ask(question{URL: url + "big", Transform: tidy, MaxResponseBytes: ptr(uint64(100_000))}); o.Code != 1 || o.Message != "Http body exceeds size limit of 100000 bytes." {
+	if o := ask(golden.Question{URL: url + "big", Transform: tidy, MaxResponseBytes: ptr(uint64(100_000))}); o.Code != 1 || o.Message != "Http body exceeds size limit of 100000 bytes." {
 		t.Errorf("an answer that is too large: %+v", o)
 	}
 	// The same server under its address is in the private part of the world.
 	for _, address := range []string{truth.URL, strings.Replace(truth.URL, "127.0.0.1", "localhost", 1), "https://169.254.169.254/latest/meta-data"} {
-		if o := ask(question{URL: address, Transform: tidy}); o.Code != 1 || !strings.HasSuffix(o.Message, "its address is not on the public internet") {
+		if o := ask(golden.Question{URL: address, Transform: tidy}); o.Code != 1 || !strings.HasSuffix(o.Message, "its address is not on the public internet") {
 			t.Errorf("%s: %+v", address, o)
 		}
 	}
 	// What is not replicated is asked once.
 	before := visits.Load()
-	if o := ask(question{URL: url, Put: true, Transform: tidy}); !strings.HasPrefix(string(o.Body), "PUT ") || visits.Load() != before+1 {
+	if o := ask(golden.Question{URL: url, Put: true, Transform: tidy}); !strings.HasPrefix(string(o.Body), "PUT ") || visits.Load() != before+1 {
 		t.Errorf("not replicated: %+v, %d visits", o, visits.Load()-before)
 	}
 
 	// A replica stops and starts again while the servers think.
 	type result struct {
-		o   outcome
+		o   golden.Outcome
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
 		var r result
-		r.err = update(f, a, asker, question{URL: url + "hold", Transform: tidy}, &r.o)
+		r.err = update(f, a, asker, golden.Question{URL: url + "hold", Transform: tidy}, &r.o)
 		done <- r
 	}()
 	held := func(want int32) {
@@ -151,13 +134,13 @@ func TestOutcalls(t *testing.T) {
 
 	// The liar stops: the other three are enough.
 	check(t, n.StopReplica(3))
-	if o := ask(question{URL: url, Transform: tidy}); string(o.Body) != "GET truth" {
+	if o := ask(golden.Question{URL: url, Transform: tidy}); string(o.Body) != "GET truth" {
 		t.Errorf("with one replica down: %+v", o)
 	}
 	check(t, poll(f, func() bool { return len(n.Replica(0).Status().Outcalls) == 0 }))
 }
 
-func update(ctx context.Context, a *agent.Agent, to principal.Principal, q question, o *outcome) error {
+func update(ctx context.Context, a *agent.Agent, to principal.Principal, q golden.Question, o *golden.Outcome) error {
 	return a.Update(ctx, to, "ask", []any{q}, []any{o})
 }
 

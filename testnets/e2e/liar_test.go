@@ -29,23 +29,6 @@ import (
 	"fusion/testnets/golden"
 )
 
-// question and outcome are those of the canister testdata/asker.
-type question struct {
-	URL              string  `candid:"url"`
-	Put              bool    `candid:"put"`
-	Transform        *string `candid:"transform"`
-	MaxResponseBytes *uint64 `candid:"max_response_bytes"`
-}
-
-type outcome struct {
-	Code     uint32 `candid:"code"`
-	Message  string `candid:"message"`
-	Status   uint64 `candid:"status"`
-	Headers  uint32 `candid:"headers"`
-	Body     []byte `candid:"body"`
-	Refunded uint64 `candid:"refunded"`
-}
-
 // TestFalseAnswers: one replica of four lies about all that the world outside says, the web, Ethereum and Bitcoin. What the replicas agree on is true all
 // the same, and their metrics name the liar. What one replica alone answers is as true as that replica.
 func TestFalseAnswers(t *testing.T) {
@@ -99,9 +82,9 @@ func TestFalseAnswers(t *testing.T) {
 	must(t, a.Update(ctx, principal.Management, "provisional_create_canister_with_cycles", []any{management.ProvisionalCreateArgs{Amount: &amount}}, []any{&created}))
 	must(t, testnets.Install(ctx, a, created.CanisterID, management.ModeInstall(), wasm, nil))
 	tidy := ";"
-	ask := func(put bool) (o outcome) {
+	ask := func(put bool) (o golden.Outcome) {
 		t.Helper()
-		must(t, a.Update(ctx, created.CanisterID, "ask", []any{question{URL: "https://example.com/", Put: put, Transform: &tidy}}, []any{&o}))
+		must(t, a.Update(ctx, created.CanisterID, "ask", []any{golden.Question{URL: "https://example.com/", Put: put, Transform: &tidy}}, []any{&o}))
 		return o
 	}
 
