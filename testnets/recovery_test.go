@@ -264,3 +264,82 @@ func inputsOf(t *testing.T, n *testnets.Network, txid string) (out []string) {
 	}
 	return out
 }
+
+// TestPaidAfterTheBackup restores a backup in which one withdrawal has a transaction and another waits for its change. Both were paid before the state was lost. The
+// minter asks for what it does not know, finds that both are paid, and goes on without paying anything twice and without anybody paying in.
+func TestPaidAfterTheBackup(t *testing.T) {
+	dir := golden.Clone(t)
+	snapshotsEvery(t, dir, 20)
+	n := golden.RunDir(t, dir)
+	f := attach(t, n)
+	addresses := []string{golden.FreshAddress(t.Name() + "1"), golden.FreshAddress(t.Name() + "2")}
+	all := must(f.owner.Own(f))(t)
+	first := must(f.owner.Redeem(f, addresses[0], golden.DepositSats+1000))(t) // takes two outputs, so that the others are not enough for the second
+	check(t, golden.Wait(f, "the first transaction", func() (string, error) {
+		st, err := f.owner.Withdrawal(f, first)
+		if err == nil && st.Pending != nil {
+			return "pending", nil
+		}
+		return "", err
+	}))
+	second := must(f.owner.Redeem(f, addresses[1], all-golden.DepositSats-100_000))(t)
+	path, _ := backup(t, f, dir, 0, n.Replica(0).View().Height)
+	if st := must(f.owner.Withdrawal(f, second))(t); st.Pending == nil {
+		t.Fatalf("the second withdrawal does not wait: %+v", st)
+	}
+	must(f.owner.Finish(f, first))(t)
+	tx := must(f.owner.Finish(f, second))(t)
+	paid := []btc.Satoshi{must(n.Bitcoin().Balance(addresses[0]))(t), must(n.Bitcoin().Balance(addresses[1]))(t)}
+	end := must(f.w.Agree(f, n.Replica(0).View().Height))(t)
+	f.w.Close()
+	check(t, n.Close())
+
+	d := draft(t, dir, path, 0, 0, 1, 2)
+	for i := range n.Nodes {
+		lose(t, dir, i)
+		check(t, restoreBackup(t, dir, path, i, d))
+	}
+	n = golden.RunDir(t, dir)
+	f = attach(t, n)
+	if st := must(f.owner.Withdrawal(f, second))(t); st.Pending == nil {
+		t.Fatalf("the second withdrawal does not wait in the backup: %+v", st)
+	}
+	controller := must(f.w.User(testnets.DefaultIdentity, 0))(t)
+	transactions := []string{}
+	var res ckbtc.ResumeResult
+	check(t, golden.Wait(f, "that the minter resumes", func() (string, error) {
+		res = ckbtc.ResumeResult{}
+		err := controller.Agent.Update(f, f.w.Minter, "resume", []any{&ckbtc.ResumeArgs{Transactions: &transactions}}, []any{&res})
+		if err != nil || res.Ok != nil {
+			return "", err
+		}
+		if strings.Contains(*res.Err, "in hexadecimal") {
+			for _, id := range regexp.MustCompile(`\b[0-9a-f]{64}\b`).FindAllString(*res.Err, -1) {
+				info, ok := n.Bitcoin().GetTx(must(btc.ParseHash(id))(t))
+				if !ok {
+					return "", fmt.Errorf("no transaction %s", id)
+				}
+				transactions = append(transactions, fmt.Sprintf("%x", info.Raw))
+			}
+		}
+		return *res.Err, nil
+	}))
+	if len(transactions) == 0 || res.Ok.Restored != 0 || res.Ok.WrittenOff != 0 {
+		t.Errorf("%d transactions, %+v", len(transactions), res.Ok)
+	}
+	st := must(f.owner.Withdrawal(f, second))(t)
+	if st.Confirmed == nil || btc.Hash(st.Confirmed.Txid).String() != tx {
+		t.Fatalf("the second withdrawal: %+v, was paid by %s", st, tx)
+	}
+	must(f.bob.Deposit(f, 300_000))(t)
+	check(t, f.w.Mine(f, testnets.Confirmations))
+	must(f.bob.Mint(f, 1))(t)
+	must(f.owner.Finish(f, must(f.bob.Redeem(f, golden.FreshAddress("after"), 150_000))(t)))(t)
+	for i, a := range addresses {
+		if now := must(n.Bitcoin().Balance(a))(t); now != paid[i] {
+			t.Errorf("%s has %d, and had %d before the restore", a, now, paid[i])
+		}
+	}
+	must(f.w.Audit(f, f.owner, f.bob))(t)
+	must(f.w.Agree(f, max(end, n.Replica(0).View().Height)))(t)
+}

@@ -34,6 +34,11 @@
 // up to k times the rewards of n blocks, a larger one waits for more. While the Bitcoin canister rejects calls, nothing is minted or prepared. get_minter_info
 // (health), /metrics and /dashboard show all of this.
 //
+// # Recovery of the subnet
+//
+// After a recovery of the subnet from a backup nothing is minted or paid until a controller calls resume. If withdrawals wait, resume asks for the transactions
+// behind the outputs at the minter's own address that the log does not know: what they pay of these withdrawals is recorded as paid (core.State.Recall).
+//
 // # For operators
 //
 // Stop the canister before an upgrade: calls that are open then lose their answers. Nothing is lost even without, because every

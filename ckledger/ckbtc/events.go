@@ -1,6 +1,8 @@
 package ckbtc
 
 import (
+	"bytes"
+
 	"fusion/btc"
 	"fusion/ckledger/ckbtc/core"
 	"fusion/ic/candid"
@@ -183,7 +185,7 @@ type QuarantinedWithdrawal struct {
 // hasPublicForm reports whether an event appears in get_events.
 func hasPublicForm(e *core.Event) bool {
 	return e.Init != nil || e.Upgrade != nil || e.CheckedUtxo != nil || e.SuspendedUtxo != nil || e.MintUnknown != nil || e.Minted != nil ||
-		e.Accepted != nil || e.FeeBurned != nil || e.Complete != nil || e.Confirmed != nil || e.Refund != nil || e.RefundUnknown != nil || e.Refunded != nil
+		e.Accepted != nil || e.FeeBurned != nil || e.Complete != nil || e.Recalled != nil || e.Confirmed != nil || e.Refund != nil || e.RefundUnknown != nil || e.Refunded != nil
 }
 
 // public gives an event its published form.
@@ -235,6 +237,8 @@ func payload(s *core.State, e *core.Event) EventType {
 		}
 		return EventType{SentTransaction: &SentTransaction{Requests: x.Requests, Txid: x.Txid[:], Utxos: utxosOf(x.Inputs), ChangeOutput: &change,
 			SubmittedAt: e.Time, Fee: &x.FeeRate, WithdrawalFee: fee, SignedTx: &x.Raw}}
+	case e.Recalled != nil:
+		return EventType{SentTransaction: recalledOf(s, e)}
 	case e.Confirmed != nil:
 		return EventType{ConfirmedTransaction: txidOf(e.Confirmed.Txid)}
 	case e.Refund != nil:
@@ -252,6 +256,22 @@ func payload(s *core.State, e *core.Event) EventType {
 		return EventType{ReimbursedFailedDeposit: x}
 	}
 	return EventType{ReimbursedWithdrawal: x}
+}
+
+// recalledOf shows a transaction that the log had forgotten.
+func recalledOf(s *core.State, e *core.Event) *SentTransaction {
+	x := e.Recalled
+	tx, _ := btc.ParseTx(bytes.Clone(x.Raw)) // Apply has parsed it
+	id, last := tx.Txid(), len(tx.Outputs)-1
+	out := &SentTransaction{Requests: x.Requests, Txid: id[:], Utxos: utxosOf(x.Inputs), ChangeOutput: &ChangeOutput{uint32(last), uint64(tx.Outputs[last].Value)},
+		SubmittedAt: e.Time, Fee: &x.FeeRate, WithdrawalFee: &WithdrawalFee{MinterFee: x.MinterFee, BitcoinFee: x.BtcFee}, SignedTx: &x.Raw}
+	if p := s.Payment(x.Payment); x.Requests == nil && p != nil {
+		out.Requests = p.Requests
+	}
+	if out.Requests == nil {
+		out.Requests = []uint64{}
+	}
+	return out
 }
 
 var callFailed = ReimbursementReason{CallFailed: candid.Unit}

@@ -2,9 +2,11 @@ package ckbtc
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"fusion/btc"
@@ -217,9 +219,13 @@ func (m *minter) health() *Health {
 	return h
 }
 
-// ResumeArgs name transactions, as explorers show them, that can never be mined again: the minter's own, or those of deposits.
+// ResumeArgs are what a controller knows about transactions: Never names those that can never be mined again, as explorers show them, the minter's own or those of
+// deposits. Transactions are whole ones in hexadecimal, that the minter may have forgotten in a recovery of the subnet; Others names those of them that pay withdrawals
+// unknown to the log, to addresses that wait for other amounts.
 type ResumeArgs struct {
-	Never []string `candid:"never"`
+	Never        []string  `candid:"never"`
+	Transactions *[]string `candid:"transactions"`
+	Others       *[]string `candid:"others"`
 }
 
 // ResumeResult is the result of resume: what custody was restored and what was written off, in satoshi.
@@ -241,6 +247,58 @@ const (
 	maxRestored   = 1000
 )
 
+// recall writes down what the minter forgot in a recovery of the subnet: which of the withdrawals that wait are paid.
+func (m *minter) recall(us []core.Utxo, tip uint32, past core.Past) (other []string, err error) {
+	if _, stale := m.state.Stale(); !stale || !m.state.Waiting() && len(past.Given) == 0 {
+		return nil, nil
+	}
+	past.Own, past.Tip, past.Utxos = *m.key, tip, us
+	for {
+		events, more, err := m.state.Recall(m.c.Time(), past)
+		if err != nil || events == nil {
+			return other, err
+		}
+		other = append(other, more...)
+		for _, e := range events {
+			m.emit(e)
+			if e.Recalled != nil {
+				m.logf("payment %d was made after the backup: it paid withdrawals %v", e.Recalled.Payment, m.state.Payment(e.Recalled.Payment).Requests)
+			}
+			if e.Confirmed != nil {
+				m.tasks.ForgetAll(func(t core.Task) bool { return t.Kind >= core.TaskSign && t.ID == e.Confirmed.Payment })
+			}
+		}
+	}
+}
+
+func parseHashes(list []string) (ids []btc.Hash, err error) {
+	for _, text := range list {
+		id, err := btc.ParseHash(text)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// parseGiven reads transactions by their ids.
+func parseGiven(list []string) (map[btc.Hash]*btc.Tx, error) {
+	given := map[btc.Hash]*btc.Tx{}
+	for i, text := range list {
+		raw, err := hex.DecodeString(text)
+		var tx *btc.Tx
+		if err == nil {
+			tx, err = btc.ParseTx(raw)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", i+1, err)
+		}
+		given[tx.Txid()] = tx
+	}
+	return given, nil
+}
+
 // catchUp is how long resume waits after a recovery of the subnet: before the Bitcoin canister has seen the blocks since the backup, it does not show what the
 // minter paid in them.
 const (
@@ -260,14 +318,25 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 		out.Send(ResumeResult{Err: &text})
 	}
 	var never []btc.Hash
+	past := core.Past{Others: map[btc.Hash]bool{}}
 	if a != nil {
-		for _, text := range a.Never {
-			id, err := btc.ParseHash(text)
-			if err != nil {
-				fail("never names transactions: %v", err)
+		var others []btc.Hash
+		var err error
+		if never, err = parseHashes(a.Never); err == nil && a.Others != nil {
+			others, err = parseHashes(*a.Others)
+		}
+		if err != nil {
+			fail("never and others name transactions: %v", err)
+			return
+		}
+		for _, id := range others {
+			past.Others[id] = true
+		}
+		if a.Transactions != nil {
+			if past.Given, err = parseGiven(*a.Transactions); err != nil {
+				fail("transactions holds whole ones in hexadecimal: %v", err)
 				return
 			}
-			never = append(never, id)
 		}
 	}
 	m.recovered()
@@ -293,7 +362,11 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 			refuse(err)
 			return
 		}
-		also := func(u core.Utxo) bool { return u.Value >= leastRestored && m.state.Foreign(u) }
+		least := uint64(leastRestored)
+		if _, stale := m.state.Stale(); stale {
+			least = core.MinChange
+		}
+		also := func(u core.Utxo) bool { return u.Value >= least && m.state.Foreign(u) }
 		m.ownUtxos(m.main.String(), also, release, func(us []core.Utxo, tip uint32, hash []byte, err error) {
 			if err != nil {
 				refuse(err)
@@ -304,6 +377,11 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 					refuse(err)
 					return
 				}
+				other, err := m.recall(us, tip, past)
+				if err != nil {
+					fail("%v", err)
+					return
+				}
 				var r Resumed
 				taken := 0
 				slices.SortFunc(us, func(a, b core.Utxo) int { return b.Compare(a) })
@@ -311,7 +389,7 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 					if taken == maxRestored {
 						break
 					}
-					if u.Height > 0 && u.Height <= tip && tip-u.Height+1 >= m.state.Config.Confirmations && m.state.Foreign(u) {
+					if u.Value >= leastRestored && u.Height > 0 && u.Height <= tip && tip-u.Height+1 >= m.state.Config.Confirmations && m.state.Foreign(u) {
 						m.emit(core.Event{Restored: &u})
 						r.Restored += u.Value
 						taken++
@@ -323,6 +401,9 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 					fail("%v. Send them (signed_tx in get_events) until they are mined: the deficit then closes by itself. Name in never those alone that cannot be mined any more, "+
 						"because a deep block spends one of their inputs otherwise: what they were to make is written off, and what would spend it is paid by others", err)
 					return
+				}
+				if err != nil && len(other) > 0 {
+					err = fmt.Errorf("%w; no withdrawal that the log knows explains %s", err, strings.Join(other, ", "))
 				}
 				if err != nil {
 					fail("%v, after %d satoshi were taken into custody: pay at least what is missing to %v, wait for %d confirmations, and call resume again", err,

@@ -419,7 +419,7 @@ func TestWithdrawalWaitsForWhatWasWrittenOff(t *testing.T) {
 func TestResumeRefusesWhatIsNoTransaction(t *testing.T) {
 	u := newUniverse(t, 27, nil)
 	r, err := native.Update[ResumeResult](u.w, operator, minterID, "resume", &ResumeArgs{Never: []string{"the last one"}})
-	if err != nil || r.Err == nil || !strings.Contains(*r.Err, "never names transactions") {
+	if err != nil || r.Err == nil || !strings.Contains(*r.Err, "never and others name transactions") {
 		t.Fatalf("%+v %v", r, err)
 	}
 }

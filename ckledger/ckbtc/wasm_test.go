@@ -23,7 +23,7 @@ func TestWasm(t *testing.T) {
 	must(t, err)
 	packed, err := link.Gzip(c.Wasm)
 	must(t, err)
-	if len(packed) > maxModule-64<<10 {
+	if len(packed) > maxModule-32<<10 {
 		t.Errorf("the module has %d bytes, which leaves no room in a message of %d", len(packed), maxModule)
 	}
 	h, err := ic0host.New(context.Background(), c.Wasm)

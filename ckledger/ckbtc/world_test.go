@@ -442,7 +442,7 @@ func (c *fakeChain) fund(address string, value uint64) {
 	var tag btc.Hash
 	binary.LittleEndian.PutUint64(tag[:], c.made)
 	c.mine1[string(a.Script())] = true
-	c.pool = append(c.pool, &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: btc.Outpoint{Txid: tag}}}, Outputs: []btc.TxOut{{Value: btc.Satoshi(value), Script: a.Script()}}})
+	c.pool = append(c.pool, &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: btc.Outpoint{Txid: tag}, ScriptSig: []byte{0x51}}}, Outputs: []btc.TxOut{{Value: btc.Satoshi(value), Script: a.Script()}}})
 }
 
 // isFunding tells deposits from what the minter pays.

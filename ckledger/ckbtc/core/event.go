@@ -41,6 +41,7 @@ type Event struct {
 	Restored *Utxo         // somebody paid this to the minter's own account to restore custody: nothing is minted for it
 	Doubted  *uint64       // everything may have been taken back, settled or not: this many outputs are watched again
 	Epoch    *uint64       // how often the Bitcoin canister forgot its chain and began again, when that is learnt first and whenever it is more
+	Recalled *Recalled     // a transaction that was made after the backup is found
 	Recovery *uint64       // number of a recovery of the subnet from a backup: what the minter did since the backup is not in this log
 	Resumed  *WriteOff     // a controller gave what is missing up, custody being enough without it
 }

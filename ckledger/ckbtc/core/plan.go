@@ -270,7 +270,8 @@ func (s *State) Replace(p *Payment, now, feeRate uint64) *Event {
 		return nil
 	}
 	late := c.CancelAfter > 0 && p.Versions[0].Complete && now >= p.Versions[0].CompleteAt+c.CancelAfter && !p.Cancelling()
-	if p.Kind != PaysOut || !v.Sent || !late && now < v.CompleteAt+c.ResubmitAfter {
+	if p.Kind != PaysOut || p.Keys == nil || !v.Sent || // what was recalled is sent again as it is
+		!late && now < v.CompleteAt+c.ResubmitAfter {
 		return nil
 	}
 	event := func(x Prepared) *Event {

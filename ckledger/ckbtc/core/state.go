@@ -227,6 +227,8 @@ func (s *State) Apply(e *Event) error {
 		return s.prepared(e)
 	case e.Signed != nil, e.Complete != nil, e.Sent != nil:
 		return s.signed(e)
+	case e.Recalled != nil:
+		return s.recalled(e)
 	case e.Confirmed != nil:
 		return s.confirmed(e)
 	case e.Refund != nil, e.RefundAsked != nil, e.RefundRefused != nil, e.RefundUnknown != nil, e.Refunded != nil:
@@ -828,7 +830,7 @@ func (s *State) CheckInvariants() error {
 			return bad("deposit %v is spendable in state %d", op, d.State)
 		}
 	}
-	if supply, have := s.minted+s.refunded+owed+s.feesDue(), s.Custody()+s.burned+s.Deficit(); supply > have {
+	if supply, have := s.minted+s.refunded+owed+s.feesDue(), s.Custody()+s.burned+s.Deficit(); supply > have && s.stale == 0 { // Resumed closes the gap
 		return bad("minted %d + refunded %d + owed %d exceed custody %d + burned %d + deficit %d", s.minted, s.refunded, owed, s.Custody(), s.burned, s.Deficit())
 	}
 	if err := s.checkWatched(); err != nil {

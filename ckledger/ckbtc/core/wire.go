@@ -41,6 +41,7 @@ const (
 	kindDoubted
 	kindEpoch
 	kindRecovery
+	kindRecalled
 	kinds // one more than the last
 )
 
@@ -142,6 +143,8 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindEpoch
 	case part(v, kind, kindRecovery, &e.Recovery, visitNumber):
 		return kindRecovery
+	case part(v, kind, kindRecalled, &e.Recalled, (*Recalled).visit):
+		return kindRecalled
 	}
 	return 0
 }
@@ -305,6 +308,17 @@ func (x *ConfirmedTx) visit(v *minting.Visitor) {
 	v.Num(&x.Payment)
 	v.Fixed(x.Txid[:])
 	minting.Small(v, &x.Height)
+}
+
+func (x *Recalled) visit(v *minting.Visitor) {
+	v.Num(&x.Payment)
+	minting.List(v, &x.Inputs, (*Utxo).visit)
+	minting.List(v, &x.Requests, visitNumber)
+	v.Bytes(&x.Raw)
+	v.Num(&x.BtcFee)
+	v.Num(&x.MinterFee)
+	v.Num(&x.FeeRate)
+	minting.Small(v, &x.Kind)
 }
 
 func (x *Refund) visit(v *minting.Visitor) {

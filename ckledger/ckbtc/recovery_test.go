@@ -1,0 +1,340 @@
+package ckbtc
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fusion/btc"
+	"fusion/cdk"
+	"fusion/cdk/native"
+	"fusion/cdk/stable"
+	"fusion/ckledger/ckbtc/core"
+	"fusion/ic/principal"
+)
+
+// backup is what a backup of the subnet has of minter and ledger.
+type backup struct {
+	events uint64
+	ledger fakeLedger
+}
+
+func (u *universe) backup() backup {
+	l := *u.ledger
+	l.balances, l.allowances, l.seen, l.blocks = maps.Clone(l.balances), maps.Clone(l.allowances), maps.Clone(l.seen), slices.Clone(l.blocks)
+	return backup{u.m.log.Len(), l}
+}
+
+// restore begins again from a backup, and waits until the minter may compare log and chain.
+func (u *universe) restore(b backup) {
+	u.t.Helper()
+	u.advance(instant)
+	u.w.SetEnv("FUSION_RECOVERY", "1")
+	*u.ledger = b.ledger
+	must(u.t, u.w.Upgrade(minterID, func(c *cdk.Canister) {
+		u.setup(c)
+		cdk.PostUpgrade(c, func(a *MinterArg) {
+			g, err := stable.Open(c.Stable())
+			must(u.t, err)
+			g.Memory(memoryLogIndex).Write(8, binary.LittleEndian.AppendUint64(nil, b.events)) // where a log has its length
+			u.m.postUpgrade(a)
+		})
+	}, nil))
+	for range 10 {
+		u.advance(time.Second)
+	}
+}
+
+// transaction finds one in the blocks.
+func (c *fakeChain) transaction(id btc.Hash) *btc.Tx {
+	for _, b := range c.blocks {
+		for _, tx := range b {
+			if tx.Txid() == id {
+				return tx
+			}
+		}
+	}
+	c.u.t.Fatalf("no block has %v", id)
+	return nil
+}
+
+// named are the transactions that a refusal names.
+func (u *universe) named(r ResumeResult) (ids []btc.Hash) {
+	u.t.Helper()
+	if r.Err == nil {
+		u.t.Fatalf("it resumes: %+v", r.Ok)
+	}
+	for _, text := range regexp.MustCompile(`\b[0-9a-f]{64}\b`).FindAllString(*r.Err, -1) {
+		id, err := btc.ParseHash(text)
+		must(u.t, err)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (u *universe) resumeWith(others []btc.Hash, txs ...*btc.Tx) ResumeResult {
+	u.t.Helper()
+	list, not := []string{}, []string{}
+	for _, id := range others {
+		not = append(not, id.String())
+	}
+	for _, tx := range txs {
+		list = append(list, hex.EncodeToString(tx.Bytes()))
+	}
+	r, err := native.Update[ResumeResult](u.w, operator, minterID, "resume", &ResumeArgs{Transactions: &list, Others: &not})
+	must(u.t, err)
+	return r
+}
+
+// explain gives the minter what it asks for until it asks for nothing more.
+func (u *universe) explain(others ...btc.Hash) (r ResumeResult, given []*btc.Tx) {
+	u.t.Helper()
+	for range 20 {
+		if r = u.resumeWith(others, given...); r.Err == nil || !strings.Contains(*r.Err, "in hexadecimal") {
+			return r, given
+		}
+		for _, id := range u.named(r) {
+			given = append(given, u.chain.transaction(id))
+		}
+	}
+	u.t.Fatalf("it always asks for more: %s", *r.Err)
+	return r, nil
+}
+
+// The backup has withdrawals that wait, two of them alike, and one whose transaction was replaced later. All of them are paid after it, and others that it does not
+// know, by transactions that spend each other's change. The restored minter asks for the transactions, finds the payments in them, and pays nothing twice; its log
+// then holds what the chain holds.
+func TestPaidAfterTheBackup(t *testing.T) {
+	for name, c := range map[string]struct {
+		settled, late uint64
+		young         bool // the blocks of before the backup
+	}{
+		"nothing is settled":                {100, 640_000, true},
+		"the deposits are settled":          {12, 640_000, false},
+		"change is spent":                   {20, 300_000, false},
+		"everything is settled at once":     {3, 640_000, false},
+		"a small one, which a deposit pays": {20, 50_000, true},
+	} {
+		t.Run(name, func(t *testing.T) { paidAfterTheBackup(t, c.settled, c.late, c.young) })
+	}
+}
+
+func paidAfterTheBackup(t *testing.T, settled, late uint64, young bool) {
+	soon := uint64(time.Minute)
+	u := newUniverse(t, 61, func(a *InitArgs) {
+		deep(settled, 0)(a)
+		a.Limits.ResubmissionDelayNanos = &soon
+	})
+	alice, bob := user(0), user(1)
+	u.deposit(alice, 900_000)
+	u.deposit(alice, 800_000)
+	for _, who := range []principal.Principal{alice, bob} {
+		u.ledger.allowances[core.Account{Owner: who}] = 1 << 40
+	}
+	withdraw := func(who int, to int, amount uint64) {
+		t.Helper()
+		if e := retrieve(u, user(who), destination(to).String(), amount); e != nil {
+			t.Fatalf("%+v", e)
+		}
+	}
+	if !young {
+		u.settle(15)
+	}
+	u.chain.congested = true
+	withdraw(0, 0, 200_000)
+	for range 10 {
+		u.advance(time.Second)
+	}
+	first := u.m.state.Payments()
+	if len(first) != 1 || !first[0].Latest().Sent {
+		t.Fatalf("%d payments", len(first))
+	}
+	withdraw(0, 1, 150_000)
+	withdraw(0, 1, 150_000)
+	withdraw(0, 2, 120_000)
+	if n := u.m.state.Queued(); n != 3 {
+		t.Fatalf("%d wait", n)
+	}
+	b := u.backup()
+
+	u.deposit(bob, 700_000)
+	for range 15 { // until both payments have been replaced
+		u.advance(10 * time.Second)
+	}
+	u.chain.congested = false
+	u.settle(4)
+	withdraw(1, 3, late) // spends change of what was forgotten, or the deposit of bob
+	u.settle(30)
+	if n := u.m.state.Open(); n != 0 {
+		t.Fatalf("%d are open", n)
+	}
+	if len(first[0].Versions) < 2 {
+		t.Fatal("the first was not replaced")
+	}
+	paid := func() (s string) {
+		for i := range 4 {
+			sum, times := u.chain.paid(destination(i))
+			s += fmt.Sprintf("%d×%d ", times, sum)
+		}
+		return s
+	}
+	before := paid()
+
+	u.restore(b)
+	u.isPaused(alice, "restored from a backup")
+	if r := u.resume(); len(u.named(r)) == 0 {
+		t.Fatalf("it does not ask: %s", *r.Err)
+	}
+	r, given := u.explain()
+	if r.Ok == nil {
+		t.Fatalf("%s", *r.Err)
+	}
+	if len(given) < 3 {
+		t.Errorf("%d transactions explain all", len(given))
+	}
+	u.settle(30)
+	if now := paid(); now != before {
+		t.Errorf("paid %s, before the restore %s", now, before)
+	}
+	if n := u.m.state.Open(); n != 0 {
+		t.Errorf("%d are open", n)
+	}
+	if u.update(bob).Ok != nil { // unless the minter spent it, what he paid in is minted again
+		u.settle(4)
+	}
+	if log, chain := u.m.state.Custody(), u.chain.custody(); log != chain {
+		t.Errorf("the log holds %d, the chain %d", log, chain)
+	}
+	if e := u.m.state.CheckInvariants(); e != nil {
+		t.Error(e)
+	}
+	u.crash()
+	withdraw(0, 5, 100_000)
+	u.settle(20)
+	if _, times := u.chain.paid(destination(5)); times != 1 {
+		t.Errorf("paid %d times after all", times)
+	}
+}
+
+// What the forgotten payments paid besides comes out of custody: the minter records the withdrawal that it knows, names the rest, and goes on when what is missing is there.
+func TestForgottenPaymentsOfOthers(t *testing.T) {
+	u := newUniverse(t, 62, deep(20, 0))
+	alice := user(0)
+	u.deposit(alice, 900_000)
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	known, lost := destination(1), destination(2)
+	if e := retrieve(u, alice, known.String(), 400_000); e != nil {
+		t.Fatal(e)
+	}
+	b := u.backup()
+	if e := retrieve(u, alice, lost.String(), 300_000); e != nil {
+		t.Fatal(e)
+	}
+	for range 10 {
+		u.advance(time.Second)
+	}
+	if n := u.m.state.Queued(); n != 0 {
+		t.Fatalf("%d wait", n)
+	}
+	for range 2 {
+		u.chain.mine()
+	}
+	u.errorf = func(string, ...any) {}
+	u.restore(b)
+	if r := u.resume(); r.Err == nil || !strings.Contains(*r.Err, "less than 3 confirmations") {
+		t.Fatalf("%+v", r)
+	}
+	u.chain.mine()
+	r, _ := u.explain()
+	for _, want := range []string{"satoshi are missing", "no withdrawal that the log knows explains", ":1 (", u.m.main.String()} {
+		if r.Err == nil || !strings.Contains(*r.Err, want) {
+			t.Fatalf("want %q: %+v", want, *r.Err)
+		}
+	}
+	if u.m.state.Queued() != 0 || u.m.state.Paused() == "" {
+		t.Errorf("%d wait, paused %q", u.m.state.Queued(), u.m.state.Paused())
+	}
+	var missing uint64
+	if _, err := fmt.Sscan(regexp.MustCompile(`(\d+) satoshi are missing`).FindStringSubmatch(*r.Err)[1], &missing); err != nil || missing < 290_000 || missing > 300_000 {
+		t.Fatalf("%d are missing: %v", missing, err)
+	}
+	u.chain.fund(u.m.main.String(), missing-1)
+	for range 3 {
+		u.chain.mine()
+	}
+	u.advance(time.Second)
+	if r := u.resume(); r.Err == nil {
+		t.Fatalf("it resumes a satoshi short: %+v", r.Ok)
+	}
+	u.chain.fund(u.m.main.String(), 2000)
+	for range 3 {
+		u.chain.mine()
+	}
+	u.advance(time.Second)
+	if r := u.resume(); r.Ok == nil {
+		t.Fatal(*r.Err)
+	}
+	u.settle(20)
+	for _, a := range []btc.Address{known, lost} {
+		if _, times := u.chain.paid(a); times != 1 {
+			t.Errorf("%v was paid %d times", a, times)
+		}
+	}
+	if log, chain := u.m.state.Custody(), u.chain.custody(); log != chain {
+		t.Errorf("the log holds %d, the chain %d", log, chain)
+	}
+	u.crash()
+}
+
+// A forgotten payment is to the address of a withdrawal that waits and of another amount: the minter does not guess.
+func TestForgottenPaymentOfAnotherAmount(t *testing.T) {
+	u := newUniverse(t, 63, deep(20, 0))
+	alice := user(0)
+	u.deposit(alice, 900_000)
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	to := destination(1)
+	first := u.backup()
+	if e := retrieve(u, alice, to.String(), 200_000); e != nil { // not in the backup
+		t.Fatal(e)
+	}
+	for range 10 {
+		u.advance(time.Second)
+	}
+	for range 3 {
+		u.chain.mine()
+	}
+	raw := u.chain.blocks[len(u.chain.blocks)-3][0]
+	u.restore(first)
+	// In this log the address waits for more.
+	from := core.Account{Owner: alice}
+	u.ledger.supply, u.ledger.balances[from] = u.ledger.supply-500_000, u.ledger.balances[from]-500_000
+	u.m.emit(core.Event{BurnAsked: &core.BurnAsked{Number: u.m.state.NextBurn(), From: from, Refund: from, Amount: 500_000, Address: to.String(), CreatedAt: u.m.state.Stamp(u.w.Now())}})
+	u.m.emit(core.Event{Accepted: &core.Accepted{Number: u.m.state.NextBurn() - 1, BlockIndex: 77, Amount: 500_000, Address: to.String(), Refund: from}})
+	r, _ := u.explain()
+	if ids := u.named(r); len(ids) != 1 || ids[0] != raw.Txid() || !strings.Contains(*r.Err, "withdrawal 77, which waits for 500000") || u.m.state.Paused() == "" {
+		t.Fatalf("%s", *r.Err)
+	}
+	if r, _ = u.explain(raw.Txid()); r.Err == nil || !strings.Contains(*r.Err, "satoshi are missing") || u.m.state.Queued() != 1 {
+		t.Fatalf("%+v", r)
+	}
+	u.chain.fund(u.m.main.String(), 300_000)
+	for range 3 {
+		u.chain.mine()
+	}
+	if r, _ = u.explain(); r.Ok == nil {
+		t.Fatal(*r.Err)
+	}
+	u.settle(20)
+	if _, times := u.chain.paid(to); times != 2 {
+		t.Errorf("paid %d times", times)
+	}
+	if log, chain := u.m.state.Custody(), u.chain.custody(); log != chain {
+		t.Errorf("the log holds %d, the chain %d", log, chain)
+	}
+}
