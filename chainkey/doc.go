@@ -20,7 +20,8 @@
 // the same Scheme interface; Presigns says whether a pool must be kept filled. derive computes child keys from public data
 // alone; keystore keeps shares at rest.
 //
-// idkg is such a scheme, of robust sharings and presignatures, for ECDSA and Schnorr. It is a library so far: no network uses it.
+// idkg is such a scheme, of robust sharings and presignatures, for ECDSA and Schnorr. It has no ceremonies: package replica/transcripts makes its keys and
+// presignatures from dealings in blocks. f+1 of its members sign, not 2f+1.
 //
 // Two schemes are simpler than a ceremony, since their shares add up without a word between the holders: bls makes and uses the subnet's
 // own key, vetkd derives secret keys for canisters' users.

@@ -83,7 +83,7 @@ func (s *signer) status(v *machine.View) (st signing.Status, keys []Key, open []
 	r := s.r.machine.SigningReader()
 	st = s.m.Status(s.m.Snapshot(r, v.Height))
 	for _, k := range st.Keys {
-		keys = append(keys, Key{ID: k.ID, Active: k.Active, PublicKey: k.PublicKey, ChainCode: k.ChainCode, State: k.Sentence})
+		keys = append(keys, Key{ID: k.ID, Scheme: k.Scheme, Active: k.Active, PublicKey: k.PublicKey, ChainCode: k.ChainCode, State: k.Sentence})
 	}
 	for _, q := range st.Requests {
 		open = append(open, q.Sentence)

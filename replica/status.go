@@ -61,6 +61,7 @@ type Status struct {
 // Key is a threshold key as an operator sees it.
 type Key struct {
 	ID        chainkey.KeyID `json:"id"`
+	Scheme    string         `json:"scheme,omitempty"` // of keys that sign: how they are shared
 	Active    bool           `json:"active"`
 	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
 	ChainCode string         `json:"chain_code,omitempty"` // of keys that sign, hexadecimal

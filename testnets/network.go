@@ -43,6 +43,8 @@ type Manifest struct {
 	Ethereum *EthereumChain `json:"ethereum,omitempty"`
 	// Checker is how the Bitcoin checker judges, nil for a network that accepts everything.
 	Checker *Checker `json:"checker,omitempty"`
+	// Scheme is how keys that sign are shared, empty for the defaults.
+	Scheme string `json:"scheme,omitempty"`
 	// Ledger and Minter are the canister ids of ckBTC.
 	Ledger principal.Principal `json:"ckbtc_ledger"`
 	Minter principal.Principal `json:"ckbtc_minter"`
@@ -70,6 +72,8 @@ type Settings struct {
 	TimeLock time.Duration
 	// Keys are the threshold keys to make; the default is one of each algorithm.
 	Keys []chainkey.KeyID
+	// Scheme is how keys that sign are shared: genesis.Idkg, or empty for the defaults.
+	Scheme string
 	// CommitWait and ProposeWait pace the consensus; the defaults suit one machine.
 	CommitWait, ProposeWait time.Duration
 }
@@ -94,6 +98,20 @@ func Keys() (list []chainkey.KeyID) {
 		list = append(list, chainkey.KeyID{Algorithm: a, Name: TestKey})
 	}
 	return append(list, chainkey.KeyID{Algorithm: chainkey.Bls12381G2, Name: TestKey})
+}
+
+// schemes are what the genesis document says of how keys are shared.
+func (s *Settings) schemes() map[chainkey.KeyID]string {
+	if s.Scheme == "" {
+		return nil
+	}
+	out := map[chainkey.KeyID]string{}
+	for _, id := range s.Keys {
+		if id.Algorithm.Signs() {
+			out[id] = s.Scheme
+		}
+	}
+	return out
 }
 
 // EcdsaKey is the one that the ckBTC minter signs with.
@@ -153,7 +171,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 		return nil, err
 	}
 	at := func(i int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(ports[i])) }
-	m := &Manifest{Version: Version, Created: time.Now().UTC(), Nodes: s.Nodes, Bitcoin: at(3 * s.Nodes), Checker: s.Checker,
+	m := &Manifest{Version: Version, Created: time.Now().UTC(), Nodes: s.Nodes, Bitcoin: at(3 * s.Nodes), Checker: s.Checker, Scheme: s.Scheme,
 		Ledger: canisters.CkbtcLedger, Minter: canisters.CkbtcMinter}
 	m.ChainID = fmt.Sprintf("local-%d", m.Created.Unix())
 	var outcalls replica.Outcalls
@@ -171,6 +189,7 @@ func Create(dir string, s Settings) (*Manifest, error) {
 	}
 	doc := &genesis.Doc{
 		Version: genesis.Version, ChainID: m.ChainID, Class: genesis.Local, TimeNs: uint64(m.Created.UnixNano()), Keys: s.Keys,
+		Schemes: s.schemes(),
 		// Six confirmations are final on a chain where blocks cost nothing.
 		Bitcoin:        &genesis.Bitcoin{Network: "regtest", StabilityThreshold: 6},
 		CanisterRanges: ranges(m.Ethereum != nil, len(s.Operators) > 0), SubnetAdmins: s.SubnetAdmins, Custodial: []principal.Principal{canisters.CkbtcMinter, canisters.CkbtcLedger},

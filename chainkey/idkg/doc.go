@@ -2,7 +2,8 @@
 // ECDSA signing service", https://eprint.iacr.org/2022/506; presignatures and key derivation: https://eprint.iacr.org/2021/1330), which the
 // Internet Computer runs. It signs in one round from presignatures, always delivers with up to f of n faulty members, and proves who lied.
 //
-// No network uses this package yet: keys of fusion are made and used by packages gg18 and frost. It has had no outside review.
+// Networks use it for the keys of which their genesis document says so (package replica/transcripts); the default is gg18 and frost. It has had no
+// outside review.
 //
 // Everything here is a function of its input: no goroutine, socket, clock, or randomness but what Identity.Rand gives. Messages are bytes of
 // bounded size with one encoding each; the caller moves them, and puts into blocks what all members must agree on.
@@ -92,7 +93,8 @@
 //     presignature, or from two that share a nonce or a blinding, are the key; so the name is that of the serial. After use, the member calls
 //     Shares.Destroy and removes the stored shares.
 //  2. Request.Beacon is the beacon of a block after the one that ordered the request.
-//  3. After a restore or recovery all presignatures are destroyed, and the key is reshared to a roster of a later epoch.
+//  3. After a restore or recovery all presignatures are destroyed. The key is reshared to a roster of a later epoch, or moved with its roster to another life
+//     (Transcript.InLife), in which no name of before means anything.
 //  4. A member supports one dealing per dealer and sharing, after Check, and syncs its support before it sends it. A serial serves once per key, kind and epoch.
 //  5. A new key or epoch is in force only when all members have stored their shares and said so in blocks; old shares are wiped some blocks later, and
 //     with them the epoch's decryption key.

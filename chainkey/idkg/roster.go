@@ -76,6 +76,23 @@ func NewMember(subnet [32]byte, epoch uint64, node ed25519.PrivateKey, random io
 	return Member{public, k.public, possession(mega, k.public).prove("possession", context, s, k.secret)}, k, nil
 }
 
+// Member is what NewMember returned with the key, but for the randomness in the proof: for a node that stopped before it announced it.
+func (k *DecryptionKey) Member(subnet [32]byte, epoch uint64, node ed25519.PrivateKey, random io.Reader) (Member, error) {
+	public := node.Public().(ed25519.PublicKey)
+	context := possessionContext(subnet, epoch, public)
+	key := k.secret.Bytes()
+	defer clear(key)
+	s, err := newStream(random, "receiver again", context, node.Seed(), key)
+	if err != nil {
+		return Member{}, fmt.Errorf("announcing a decryption key: %w", err)
+	}
+	defer s.wipe()
+	return Member{public, k.public, possession(mega, k.public).prove("possession", context, s, k.secret)}, nil
+}
+
+// EncryptionKey is the public key that dealings are encrypted to.
+func (m Member) EncryptionKey() []byte { return m.encryption.Bytes() }
+
 // Encode is for the block or registry entry in which a member announces its keys.
 func (m Member) Encode() []byte {
 	w := newWriter(wireMember)
@@ -136,6 +153,15 @@ func NewRoster(subnet [32]byte, epoch uint64, members []Member) (*Roster, error)
 	}
 	r.digest = h.digest()
 	return r, nil
+}
+
+// InLife returns the roster as it is in another life of its subnet, after a recovery: the members and their keys are the same, and all that is made for
+// it is bound to that life, so nothing that they said in lost blocks counts. The subnet's own hash is its first life.
+func (r *Roster) InLife(life [32]byte) *Roster {
+	if life == r.subnet {
+		return r
+	}
+	return &Roster{subnet: life, epoch: r.epoch, members: r.members, digest: newHash("roster in life").bytes(r.digest[:]).bytes(life[:]).digest()}
 }
 
 // N is the number of members.

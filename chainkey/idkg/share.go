@@ -49,6 +49,14 @@ func (s *Share) values() []*curve.Scalar {
 	return []*curve.Scalar{s.value, s.mask}
 }
 
+// InLife returns a copy of a share of a key for what Transcript.InLife made of its transcript.
+func (s *Share) InLife(t *Transcript) (*Share, error) {
+	if checkKey(t) != nil || t.left != s.transcript || s.mask != nil || !fits(t.curve, t.commitment, s.seat, s.values()) {
+		return nil, fmt.Errorf("share of seat %d: %w: it is not of this transcript", s.seat, ErrEncoding)
+	}
+	return &Share{transcript: t.digest, seat: s.seat, value: s.value.Clone()}, nil
+}
+
 // DecodeShare reads what Encode returned and checks it against its transcript.
 func DecodeShare(b chainkey.Secret, t *Transcript) (*Share, error) {
 	r := newReader(b, wireShare)

@@ -51,6 +51,33 @@ func (t *Transcript) PublicKey() []byte {
 	return t.commitment[0].Bytes()
 }
 
+// PublicShares says, by seat, what everybody may know of the members' shares: share·G of an unmasked transcript, nil of a masked one.
+func (t *Transcript) PublicShares() (out [][]byte) {
+	if t.kind.Masked() {
+		return nil
+	}
+	for seat := range t.members {
+		out = append(out, t.at(seat).Bytes())
+	}
+	return out
+}
+
+// InLife returns a key's transcript for its members' roster in another life: the same polynomial and the same shares under another name. What was
+// presigned with the one does not fit the other. A nonce is never moved.
+func (t *Transcript) InLife(r *Roster) (*Transcript, error) {
+	if err := checkKey(t); err != nil {
+		return nil, fmt.Errorf("transcript: %w", err)
+	}
+	if t.members != r.N() {
+		return nil, fmt.Errorf("transcript: of %d members, the roster has %d", t.members, r.N())
+	}
+	moved := *t
+	moved.roster, moved.left, moved.right = r.digest, t.digest, [32]byte{}
+	moved.sharing = newHash("transcript in life").bytes(t.digest[:]).bytes(r.digest[:]).digest()
+	moved.digest = sha256.Sum256(moved.Encode())
+	return &moved, nil
+}
+
 // at is the commitment to a seat's share.
 func (t *Transcript) at(seat int) *curve.Point { return t.curve.EvaluateVar(t.commitment, seat) }
 

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -11,7 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -89,11 +90,13 @@ type Store struct {
 	lock   *os.File
 	log    *durable.Journal // nil when closed
 	joined map[[32]byte]bool
+	bonds  *durable.Journal // nil when closed
+	bound  map[[32]byte][32]byte
 }
 
 // Open opens or makes a store.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, fs: o.FS, joined: map[[32]byte]bool{}}
+	s := &Store{dir: o.Dir, fs: o.FS, joined: map[[32]byte]bool{}, bound: map[[32]byte][32]byte{}}
 	if s.fs == nil {
 		s.fs = durable.OS{}
 	}
@@ -236,10 +239,13 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	return s.openLog()
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	return s.openBonds()
 }
 
-// The join log is records of a session id and its CRC-32C. A torn last record belongs to a Join that never returned.
+// The join log is records of a session id and its CRC-32C.
 const (
 	recordSize = 32 + 4
 	// keepJoined is how many old markers survive an Open. Session ids contain the boot's incarnation, so markers of earlier
@@ -250,34 +256,42 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (s *Store) openLog() error {
-	path := filepath.Join(s.dir, "joined")
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	good, err := s.journal("joined", recordSize, keepJoined)
+	if err != nil {
 		return err
-	}
-	var good []byte
-	for len(b) >= recordSize {
-		r := b[:recordSize]
-		if binary.BigEndian.Uint32(r[32:]) != crc32.Checksum(r[:32], castagnoli) {
-			if len(b) >= 2*recordSize {
-				return fmt.Errorf("%w: join log, byte %d", ErrDamaged, len(good))
-			}
-			break
-		}
-		good = append(good, r...)
-		b = b[recordSize:]
-	}
-	if extra := len(good) - keepJoined*recordSize; extra > 0 {
-		good = good[extra:]
 	}
 	for i := 0; i < len(good); i += recordSize {
 		s.joined[[32]byte(good[i:])] = true
 	}
-	if err := s.replace("joined", good); err != nil {
-		return err
-	}
-	s.log, err = durable.OpenJournal(s.fs, path)
+	s.log, err = durable.OpenJournal(s.fs, filepath.Join(s.dir, "joined"))
 	return err
+}
+
+// journal reads records that end in their CRC-32C, and rewrites the file with the newest of them. Torn last records belong to a call
+// that never returned.
+func (s *Store) journal(name string, size, keep int) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	sound := func(r []byte) bool {
+		return binary.BigEndian.Uint32(r[size-4:]) == crc32.Checksum(r[:size-4], castagnoli)
+	}
+	var good []byte
+	for torn := false; len(b) >= size; b = b[size:] {
+		switch r := b[:size]; {
+		case !sound(r):
+			torn = true
+		case torn:
+			return nil, fmt.Errorf("%w: %s, byte %d", ErrDamaged, name, len(good))
+		default:
+			good = append(good, r...)
+		}
+	}
+	if extra := len(good) - keep*size; extra > 0 {
+		good = good[extra:]
+	}
+	return good, s.replace(name, good)
 }
 
 // Close releases the store.
@@ -291,7 +305,10 @@ func (s *Store) Close() error {
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
-	s.log, s.lock = nil, nil
+	if s.bonds != nil {
+		errs = append(errs, s.bonds.Close())
+	}
+	s.log, s.bonds, s.lock = nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -334,7 +351,12 @@ func (s *Store) Share(g Generation) (scheme string, share chainkey.Secret, err e
 }
 
 // Shares lists the generations that there are shares of, by key, epoch and attempt.
-func (s *Store) Shares() ([]Generation, error) {
+func (s *Store) Shares() ([]Generation, error) { return s.list(sharePrefix, Generation.name) }
+
+// ParamsList lists the generations that there are parameters for, in the same order.
+func (s *Store) ParamsList() ([]Generation, error) { return s.list(paramsPrefix, paramsName) }
+
+func (s *Store) list(prefix string, file func(Generation) string) ([]Generation, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, err
@@ -342,28 +364,19 @@ func (s *Store) Shares() ([]Generation, error) {
 	var list []Generation
 	for _, e := range entries {
 		var g Generation
-		rest, ok := strings.CutPrefix(e.Name(), sharePrefix)
+		rest, ok := strings.CutPrefix(e.Name(), prefix)
 		key, numbers, ok2 := strings.Cut(rest, "-")
 		name, err := hex.DecodeString(key)
 		if !ok || !ok2 || err != nil {
 			continue
 		}
-		if _, err := fmt.Sscanf(numbers, "%d-%d", &g.Epoch, &g.Attempt); err != nil {
-			continue
-		}
-		if g.Key = string(name); g.name() == e.Name() {
+		_, _ = fmt.Sscanf(numbers, "%d-%d", &g.Epoch, &g.Attempt) // parameters have no attempt; what is not read makes another name
+		if g.Key = string(name); file(g) == e.Name() {
 			list = append(list, g)
 		}
 	}
-	sort.Slice(list, func(i, j int) bool {
-		a, b := list[i], list[j]
-		if a.Key != b.Key {
-			return a.Key < b.Key
-		}
-		if a.Epoch != b.Epoch {
-			return a.Epoch < b.Epoch
-		}
-		return a.Attempt < b.Attempt
+	slices.SortFunc(list, func(a, b Generation) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Attempt, b.Attempt))
 	})
 	return list, nil
 }

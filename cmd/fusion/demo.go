@@ -24,6 +24,7 @@ type tale struct {
 	dir      string
 	test     bool
 	ethereum string
+	scheme   string
 	about    string // the nodes of other chains beside the replicas
 	tell     func(context.Context, *testnets.Network, demo.Options) error
 }
@@ -35,6 +36,7 @@ func demoCmd(_ *options) *cobra.Command {
 		c.RunE = func(c *cobra.Command, _ []string) error { return t.run(c.Context(), c.OutOrStdout()) }
 		c.Flags().IntVar(&t.nodes, "nodes", 4, "number of replicas: 1, or 4 to 13")
 		c.Flags().StringVar(&t.dir, "dir", "", "make the network in this directory and keep it (default: a temporary one)")
+		schemeFlag(c.Flags(), &t.scheme)
 		c.Flags().BoolVar(&t.test, "test", false, "also fail on unexpected errors in the log, and end with a test's result line")
 		cmd.AddCommand(c)
 		return t
@@ -95,7 +97,10 @@ func (t *tale) run(ctx context.Context, out io.Writer) (err error) {
 func (t *tale) onNetwork(ctx context.Context, out io.Writer, dir string) (err error) {
 	show := newPhases(os.Stdout)
 	defer show.Close()
-	if _, err := testnets.Create(dir, testnets.Settings{Nodes: t.nodes, Ethereum: t.ethereum}); err != nil {
+	if err := checkScheme(t.scheme); err != nil {
+		return err
+	}
+	if _, err := testnets.Create(dir, testnets.Settings{Nodes: t.nodes, Ethereum: t.ethereum, Scheme: t.scheme}); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, testnets.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

@@ -42,6 +42,9 @@ func keyListCmd(o *options) *cobra.Command {
 			}
 			for _, k := range list {
 				fmt.Fprintf(w, "%s: %s\n", k.ID, k.State)
+				if k.Scheme != "" {
+					fmt.Fprintf(w, "  scheme      %s\n", k.Scheme)
+				}
 				if k.Active {
 					fmt.Fprintf(w, "  public key  %s\n", k.PublicKey)
 				}

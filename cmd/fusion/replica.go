@@ -385,6 +385,7 @@ or all in one process: fusion up --data-dir DIR, which also installs the ckBTC c
 	f.StringVar(&s.http, "http", "127.0.0.1:0", "public HTTP interface of replica 0; port 0 takes a free one")
 	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node: embedded, or host:port of yours")
 	s.checkerFlags(f)
+	schemeFlag(f, &s.scheme)
 	f.StringSliceVar(&s.admins, "subnet-admin", nil, "principal that may create canisters, list them all, and start, stop, uninstall and delete any; creating them costs nothing then")
 	f.StringSliceVar(&s.operators, "operator", nil, "principal, or name of an identity to make, that decides with others what becomes of custodial canisters and of the membership; without any, one key controls all")
 	f.DurationVar(&s.timeLock, "time-lock", 0, "time between what operators decide and its execution")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -23,6 +24,7 @@ import (
 
 	"fusion/ckledger/ckbtc"
 	"fusion/ic/agent"
+	"fusion/replica/genesis"
 	"fusion/replica/http/face"
 	"fusion/testnets"
 	"fusion/testnets/canisters"
@@ -48,6 +50,7 @@ type settings struct {
 	admins    []string // principals
 	operators []string // principals, or names of identities
 	timeLock  time.Duration
+	scheme    string
 	logLevel  slog.Level
 	detach    bool
 	reportTo  int // file descriptor for events, in the process that --detach makes
@@ -80,6 +83,7 @@ Later starts find all of it again. Ctrl-C stops the network; nothing is lost by 
 	f.StringVar(&s.bitcoin, "bitcoin", "embedded", "Bitcoin regtest node of a new network: embedded, or host:port of yours")
 	f.StringVar(&s.ethereum, "ethereum", testnets.EthereumGeth, "Ethereum development chain of a new network: geth in this process, anvil (the program), the URL of yours, or none")
 	s.checkerFlags(f)
+	schemeFlag(f, &s.scheme)
 	f.BoolVar(&s.detach, "detach", false, "return when the network is ready and leave it running")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.IntVar(&s.reportTo, "report-to", 0, "file descriptor that events go to")
@@ -93,6 +97,17 @@ func (s *settings) checkerFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.checker, "checker", testnets.CheckerAccepts,
 		"Bitcoin checker of a new network: accept-all, reject-all, or http://USER:PASSWORD@HOST:PORT of your Bitcoin node, which it asks where deposits come from")
 	f.StringSliceVar(&s.blocked, "blocked", nil, "Bitcoin address that a checker which asks refuses; may be repeated")
+}
+
+func schemeFlag(f *pflag.FlagSet, scheme *string) {
+	f.StringVar(scheme, "scheme", "", "how a new network shares the keys that sign: idkg (robust, with presignatures), or gg18 and FROST, the default")
+}
+
+func checkScheme(scheme string) error {
+	if scheme != "" && scheme != genesis.Idkg {
+		return fmt.Errorf("--scheme is %q, want %s, or leave it out for the defaults", scheme, genesis.Idkg)
+	}
+	return nil
 }
 
 // checkerOf reads the flags of a Bitcoin checker.
@@ -159,6 +174,9 @@ func (s *settings) create(dir string) (*testnets.Manifest, bool, error) {
 		}
 		t.SubnetAdmins = append(t.SubnetAdmins, p)
 	}
+	if t.Scheme = s.scheme; checkScheme(s.scheme) != nil {
+		return nil, false, checkScheme(s.scheme)
+	}
 	t.Operators, t.TimeLock = s.operators, s.timeLock
 	m, err = testnets.Create(dir, t)
 	return m, true, err
@@ -206,7 +224,7 @@ func (s *settings) agree(m *testnets.Manifest) error {
 	if has.Mode == wants.Mode && has.Node != wants.Node { // without what may be a password
 		modes = [2]string{"another node", "this node"}
 	}
-	return errors.Join(contradiction("checker", modes[0], modes[1]), contradiction("blocked", fmt.Sprint(has.Blocked), fmt.Sprint(s.blocked)), contradiction("nodes", fmt.Sprint(m.Nodes), fmt.Sprint(s.nodes)),
+	return errors.Join(contradiction("scheme", cmp.Or(m.Scheme, "the default"), s.scheme), contradiction("checker", modes[0], modes[1]), contradiction("blocked", fmt.Sprint(has.Blocked), fmt.Sprint(s.blocked)), contradiction("nodes", fmt.Sprint(m.Nodes), fmt.Sprint(s.nodes)),
 		contradiction("http", http, s.http), contradiction("bitcoin", bitcoin, s.bitcoin), contradiction("ethereum", ethereum, s.ethereum))
 }
 

@@ -42,6 +42,9 @@ const (
 	Public Class = "public"
 )
 
+// Idkg is the scheme of package chainkey/idkg, by its name in documents.
+const Idkg = "idkg"
+
 // Hex is a byte string written in hexadecimal.
 type Hex []byte
 
@@ -64,6 +67,9 @@ type Doc struct {
 	Nodes   []Node `json:"nodes"`   // 1, or 4 and more replicas; the position is the node index everywhere
 	// Keys are the threshold keys to generate, as "algorithm:name": the name is what canisters ask for.
 	Keys []chainkey.KeyID `json:"keys"`
+	// Schemes name, by key, how it is shared where that is not the default: "idkg" (package chainkey/idkg). The defaults are gg18 for ECDSA and FROST for
+	// Schnorr.
+	Schemes map[chainkey.KeyID]string `json:"schemes,omitempty"`
 	// Bitcoin names the chain to follow; absent where the subnet reads none.
 	Bitcoin *Bitcoin `json:"bitcoin,omitempty"`
 	// Ethereum names the chain that the replicas read through their own providers; absent where they have none.
@@ -314,6 +320,11 @@ func (d *Doc) Validate() error {
 			return bad("keys: %q has no such algorithm, no name, a long one, or stands there twice", k)
 		}
 		names[k] = true
+	}
+	for k, scheme := range d.Schemes {
+		if !names[k] || !k.Algorithm.Signs() || scheme != Idkg {
+			return bad("schemes: %q for %q: the scheme is not %q, or keys does not have a key of that name that signs", scheme, k, Idkg)
+		}
 	}
 	for i, r := range d.CanisterRanges {
 		if r.First.Compare(r.Last) > 0 || r.First.Len() != r.Last.Len() || i > 0 && d.CanisterRanges[i-1].Last.Compare(r.First) >= 0 {

@@ -316,7 +316,7 @@ func split(items []payload.Item) (p parts) {
 		switch it.Kind {
 		case payload.Beacon:
 			p.beacons = append(p.beacons, it.Body)
-		case payload.Incarnation, payload.KeyVote, payload.Complaint, payload.Signature:
+		case payload.Incarnation, payload.KeyVote, payload.Complaint, payload.Signature, payload.Transcript:
 			p.signing = append(p.signing, it)
 		case payload.DKG:
 			p.dkg = append(p.dkg, it.Body)

@@ -28,10 +28,7 @@ func (m *Machine) Signing() *signing.Machine { return m.sign }
 
 // stepSigning applies a block's items and lets deadlines pass; it returns the answers that became due.
 func (m *Machine) stepSigning(sig kv.Store, mac kv.Reader, height uint64, by *parts) []execution.SystemResponse {
-	var due []signing.Response
-	for _, it := range by.signing {
-		due = append(due, m.sign.Apply(sig, height, it)...)
-	}
+	due := m.sign.ApplyAll(sig, height, by.signing)
 	due = append(due, m.sign.Advance(sig, height, func(h uint64) ([32]byte, bool) { return beacon(mac, h) })...)
 	out := make([]execution.SystemResponse, len(due))
 	for i, r := range due {

@@ -29,10 +29,11 @@ const (
 	Ingress                     // a user's signed call
 	Membership                  // a node's word about a change of membership
 	Rival                       // a member's word about a heavier Bitcoin chain
+	Transcript                  // dealings that make transcripts of threshold keys, and what belongs to them
 	kinds
 )
 
-var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress", "membership", "rival"}
+var names = [...]string{"", "beacon", "incarnation", "dkg", "key vote", "complaint", "signature", "derived key", "outcall", "bitcoin", "ingress", "membership", "rival", "transcript"}
 
 func (k Kind) String() string {
 	if k == 0 || k >= kinds {
@@ -63,6 +64,7 @@ var Quotas = [kinds]Quota{
 	Ingress:     {Bytes: 1 << 20, Count: 4_000},
 	Membership:  {Bytes: 96 << 10, Count: 64},
 	Rival:       {Bytes: 16 << 10, Count: 64},
+	Transcript:  {Bytes: 768 << 10, Count: 64},
 }
 
 // MaxIngressBytes is the largest single ingress message (2 MiB, the Internet Computer's limit, with room for its envelope).

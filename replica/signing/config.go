@@ -8,6 +8,7 @@ import (
 
 	"fusion/chainkey"
 	"fusion/replica/genesis"
+	"fusion/replica/transcripts"
 )
 
 // Config is what all replicas agree on before the first block.
@@ -16,7 +17,11 @@ type Config struct {
 	Life    [32]byte            // what sessions and items are bound to: Genesis, or what took its place (package recovery)
 	Nodes   []ed25519.PublicKey // node keys by node index
 	Keys    []chainkey.KeyID    // to generate
-	Local   bool                // class local: shipped secret parameters are accepted
+	// Schemes name how keys are shared, where it is not the default: transcripts.Name.
+	Schemes map[chainkey.KeyID]string
+	// Presignatures is how many of them a key of such a scheme keeps ready. The default is that of package transcripts.
+	Presignatures int
+	Local         bool // class local: shipped secret parameters are accepted
 
 	// SigningDeadline and KeygenDeadline are how many blocks the first attempt may take; each further one has twice as many,
 	// up to 64 times.
@@ -48,7 +53,7 @@ type Config struct {
 // FromGenesis reads the configuration out of a genesis document. life is its hash, or what took its place (package recovery).
 func FromGenesis(doc *genesis.Doc, life [32]byte) Config {
 	c := Config{Genesis: doc.Hash(), Life: life, Local: doc.Class == genesis.Local,
-		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel}
+		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel, Schemes: doc.Schemes}
 	for _, k := range doc.Keys {
 		if k.Algorithm.Signs() {
 			c.Keys = append(c.Keys, k)
@@ -69,6 +74,9 @@ func (c *Config) EnsureDefaults() {
 		if *v == 0 {
 			*v = d
 		}
+	}
+	if c.Life == ([32]byte{}) {
+		c.Life = c.Genesis
 	}
 	set(&c.SigningDeadline, 60)
 	set(&c.KeygenDeadline, 600)
@@ -99,6 +107,11 @@ func (c *Config) validate() error {
 	for _, k := range c.Keys {
 		if !k.Algorithm.Signs() || k.Name == "" || len(k.Name) > maxKeyName {
 			return fmt.Errorf("signing: key %q: no such algorithm, or a name that is empty or longer than %d bytes", k, maxKeyName)
+		}
+	}
+	for id, name := range c.Schemes {
+		if name != transcripts.Name || !slices.Contains(c.Keys, id) {
+			return fmt.Errorf("signing: scheme %q of key %s: no such scheme or key", name, id)
 		}
 	}
 	return nil

@@ -9,7 +9,7 @@
 //
 //  1. Check, in ProcessProposal, every item of the block that belongs to this package (incarnations, key votes, complaints,
 //     signatures) against the committed state;
-//  2. Apply, in execution, the same items in order; responses to finished requests come out;
+//  2. ApplyAll, in execution, the same items; responses to finished requests come out;
 //  3. Submit each request that canisters made;
 //  4. Advance, once, at the end: deadlines, committees, new attempts; more responses (rejects) may come out.
 //
@@ -52,6 +52,10 @@
 // and voted in blocks for the same public key, public shares and transcript. WipeBlocks after the activation drivers wipe the old shares. On
 // networks that are not local a new member first makes secret parameters, in the background while no ceremony computes, and says in a block when it
 // has them.
+//
+// Keys of scheme idkg (package transcripts) have no ceremonies, committees or attempts that fail because somebody is silent: their sharings and
+// presignatures are made in blocks, a presignature is bound to each request, and all members send shares, of which f+1 are enough. Votes, epochs and queues are
+// those of all keys.
 //
 // A message to sign may be long. It is stored beside its request, and sessions are bound to its hash.
 //

@@ -23,6 +23,7 @@ import (
 	"fusion/internal/codec"
 	"fusion/internal/redact"
 	"fusion/replica/payload"
+	"fusion/replica/transcripts"
 )
 
 // Transport moves messages between the nodes. Send may lose messages; it is called with locks held, so it must neither block nor
@@ -118,6 +119,8 @@ type Driver struct {
 	unverified []unverifiedItem       // gossiped, not valid in view, which may lag
 	making     map[string]bool        // keys whose parameters are being made
 	tidied     map[string]string      // by key: the epochs for which it was tidied
+	shared     *transcripts.Driver    // of keys that presign; nil where there are none
+	since      uint64                 // height at which the own incarnation was first seen ordered
 	heard      map[int]time.Time      // by node: when it last gave a sign of life
 	awake      time.Time              // since when this process runs without having slept
 }
@@ -126,7 +129,8 @@ type Driver struct {
 const (
 	frameSession byte = 1 + iota
 	frameItem
-	frameAlive // "I am at it": a computation of seconds is no silence
+	frameAlive  // "I am at it": a computation of seconds is no silence
+	frameShared // of package transcripts
 )
 
 // Bounds of what peers can make a driver keep.
@@ -183,6 +187,7 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 		return nil, fmt.Errorf("signing: drawing an incarnation: %w", err)
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.startShared()
 	d.wg.Add(2)
 	go d.regossip()
 	go d.beat()
@@ -192,6 +197,9 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 // Close stops all ceremonies and waits for them.
 func (d *Driver) Close() {
 	d.cancel()
+	if d.shared != nil {
+		d.shared.Close()
+	}
 	d.wg.Wait()
 }
 
@@ -206,6 +214,7 @@ func (d *Driver) Reconcile(v *View) {
 	d.view = v
 	d.sift()
 	d.announce()
+	d.reconcileShared()
 	if d.halted != "" {
 		return
 	}
@@ -213,19 +222,24 @@ func (d *Driver) Reconcile(v *View) {
 	for _, key := range d.m.cfg.Keys {
 		name := key.String()
 		k, _ := load[keyRecord](v.state, keyPrefix+name)
-		switch k.Status {
+		switch presigns := d.m.presigns(name); k.Status {
 		case KeyGenerating, KeyActivating:
+			if presigns {
+				break
+			}
 			g := keystore.Generation{Key: name, Epoch: k.Epoch, Attempt: k.Attempt.Number}
 			d.revote(g, k.Votes, d.self)
 			d.want(wanted, d.m.keyContext(name, &k), &k.Attempt, d.m.cfg.KeygenDeadline, [32]byte{}, g)
 		case KeyActive:
 			d.tidy(name, &k)
-			d.handOver(wanted, name, &k)
+			if !presigns {
+				d.handOver(wanted, name, &k)
+			}
 		}
 	}
 	ids, all := requests(v.state)
 	for i, q := range all {
-		if q.Status == RequestActive {
+		if q.Status == RequestActive && !d.m.presigns(q.Key) {
 			k, _ := load[keyRecord](v.state, keyPrefix+q.Key)
 			key, _, _ := d.m.cfg.schemeOf(q.Key)
 			chain := ChainCode(d.m.cfg.Genesis, key, k.Public)
@@ -287,7 +301,9 @@ func (d *Driver) announce() {
 	switch {
 	case d.halted != "":
 	case bytes.Equal(rec.Incarnation, d.nonce[:]):
-		d.ordered = true
+		if !d.ordered {
+			d.ordered, d.since = true, d.view.Height
+		}
 	case d.ordered:
 		d.halt(fmt.Sprintf("a newer instance of node %d has announced itself (boot %d): "+
 			"two machines run with one node key, or this one was restarted elsewhere", d.self, rec.Number))
@@ -413,6 +429,7 @@ func (d *Driver) halt(reason string) {
 	}
 	d.halted = reason
 	d.own = nil
+	d.reconcileShared()
 	for id, c := range d.running {
 		c.cancel()
 		delete(d.running, id)
@@ -452,7 +469,9 @@ func (d *Driver) offer(it payload.Item) {
 		return
 	}
 	d.own = append(d.own, it)
-	d.spread(it)
+	if len(it.Body) <= maxItemBytes {
+		d.spread(it)
+	}
 	if f := d.cfg.Listener.ItemReady; f != nil {
 		f()
 	}
@@ -482,7 +501,9 @@ func (d *Driver) regossip() {
 		case <-tick.C:
 			d.mu.Lock()
 			for _, it := range d.own {
-				d.spread(it)
+				if len(it.Body) <= maxItemBytes {
+					d.spread(it)
+				}
 			}
 			d.mu.Unlock()
 		}
@@ -584,6 +605,10 @@ func (d *Driver) Deliver(from int, msg []byte) {
 	switch msg[0] {
 	case frameSession:
 		d.deliverSession(from, msg[1:])
+	case frameShared:
+		if d.shared != nil {
+			d.shared.Deliver(uint32(from), msg[1:])
+		}
 	case frameItem:
 		d.deliverItem(payload.Item{Kind: payload.Kind(msg[1]), Body: bytes.Clone(msg[2:])})
 	}

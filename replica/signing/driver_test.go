@@ -249,7 +249,7 @@ func (net *testNet) start(node int) *Driver {
 	net.mu.Lock()
 	net.drivers[node], net.stores[node] = d, store
 	net.mu.Unlock()
-	d.Reconcile(net.m.Snapshot(net.s, net.height-1))
+	d.Reconcile(net.m.Snapshot(net.s.Clone(), net.height-1))
 	return d
 }
 
@@ -313,15 +313,16 @@ func (net *testNet) block() {
 		proposer = (proposer + 1) % len(drivers)
 	}
 	before := net.s.Clone()
-	var out []Response
+	var items []payload.Item
 	for _, it := range drivers[proposer].Pending() {
 		if net.veto != nil && net.veto(it) {
 			continue
 		}
 		if net.m.Check(before, it) == nil { // the proposer's view may be one block behind
-			out = append(out, net.m.Apply(net.s, net.height, it)...)
+			items = append(items, it)
 		}
 	}
+	out := net.m.ApplyAll(net.s, net.height, items)
 	for _, r := range net.waiting {
 		r.Height = net.height
 		if err := net.m.Submit(net.s, r); err != nil {
@@ -800,7 +801,7 @@ func golden(t testing.TB, change func(*Config)) *testNet {
 		if err != nil {
 			t.Fatal(err)
 		}
-		share, err := net.m.cfg.scheme(chainkey.EcdsaSecp256k1).DecodeShare(encoded)
+		share, err := net.m.cfg.scheme(k1).DecodeShare(encoded)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"fusion/chainkey/solo"
 	"fusion/internal/kv"
 	"fusion/replica/payload"
+	"fusion/replica/transcripts"
 )
 
 var (
@@ -69,7 +70,8 @@ type Key struct {
 
 // Machine is the deterministic half. It is immutable and may be used concurrently, each call with its own store.
 type Machine struct {
-	cfg Config
+	cfg    Config
+	shared *transcripts.Machine // nil where no key presigns
 }
 
 // NewMachine makes the machine of a network.
@@ -78,14 +80,18 @@ func NewMachine(cfg Config) (*Machine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Machine{cfg: cfg}, nil
+	m := &Machine{cfg: cfg}
+	m.shared = m.newShared()
+	return m, nil
 }
 
-// scheme is how a key is shared: ECDSA by gg18, Schnorr by FROST, and one member alone holds an ECDSA key as it is.
-func (c *Config) scheme(a chainkey.Algorithm) chainkey.Scheme {
-	switch {
+// scheme is how a key is shared: as the configuration says, otherwise ECDSA by gg18, Schnorr by FROST, and one member alone holds an ECDSA key as it is.
+func (c *Config) scheme(id chainkey.KeyID) chainkey.Scheme {
+	switch a := id.Algorithm; {
 	case c.substitute != nil:
 		return c.substitute
+	case c.Schemes[id] == transcripts.Name:
+		return transcripts.Scheme{}
 	case a != chainkey.EcdsaSecp256k1:
 		return frost.Scheme{}
 	case len(c.Nodes) == 1:
@@ -98,7 +104,7 @@ func (c *Config) scheme(a chainkey.Algorithm) chainkey.Scheme {
 func (c *Config) schemeOf(key string) (chainkey.KeyID, chainkey.Scheme, bool) {
 	for _, id := range c.Keys {
 		if id.String() == key {
-			return id, c.scheme(id.Algorithm), true
+			return id, c.scheme(id), true
 		}
 	}
 	return chainkey.KeyID{}, nil, false
@@ -170,9 +176,14 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 // NeedBeacon lists the heights, ascending, whose beacon an open request waits for.
 func (m *Machine) NeedBeacon(r kv.Reader) []uint64 {
 	var heights []uint64
-	_, all := requests(r)
-	for _, q := range all {
-		if q.Status == RequestWaiting {
+	ids, all := requests(r)
+	for i, q := range all {
+		b, bound := load[binding](r, bindingKey(ids[i]))
+		switch {
+		case q.Status != RequestWaiting:
+		case bound:
+			heights = append(heights, b.Height+1)
+		case !m.presigns(q.Key):
 			heights = append(heights, q.Height+1)
 		}
 	}
@@ -186,7 +197,7 @@ func (m *Machine) Busy(r kv.Reader) bool {
 		return true
 	}
 	for _, id := range m.cfg.Keys {
-		if k, _ := load[keyRecord](r, keyPrefix+id.String()); k.Next != nil || k.Previous != nil {
+		if k, _ := load[keyRecord](r, keyPrefix+id.String()); k.Next != nil || k.Previous != nil || m.presigns(id.String()) && m.shared.Busy(r, id.String(), k.Epoch) {
 			return true
 		}
 	}
@@ -209,8 +220,26 @@ func (m *Machine) Check(r kv.Reader, it payload.Item) error {
 	case payload.Signature:
 		_, err := m.checkResult(r, it.Body)
 		return err
+	case payload.Transcript:
+		if m.shared == nil {
+			return fmt.Errorf("%w: a transcript, and no key of this network has any", ErrItem)
+		}
+		return m.shared.Check(r, it.Body)
 	}
 	return fmt.Errorf("%w: %v is not of this package", ErrItem, it.Kind)
+}
+
+// ApplyAll applies the items of the block at height: first those of package transcripts, since a signature ends what an accusation of the same block is
+// about, and then the others, in their order.
+func (m *Machine) ApplyAll(s kv.Store, height uint64, items []payload.Item) (out []Response) {
+	for _, first := range []bool{true, false} {
+		for _, it := range items {
+			if (it.Kind == payload.Transcript) == first {
+				out = append(out, m.Apply(s, height, it)...)
+			}
+		}
+	}
+	return out
 }
 
 // Apply applies one item of the block at height. An item that does not pass Check, because an earlier one of the same block
@@ -233,6 +262,8 @@ func (m *Machine) Apply(s kv.Store, height uint64, it payload.Item) []Response {
 		if v, err := m.checkResult(s, it.Body); err == nil {
 			return m.applyResult(s, v)
 		}
+	case payload.Transcript:
+		m.applyTranscript(s, height, it.Body)
 	}
 	return nil
 }
@@ -278,6 +309,7 @@ func (m *Machine) applyIncarnation(s kv.Store, height uint64, v *Incarnation) {
 		name := id.String()
 		k, ok := load[keyRecord](s, keyPrefix+name)
 		switch {
+		case m.presigns(name): // sharings do not mind
 		case ok && k.Status == KeyGenerating:
 			m.failKey(s, height, name, &k, why)
 		case ok && k.Next != nil && k.Next.Status == KeyGenerating && slices.Contains(k.Next.Attempt.Committee, v.Node):
@@ -299,7 +331,10 @@ func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, err
 	rec, ok := load[keyRecord](r, keyPrefix+v.Key)
 	id, _, known := m.cfg.schemeOf(v.Key)
 	if known && rec.Next != nil && v.Epoch == rec.Next.Epoch {
-		return v, &rec, rec.checkHandoverVote(v)
+		if err := rec.checkHandoverVote(v); err != nil {
+			return nil, nil, err
+		}
+		return v, &rec, m.checkShared(r, v)
 	}
 	running := rec.Status == KeyGenerating || rec.Status == KeyActivating
 	if !ok || !known || !running || rec.Epoch != v.Epoch || rec.Attempt.Number != v.Attempt {
@@ -314,7 +349,7 @@ func (m *Machine) checkVote(r kv.Reader, body []byte) (*KeyVote, *keyRecord, err
 	if _, err := chainkey.Derive(id.Algorithm, v.Public, [32]byte{}, nil); err != nil {
 		return nil, nil, fmt.Errorf("%w: vote of node %d: %w", ErrItem, v.Node, err)
 	}
-	return v, &rec, nil
+	return v, &rec, m.checkShared(r, v)
 }
 
 func (m *Machine) applyVote(s kv.Store, height uint64, v *KeyVote, rec *keyRecord) {
@@ -338,6 +373,9 @@ func (m *Machine) applyVote(s kv.Store, height uint64, v *KeyVote, rec *keyRecor
 
 // failKey abandons an attempt. The next one starts after a pause that doubles.
 func (m *Machine) failKey(s kv.Store, height uint64, name string, rec *keyRecord, why string) {
+	if m.presigns(name) {
+		m.shared.Abandon(s, name, rec.Epoch)
+	}
 	rec.Status, rec.Votes = KeyPending, nil
 	rec.Attempt.Failure = why
 	rec.NotBefore = height + 1<<min(rec.Attempt.Number, 8)
@@ -553,7 +591,7 @@ func (m *Machine) applyResult(s kv.Store, v *Result) []Response {
 			save(s, nodeKey(int(node)), rec)
 		}
 	}
-	forgetRequest(s, v.Request)
+	m.forgetRequest(s, v.Request, q.Key)
 	return []Response{{ID: v.Request, Signature: v.Signature}}
 }
 
@@ -564,16 +602,24 @@ func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) 
 	m.advanceKeys(s, height)
 	var out []Response
 	ids, all := requests(s)
-	var active, ready []int // indices into ids and all
+	var active, ready, presigned []int // indices into ids and all
 	for i := range all {
 		q := &all[i]
-		if q.Status == RequestWaiting {
+		if presigns := m.presigns(q.Key); presigns && height < q.Height+m.cfg.RequestBlocks {
+			switch waits := m.advancePresigned(s, height, ids[i], q, beacon); {
+			case waits && q.Next >= m.cfg.MaxAttempts:
+				out = append(out, m.reject(s, ids[i], q.Key, fmt.Sprintf("%d presignatures did not serve; the last: %s", q.Next, q.Previous.Failure)))
+			case waits:
+				presigned = append(presigned, i)
+			}
+			continue
+		} else if q.Status == RequestWaiting && !presigns {
 			if seed, ok := beacon(q.Height + 1); ok {
 				q.Status, q.Seed = RequestReady, seed[:]
 				save(s, requestKey(ids[i]), *q)
 			}
 		}
-		if q.Status == RequestActive && height >= q.Current.Deadline {
+		if q.Status == RequestActive && height >= q.Current.Deadline && !m.presigns(q.Key) {
 			if len(q.Current.Complained) == 0 {
 				for _, node := range q.Current.Committee {
 					m.suspect(s, height, int(node))
@@ -583,9 +629,9 @@ func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) 
 		}
 		switch {
 		case q.Status == RequestReady && q.Next >= m.cfg.MaxAttempts:
-			out = append(out, m.reject(s, ids[i], fmt.Sprintf("%d committees failed to sign; the last: %s", q.Next, q.Previous.Failure)))
+			out = append(out, m.reject(s, ids[i], q.Key, fmt.Sprintf("%d committees failed to sign; the last: %s", q.Next, q.Previous.Failure)))
 		case height >= q.Height+m.cfg.RequestBlocks:
-			out = append(out, m.reject(s, ids[i], fmt.Sprintf("no signature within %d blocks", m.cfg.RequestBlocks)))
+			out = append(out, m.reject(s, ids[i], q.Key, fmt.Sprintf("no signature within %d blocks", m.cfg.RequestBlocks)))
 		case q.Status == RequestActive:
 			active = append(active, i)
 		case q.Status == RequestReady:
@@ -593,17 +639,20 @@ func (m *Machine) Advance(s kv.Store, height uint64, beacon func(height uint64) 
 		}
 	}
 	m.fill(s, height, ids, all, active, ready)
+	m.bind(s, height, ids, all, presigned)
+	m.advanceShared(s, height)
 	m.forget(s, height)
 	return out
 }
 
-func forgetRequest(s kv.Store, id uint64) {
+func (m *Machine) forgetRequest(s kv.Store, id uint64, key string) {
+	m.spend(s, id, key)
 	s.Delete([]byte(requestKey(id)))
 	s.Delete([]byte(messageKey(id)))
 }
 
-func (m *Machine) reject(s kv.Store, id uint64, why string) Response {
-	forgetRequest(s, id)
+func (m *Machine) reject(s kv.Store, id uint64, key, why string) Response {
+	m.forgetRequest(s, id, key)
 	return Response{ID: id, RejectCode: sysTransient, RejectMessage: "signature request expired: " + why}
 }
 
@@ -670,6 +719,17 @@ func (m *Machine) advanceKeys(s kv.Store, height uint64) {
 			}
 			everybody = append(everybody, node)
 		}
+		if m.presigns(name) {
+			var nodes []uint32
+			for _, node := range everybody {
+				nodes = append(nodes, uint32(node))
+			}
+			m.openEpoch(s, height, k.Epoch, nodes)
+			if len(m.awaited(s, name, k.Epoch)) > 0 {
+				continue
+			}
+			m.shared.Generate(s, height, id, k.Epoch, uint64(k.Attempt.Number))
+		}
 		k.Status = KeyGenerating
 		k.Attempt = m.attempt(s, height, k.Attempt.Number, m.cfg.KeygenDeadline, everybody)
 		k.Votes = make([]voteRecord, len(m.cfg.Nodes))
@@ -679,7 +739,7 @@ func (m *Machine) advanceKeys(s kv.Store, height uint64) {
 }
 
 // costly reports whether generating the key takes seconds of CPU time.
-func (c *Config) costly(id chainkey.KeyID) bool { return c.scheme(id.Algorithm).NeedsParams() }
+func (c *Config) costly(id chainkey.KeyID) bool { return c.scheme(id).NeedsParams() }
 
 // forget removes disputes that have expired.
 func (m *Machine) forget(s kv.Store, height uint64) {

@@ -45,58 +45,93 @@ func (m *Machine) admit(r kv.Reader, key string, canister []byte) error {
 	return nil
 }
 
-// fill gives free slots to requests that are ready; active and ready are indices into ids and all, ascending. A slot goes to the minters, but every
-// fourth to another canister if one waits; then to the key with the fewest active attempts; then to the canister with the fewest; and
-// there to the oldest request.
-func (m *Machine) fill(s kv.Store, height uint64, ids []uint64, all []requestRecord, active, ready []int) {
-	busy, perKey, perCanister := 0, map[string]int{}, map[string]int{}
-	count := func(q *requestRecord) {
-		busy++
-		perKey[q.Key]++
-		perCanister[q.Key+"\x00"+string(q.Canister)]++
+// turns counts what is being served.
+type turns struct {
+	busy        int
+	perKey      map[string]int
+	perCanister map[string]int
+}
+
+func newTurns() *turns { return &turns{perKey: map[string]int{}, perCanister: map[string]int{}} }
+
+func (t *turns) count(q *requestRecord) {
+	t.busy++
+	t.perKey[q.Key]++
+	t.perCanister[q.Key+"\x00"+string(q.Canister)]++
+}
+
+// choose picks one of those that wait, as an index into ready. It is a minter's, but every fourth another canister's if one waits; then of the key
+// with the fewest that are being served; then of the canister with the fewest; and there the oldest.
+func (m *Machine) choose(r kv.Reader, all []requestRecord, ready []int, t *turns) int {
+	var minters, others []int // positions in ready
+	for j, i := range ready {
+		if m.cfg.minter(all[i].Canister) {
+			minters = append(minters, j)
+		} else {
+			others = append(others, j)
+		}
 	}
-	for _, i := range active {
-		count(&all[i])
+	run := byte(0)
+	if b, ok := r.Get([]byte(turnKey)); ok {
+		run = b[0]
 	}
-	for busy < m.cfg.Parallel && len(ready) > 0 {
-		var minters, others []int // positions in ready
-		for j, i := range ready {
-			if m.cfg.minter(all[i].Canister) {
-				minters = append(minters, j)
-			} else {
-				others = append(others, j)
-			}
-		}
-		run := byte(0)
-		if b, ok := s.Get([]byte(turnKey)); ok {
-			run = b[0]
-		}
-		from := minters
-		if len(minters) == 0 || len(others) > 0 && run >= minterRun {
-			from = others
-		}
-		best := from[0]
-		for _, j := range from[1:] {
-			a, b := &all[ready[j]], &all[ready[best]]
-			if x, y := perKey[a.Key], perKey[b.Key]; x != y {
-				if x < y {
-					best = j
-				}
-			} else if perCanister[a.Key+"\x00"+string(a.Canister)] < perCanister[b.Key+"\x00"+string(b.Canister)] {
+	from := minters
+	if len(minters) == 0 || len(others) > 0 && run >= minterRun {
+		from = others
+	}
+	best := from[0]
+	for _, j := range from[1:] {
+		a, b := &all[ready[j]], &all[ready[best]]
+		if x, y := t.perKey[a.Key], t.perKey[b.Key]; x != y {
+			if x < y {
 				best = j
 			}
+		} else if t.perCanister[a.Key+"\x00"+string(a.Canister)] < t.perCanister[b.Key+"\x00"+string(b.Canister)] {
+			best = j
 		}
+	}
+	return best
+}
+
+// turned notes whose turn it was. Contested says that both minters and others waited.
+func (m *Machine) turned(s kv.Store, q *requestRecord, contested bool) {
+	run := byte(0)
+	if b, ok := s.Get([]byte(turnKey)); ok {
+		run = b[0]
+	}
+	switch {
+	case contested && m.cfg.minter(q.Canister):
+		s.Set([]byte(turnKey), []byte{run + 1})
+	case run > 0 && !m.cfg.minter(q.Canister):
+		s.Delete([]byte(turnKey))
+	}
+}
+
+// contested says whether both minters and others wait.
+func (m *Machine) contested(all []requestRecord, ready []int) bool {
+	minters := 0
+	for _, i := range ready {
+		if m.cfg.minter(all[i].Canister) {
+			minters++
+		}
+	}
+	return minters > 0 && minters < len(ready)
+}
+
+// fill gives free slots to requests that are ready; active and ready are indices into ids and all, ascending.
+func (m *Machine) fill(s kv.Store, height uint64, ids []uint64, all []requestRecord, active, ready []int) {
+	taken := newTurns()
+	for _, i := range active {
+		taken.count(&all[i])
+	}
+	for taken.busy < m.cfg.Parallel && len(ready) > 0 {
+		best, contested := m.choose(s, all, ready, taken), m.contested(all, ready)
 		q := &all[ready[best]]
 		if !m.begin(s, height, ids[ready[best]], q) {
 			return // too few nodes have announced themselves
 		}
-		count(q)
-		switch contested := len(minters) > 0 && len(others) > 0; {
-		case contested && m.cfg.minter(q.Canister):
-			s.Set([]byte(turnKey), []byte{run + 1})
-		case run > 0 && !m.cfg.minter(q.Canister):
-			s.Delete([]byte(turnKey))
-		}
+		taken.count(q)
+		m.turned(s, q, contested)
 		ready = slices.Delete(ready, best, best+1)
 	}
 }

@@ -42,6 +42,8 @@ func (m *Machine) StartReshare(s kv.Store, height, epoch uint64, nodes []uint32)
 		switch {
 		case k.Status != KeyActive:
 			k.Next = nil // ReshareStatus says so
+		case m.presigns(id.String()) && len(nodes) > 1:
+			m.openEpoch(s, height, epoch, nodes)
 		case len(k.Members) == 1 && id.Algorithm == chainkey.EcdsaSecp256k1, len(nodes) == 1:
 			k.Next.Failed = fmt.Sprintf("key %s: a key of one node cannot be handed over, and none can be handed to one", id)
 		}
@@ -75,6 +77,9 @@ func (m *Machine) ActivateReshare(s kv.Store, height uint64) {
 		if n == nil || n.Status != KeyPrepared {
 			panic(fmt.Sprintf("signing: key %s is activated for an epoch that it is not prepared for", id))
 		}
+		if k.Previous != nil {
+			m.closeEpoch(s, k.Previous.Epoch)
+		}
 		k.Previous = &oldShares{Epoch: k.Epoch, Attempt: k.Attempt.Number, Members: k.Members, Wipe: height + m.cfg.WipeBlocks}
 		for _, node := range k.Members {
 			if !slices.Contains(n.Members, node) {
@@ -83,11 +88,20 @@ func (m *Machine) ActivateReshare(s kv.Store, height uint64) {
 				save(s, nodeKey(int(node)), rec)
 			}
 		}
+		if m.presigns(name) {
+			m.shared.Empty(s, name, k.Epoch)
+		}
 		k.Epoch, k.Attempt, k.Members, k.Shares, k.Next = n.Epoch, n.Attempt, n.Members, n.Shares, nil
 		save(s, keyPrefix+name, k)
 	}
 	ids, all := requests(s)
 	for i, q := range all {
+		if m.presigns(q.Key) {
+			if _, bound := load[binding](s, bindingKey(ids[i])); bound {
+				m.release(s, ids[i], &q, "the key's shares were replaced")
+			}
+			continue
+		}
 		if q.Status == RequestActive {
 			m.failAttempt(s, ids[i], &q, "the key's shares were replaced")
 			q.Previous.Committee = nil // nobody is to blame
@@ -100,6 +114,7 @@ func (m *Machine) ActivateReshare(s kv.Store, height uint64) {
 func (m *Machine) AbortReshare(s kv.Store) {
 	for _, id := range m.cfg.Keys {
 		if k, ok := load[keyRecord](s, keyPrefix+id.String()); ok && k.Next != nil {
+			m.closeEpoch(s, k.Next.Epoch)
 			k.Next = nil
 			save(s, keyPrefix+id.String(), k)
 		}
@@ -243,6 +258,9 @@ func (m *Machine) applyHandoverVote(s kv.Store, height uint64, v *KeyVote, k *ke
 // failHandover abandons an attempt. The next one starts after a pause that doubles, with other dealers. In the pause the others complain too.
 func (m *Machine) failHandover(s kv.Store, height uint64, name string, k *keyRecord, why string) {
 	n := k.Next
+	if m.presigns(name) {
+		m.shared.Abandon(s, name, n.Epoch)
+	}
 	n.Status, n.Votes, n.Attempt.Failure = KeyPending, nil, why
 	n.NotBefore = height + 4<<min(n.Attempt.Number, 6)
 	n.Attempt.Number++
@@ -253,6 +271,7 @@ func (m *Machine) failHandover(s kv.Store, height uint64, name string, k *keyRec
 func (m *Machine) advanceHandover(s kv.Store, height uint64, id chainkey.KeyID, k *keyRecord) bool {
 	name := id.String()
 	if k.Previous != nil && height > k.Previous.Wipe {
+		m.closeEpoch(s, k.Previous.Epoch)
 		k.Previous = nil
 		save(s, keyPrefix+name, *k)
 	}
@@ -285,8 +304,11 @@ func (m *Machine) beginHandover(s kv.Store, height uint64, id chainkey.KeyID, k 
 		return false
 	}
 	if len(m.announced(s, n.Members)) < len(n.Members) ||
-		m.needsParams(id) && slices.Contains(n.Ready, false) {
+		m.needsParams(id) && slices.Contains(n.Ready, false) || len(m.awaited(s, id.String(), n.Epoch)) > 0 {
 		return false
+	}
+	if m.presigns(id.String()) {
+		return m.beginSharedHandover(s, height, id, k)
 	}
 	seed := sha256.Sum256([]byte(id.String()))
 	old := len(k.Members)

@@ -254,73 +254,81 @@ func TestReshareWaitsForParameters(t *testing.T) {
 	}
 }
 
-// TestNetworkReshares: Schnorr keys of a network of four go to other members and then once more to the same ones, with requests open all the time. The
+// TestNetworkReshares: keys of a network of four go to other members and then once more to the same ones, with requests open all the time. The
 // keys stay, the old shares are wiped, and who has left holds nothing.
 func TestNetworkReshares(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	t.Run("frost", func(t *testing.T) {
 		keys := []chainkey.KeyID{{Algorithm: chainkey.Bip340Secp256k1, Name: "s"}, {Algorithm: chainkey.Ed25519, Name: "s"}}
-		net := newTestNet(t, 5, nil, func(c *Config) {
-			c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.Parallel, c.WipeBlocks = keys, c.Nodes[:4], 1<<20, 1<<20, 4, 20
-		})
-		net.startAll()
-		net.until("keys", net.keysActive)
-		before := net.m.Keys(net.s)
-		ask := func() {
-			for _, key := range keys {
-				net.next++
-				net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.Message{Bytes: []byte{byte(net.next)}}})
-			}
-			net.block()
+		synctest.Test(t, func(t *testing.T) { reshares(t, keys, func(*Config) {}) })
+	})
+	t.Run("idkg", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { reshares(t, presignKeys, presigning(presignKeys...)) })
+	})
+}
+
+func reshares(t *testing.T, keys []chainkey.KeyID, change func(*Config)) {
+	net := newTestNet(t, 5, nil, func(c *Config) {
+		change(c)
+		c.Keys, c.Nodes, c.SigningDeadline, c.KeygenDeadline, c.Parallel, c.WipeBlocks = keys, c.Nodes[:4], 1<<20, 1<<20, 4, 20
+	})
+	net.startAll()
+	net.until("keys", net.keysActive)
+	before := net.m.Keys(net.s)
+	ask := func() {
+		for _, key := range keys {
+			net.next++
+			net.waiting = append(net.waiting, Request{ID: net.next, Key: key, Canister: []byte{7}, Message: chainkey.HashMessage([32]byte{byte(net.next)})})
 		}
+		net.block()
+	}
+	ask()
+	net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
+	for epoch, members := range [][]uint32{1: {0, 1, 2, 4}, 2: {0, 1, 2, 4}} {
+		if members == nil {
+			continue
+		}
+		net.m.StartReshare(net.s, net.height, uint64(epoch), members)
 		ask()
-		net.m.AddNode(net.s, 4, net.keys[4].Public().(ed25519.PublicKey))
-		for epoch, members := range [][]uint32{1: {0, 1, 2, 4}, 2: {0, 1, 2, 4}} {
-			if members == nil {
-				continue
+		net.until("resharing", func() bool {
+			done, failed := net.m.ReshareStatus(net.s)
+			if failed != "" {
+				t.Fatal(failed)
 			}
-			net.m.StartReshare(net.s, net.height, uint64(epoch), members)
-			ask()
-			net.until("resharing", func() bool {
-				done, failed := net.m.ReshareStatus(net.s)
-				if failed != "" {
-					t.Fatal(failed)
-				}
-				return done
-			})
-			ask()
-			net.m.ActivateReshare(net.s, net.height)
-			ask()
-			net.answered()
-			net.until("end of the old shares", func() bool {
-				for node, store := range net.stores {
-					list, err := store.Shares()
-					if err != nil {
-						t.Fatal(err)
-					}
-					want := len(keys)
-					if !slices.Contains(members, uint32(node)) {
-						want = 0
-					}
-					if len(list) != want {
-						return false
-					}
-					for _, g := range list {
-						if g.Epoch != uint64(epoch) {
-							return false
-						}
-					}
-				}
-				return true
-			})
-			for i, k := range net.m.Keys(net.s) {
-				if !bytes.Equal(k.PublicKey, before[i].PublicKey) {
-					t.Errorf("epoch %d: key %v changed", epoch, k.ID)
-				}
-			}
-		}
+			return done
+		})
+		ask()
+		net.m.ActivateReshare(net.s, net.height)
 		ask()
 		net.answered()
-	})
+		net.until("end of the old shares", func() bool {
+			for node, store := range net.stores {
+				list, err := store.Shares()
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := len(keys)
+				if !slices.Contains(members, uint32(node)) {
+					want = 0
+				}
+				if len(list) != want {
+					return false
+				}
+				for _, g := range list {
+					if g.Epoch != uint64(epoch) {
+						return false
+					}
+				}
+			}
+			return true
+		})
+		for i, k := range net.m.Keys(net.s) {
+			if !bytes.Equal(k.PublicKey, before[i].PublicKey) {
+				t.Errorf("epoch %d: key %v changed", epoch, k.ID)
+			}
+		}
+	}
+	ask()
+	net.answered()
 }
 
 // TestSilentJoinerLeavesTheKeyWorking: a newcomer that says nothing in the ceremony is named, the resharing comes to nothing, and the old shares sign.

@@ -17,6 +17,7 @@ const (
 	requestPrefix   = prefix + "r/" // request id, 8 bytes → requestRecord
 	complaintPrefix = prefix + "c/" // sequence number, 8 bytes → complaintRecord, the newest of those without evidence
 	convictPrefix   = prefix + "p/" // sequence number, 8 bytes → complaintRecord, the newest of those with evidence
+	bindingPrefix   = prefix + "b/" // request id, 8 bytes → binding
 	messagePrefix   = prefix + "m/" // request id, 8 bytes → chainkey.Message, which may be long
 )
 

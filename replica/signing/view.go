@@ -9,6 +9,7 @@ import (
 
 	"fusion/chainkey"
 	"fusion/internal/kv"
+	"fusion/replica/transcripts"
 )
 
 // View is a copy of the machine's committed state at a height. It is immutable and may be read by many.
@@ -17,7 +18,7 @@ type View struct {
 	state  viewState
 }
 
-// viewState is a copy of all records but the messages, which are read where the copy was made: there they are gone once their requests
+// viewState is a copy of all records but the messages and dealings, which are read where the copy was made: there they are gone once their requests
 // are answered.
 type viewState struct {
 	*kv.Mem
@@ -25,7 +26,7 @@ type viewState struct {
 }
 
 func (s viewState) Get(key []byte) ([]byte, bool) {
-	if bytes.HasPrefix(key, []byte(messagePrefix)) {
+	if bytes.HasPrefix(key, []byte(messagePrefix)) || bytes.HasPrefix(key, []byte(transcripts.Heavy)) {
 		return s.source.Get(key)
 	}
 	return s.Mem.Get(key)
@@ -34,12 +35,13 @@ func (s viewState) Get(key []byte) ([]byte, bool) {
 // Snapshot copies the machine's part of a store without the messages: some kilobytes. The reader must stay usable, from any goroutine.
 func (m *Machine) Snapshot(r kv.Reader, height uint64) *View {
 	v := &View{height, viewState{kv.NewMem(), r}}
-	for _, part := range []string{nodePrefix, edgePrefix, keyPrefix, requestPrefix} {
+	for _, part := range append([]string{nodePrefix, edgePrefix, keyPrefix, requestPrefix, bindingPrefix}, transcripts.Light...) {
 		kv.ScanPrefix(r, []byte(part), func(key, value []byte) bool {
 			v.state.Set(key, value)
 			return true
 		})
 	}
+	v.state.Scan(nil, []byte{0}, func(_, _ []byte) bool { return false }) // sorts the keys, before there are many readers
 	return v
 }
 
@@ -59,6 +61,7 @@ type Status struct {
 // KeyInfo describes a key.
 type KeyInfo struct {
 	ID        chainkey.KeyID `json:"id"`
+	Scheme    string         `json:"scheme"`
 	Active    bool           `json:"active"`
 	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
 	ChainCode string         `json:"chain_code,omitempty"` // hexadecimal
@@ -95,7 +98,7 @@ func (m *Machine) Status(v *View) Status {
 	out := Status{Height: v.Height}
 	for _, id := range m.cfg.Keys {
 		k, _ := load[keyRecord](v.state, keyPrefix+id.String())
-		info := KeyInfo{ID: id, Epoch: k.Epoch, Attempt: k.Attempt.Number}
+		info := KeyInfo{ID: id, Scheme: m.cfg.scheme(id).Name(), Epoch: k.Epoch, Attempt: k.Attempt.Number}
 		switch k.Status {
 		case KeyPending:
 			var absent []int
@@ -104,7 +107,10 @@ func (m *Machine) Status(v *View) Status {
 					absent = append(absent, node)
 				}
 			}
+			silent := m.awaited(v.state, id.String(), k.Epoch)
 			switch {
+			case len(absent) == 0 && len(silent) > 0:
+				info.Sentence = fmt.Sprintf("waiting for nodes %v to register the keys to which their shares are encrypted", silent)
 			case len(absent) > 0:
 				info.Sentence = fmt.Sprintf("waiting for nodes %v to start and announce themselves; all nodes take part in key generation", absent)
 			case k.Attempt.Failure != "":
@@ -128,6 +134,10 @@ func (m *Machine) Status(v *View) Status {
 			info.Active, info.PublicKey = true, fmt.Sprintf("%x", k.Public)
 			info.ChainCode = fmt.Sprintf("%x", ChainCode(m.cfg.Genesis, id, k.Public))
 			info.Sentence = fmt.Sprintf("signing since height %d", k.Activated)
+			if m.presigns(id.String()) {
+				ready, making := m.shared.Pool(v.state, id.String(), k.Epoch)
+				info.Sentence += fmt.Sprintf("; %d presignatures are ready, %d are being made", ready, making)
+			}
 			if k.Next != nil {
 				info.Sentence += "; " + k.Next.sentence()
 			}
@@ -140,6 +150,12 @@ func (m *Machine) Status(v *View) Status {
 		switch q.Status {
 		case RequestWaiting:
 			info.Sentence = fmt.Sprintf("waiting for the random beacon of height %d, which chooses the committee", q.Height+1)
+			if m.presigns(q.Key) {
+				info.Sentence = "waiting for a presignature"
+				if b, bound := load[binding](v.state, bindingKey(ids[i])); bound {
+					info.Sentence = fmt.Sprintf("waiting for the random beacon of height %d, which moves the nonce", b.Height+1)
+				}
+			}
 		case RequestReady:
 			info.Sentence = "waiting for a free slot among the concurrent ceremonies"
 			if q.Previous.Failure != "" {
@@ -149,6 +165,9 @@ func (m *Machine) Status(v *View) Status {
 			info.Attempt, info.Committee, info.Deadline = q.Current.Number, q.Current.Committee, q.Current.Deadline
 			info.Sentence = fmt.Sprintf("nodes %v are signing, attempt %d, until height %d at the latest",
 				q.Current.Committee, q.Current.Number, q.Current.Deadline)
+			if m.presigns(q.Key) {
+				info.Sentence = fmt.Sprintf("all nodes are signing with a presignature, attempt %d, until height %d at the latest", q.Current.Number, q.Current.Deadline)
+			}
 			if q.Previous.Failure != "" {
 				info.Sentence += fmt.Sprintf("; the attempt before failed (%s)", q.Previous.Failure)
 			}

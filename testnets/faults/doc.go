@@ -3,7 +3,7 @@
 //
 //	name = "split"                the experiment's name
 //	nodes = 4                     replicas: 1, or 4 to 13
-//	scheme = "gg18"               of threshold ECDSA
+//	scheme = "gg18"               of threshold ECDSA, or "idkg" for all keys that sign
 //	chains = ["bitcoin"]          what the network follows
 //	hosts = "namespaces"          each replica on a host of its own, in a network namespace (package hosts); without it all on one
 //	[links]                       between the replicas; without it as fast as the machine

@@ -11,6 +11,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"fusion/replica"
+	"fusion/replica/genesis"
 	"fusion/replica/misdeed"
 )
 
@@ -46,7 +47,7 @@ type Manifest struct {
 	Name string `toml:"name"`
 	// Nodes is the number of replicas: 1, or 4 to 13. The default is 4.
 	Nodes int `toml:"nodes"`
-	// Scheme is that of threshold ECDSA; gg18, the default, is the only one.
+	// Scheme is that of threshold ECDSA: gg18, the default, or idkg, which then is also that of Schnorr.
 	Scheme string `toml:"scheme"`
 	// Chains are the chains that the network follows; bitcoin, the default, is the only one.
 	Chains []string `toml:"chains"`
@@ -228,8 +229,8 @@ func (m *Manifest) Validate() error {
 		return bad("name is %q, want 1 to %d of a-z, 0-9 and -", m.Name, maxName)
 	case m.Nodes != 1 && (m.Nodes < 4 || m.Nodes > 13):
 		return bad("nodes is %d, want 1, or 4 to 13", m.Nodes)
-	case m.Scheme != "gg18":
-		return bad("scheme is %q, want gg18", m.Scheme)
+	case m.Scheme != "gg18" && m.Scheme != genesis.Idkg:
+		return bad("scheme is %q, want gg18 or %s", m.Scheme, genesis.Idkg)
 	case !slices.Equal(m.Chains, []string{"bitcoin"}):
 		return bad("chains is %q, want bitcoin alone", m.Chains)
 	case m.Hosts != "" && m.Hosts != Namespaces:

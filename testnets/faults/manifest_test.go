@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 		{"name = \"../x\"", "name is"},
 		{"name = \"x\"\nnodes = 3", "nodes is 3"},
 		{"name = \"x\"\nnodes = 14", "nodes is 14"},
-		{"name = \"x\"\nscheme = \"idkg\"", "scheme is"},
+		{"name = \"x\"\nscheme = \"frost\"", "scheme is"},
 		{"name = \"x\"\nchains = [\"dogecoin\"]", "chains is"},
 		{"name = \"x\"\nchains = []", "chains is"},
 		{"name = \"x\"\nhosts = \"clouds\"", "hosts is"},

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,6 +141,9 @@ func Run(ctx context.Context, m *Manifest, o Options) (_ *Report, err error) {
 	}
 	if x.n.Nodes != m.Nodes {
 		return nil, fmt.Errorf("%s is a network of %d nodes, the manifest wants %d", o.Dir, x.n.Nodes, m.Nodes)
+	}
+	if has := cmp.Or(x.n.Scheme, "gg18"); has != m.Scheme {
+		return nil, fmt.Errorf("%s is a network of scheme %s, the manifest wants %s", o.Dir, has, m.Scheme)
 	}
 	defer func() { err = errors.Join(err, x.n.Close()) }()
 	if err := x.connect(); err != nil {
