@@ -16,6 +16,7 @@ import (
 
 	"fusion/chainkey"
 	"fusion/chainkey/derive"
+	"fusion/internal/codec"
 	"fusion/replica/payload"
 	"fusion/replica/transcripts"
 )
@@ -295,6 +296,106 @@ func must[T any](v T, err error) func(testing.TB) T {
 		}
 		return v
 	}
+}
+
+// An accusation is package transcripts' own, with the same encoding.
+type accusation struct {
+	_         struct{} `cbor:",toarray"`
+	Key       string
+	Epoch     uint64
+	Serial    uint64
+	Stage     uint8
+	Sharing   uint8
+	Request   uint64
+	Charge    uint8
+	Evidence  []byte
+	Node      uint32
+	Signature []byte
+}
+
+// TestFalseAccusations: a member has a share of a signature that is provably bad. It convicts its author, in the round whose presignature serves the request and
+// nowhere else; and an accusation about a stage that is not begun is refused.
+func TestFalseAccusations(t *testing.T) {
+	const bad, accuser = 2, 1
+	const badDealing, badSignature = 1, 4 // charges
+	synctest.Test(t, func(t *testing.T) {
+		key := presignKeys[0]
+		net := newTestNet(t, 4, nil, presigning(key))
+		net.log = t.Output()
+		net.startAll()
+		net.until("keys", net.keysActive)
+		net.full()
+		var said []byte
+		net.mu.Lock()
+		net.bend = func(from, _ int, msg []byte) ([]byte, bool) {
+			if msg[0] != frameShared || msg[1] != 5 {
+				return msg, true
+			}
+			if from == bad {
+				said = bytes.Clone(msg)
+			}
+			return msg, false // so that the request stays open
+		}
+		net.mu.Unlock()
+		q := net.request(1, key)[0]
+		net.until("a share", func() bool {
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			return said != nil
+		})
+		net.mu.Lock()
+		share := forge(net.keys[bad], said, 10, "signature share")[10:]
+		net.mu.Unlock()
+		b, ok := load[binding](net.s, bindingKey(q.ID))
+		if !ok {
+			t.Fatal("the request has no presignature")
+		}
+		check := func(v accusation) error {
+			v.Key, v.Node = key.String(), accuser
+			v.Signature = net.m.cfg.sign(net.keys[accuser], "accusation", v)
+			return net.m.shared.Check(net.s, append([]byte{3}, codec.Marshal(v)...))
+		}
+		for serial := range b.Serial + 20 {
+			err := check(accusation{Epoch: b.Epoch, Serial: serial, Request: q.ID, Charge: badSignature, Evidence: share})
+			if serves := serial == 1; serves != (err == nil) { // the first round has the oldest presignature
+				t.Errorf("in round %d: %v", serial, err)
+			}
+		}
+		_, making := net.m.shared.Pool(net.s, key.String(), b.Epoch)
+		for range 10 { // until a round has begun whose first stage is not made
+			if making > 0 {
+				break
+			}
+			net.request(3, key)
+			_, making = net.m.shared.Pool(net.s, key.String(), b.Epoch)
+		}
+		if making == 0 {
+			t.Fatal("nothing is being made")
+		}
+		for serial := range uint64(60) {
+			for stage := range uint8(4) {
+				if err := check(accusation{Epoch: b.Epoch, Serial: serial, Stage: stage, Charge: badDealing, Evidence: []byte("x")}); err == nil {
+					t.Errorf("round %d, stage %d: nothing convicts somebody", serial, stage)
+				}
+			}
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 3000 {
+			v := accusation{Epoch: rng.Uint64N(3), Serial: rng.Uint64N(60), Stage: uint8(rng.UintN(4)), Sharing: uint8(rng.UintN(5)), Request: q.ID * rng.Uint64N(2), Charge: uint8(rng.UintN(6)),
+				Evidence: share[rng.IntN(2)*rng.IntN(len(share)):]}
+			if err := check(v); err == nil && (v.Charge != badSignature || v.Serial != 1 || v.Request != q.ID) {
+				t.Errorf("%+v convicts somebody", v)
+			}
+			list := make([][][]byte, rng.IntN(4))
+			for i := range list {
+				list[i] = slices.Repeat([][]byte{share}, rng.IntN(4))
+			}
+			body := codec.Marshal([]any{v.Key + key.String(), v.Epoch, v.Serial, v.Stage, list, slices.Repeat([][]byte{share}, rng.IntN(4))})
+			if err := net.m.shared.Check(net.s, append([]byte{2}, body...)); err == nil {
+				t.Errorf("nothing ends stage %d of round %d", v.Stage, v.Serial)
+			}
+		}
+	})
 }
 
 // TestPresignedModel plays random orders of requests, crashes, restarts, lost records of what was bound, and reshares. No presignature serves two signings,

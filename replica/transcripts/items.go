@@ -325,6 +325,9 @@ func (m *Machine) checkAccusation(r kv.Reader, body []byte) (*accusation, uint32
 	var fault error
 	switch v.Charge {
 	case badSignature:
+		if rd.Purpose != presigning || !slices.Contains(rd.Serves, v.Request) { // seats are those of the presignature's epoch
+			return bad(fmt.Errorf("round %d does not serve request %d", v.Serial, v.Request))
+		}
 		var signing *idkg.Signing
 		if signing, err = m.cfg.Signing(r, v.Request); err != nil {
 			return bad(err)

@@ -272,11 +272,11 @@ func (m *Machine) Renew(s kv.Store, active func(key string, epoch uint64) bool) 
 	}
 }
 
-// sharings are those of a stage of a round. The stages before are made.
+// sharings are those of a stage of a round: one that is made, or the one that is being made.
 func (m *Machine) sharings(r kv.Reader, p place, rd *round, stage int) ([]*idkg.Sharing, error) {
 	key, ok := m.known(p.key)
-	if !ok || stage < 0 || stage >= m.stages(p, rd.Purpose) {
-		return nil, fmt.Errorf("key %q has no stage %d", p.key, stage)
+	if !ok || stage < 0 || stage >= m.stages(p, rd.Purpose) || stage > rd.Stage {
+		return nil, fmt.Errorf("key %q has no stage %d, or not yet", p.key, stage)
 	}
 	receivers, _, err := m.roster(r, p.epoch)
 	if err != nil {
