@@ -292,16 +292,16 @@ func (s *State) like(o btc.TxOut, besides []uint64) (id uint64, ok bool) {
 	return s.queue[i], true
 }
 
-// begun names a withdrawal that has another transaction and would be paid so.
+// begun names the first withdrawal that has another transaction and would be paid so.
 func (s *State) begun(script []byte, amount uint64) (id uint64, ok bool) {
 	for _, p := range s.payments {
 		for _, q := range p.Requests {
-			if r := s.requests[q]; r.Amount == amount && bytes.Equal(r.Address.Script(), script) {
-				return max(id, q), true
+			if r := s.requests[q]; r.Amount == amount && bytes.Equal(r.Address.Script(), script) && (!ok || q < id) {
+				id, ok = q, true
 			}
 		}
 	}
-	return 0, false
+	return id, ok
 }
 
 // prepared is the layout of a recalled transaction.
