@@ -13,6 +13,7 @@ import (
 	"fusion/replica"
 	"fusion/replica/genesis"
 	"fusion/replica/members"
+	"fusion/replica/recovery"
 )
 
 // AddNode makes the directory of one more replica of the network in dir, which is to be node number index of it, and returns what the members have
@@ -55,6 +56,14 @@ func (m *Manifest) AddNode(dir string, index int) (*replica.Config, members.Cand
 		return nil, none, fmt.Errorf("creating a replica's directory: %w", err)
 	}
 	if err := doc.Save(path); err != nil {
+		return nil, none, err
+	}
+	switch last, err := recovery.Load(filepath.Join(first.Dir, replica.RecoveryFile)); { // what a candidate signs is of the life since
+	case err == nil:
+		if err := os.WriteFile(filepath.Join(d, replica.RecoveryFile), last.Encode(), 0o644); err != nil {
+			return nil, none, fmt.Errorf("creating a replica's directory: %w", err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, none, err
 	}
 	cfg := &replica.Config{Dir: d, Node: index, HTTP: at(0), Consensus: at(1), Gossip: at(2), Peers: first.Peers, BitcoinPeers: first.BitcoinPeers, Ethereum: first.Ethereum,

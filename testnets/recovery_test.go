@@ -2,6 +2,7 @@ package testnets_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,14 +20,14 @@ import (
 )
 
 // backup takes a backup of a block above a height that the subnet has signed, from a running replica.
-func backup(t *testing.T, f *fixture, dir string, node int, above uint64) (path string, b *recovery.Backup) {
+func backup(ctx context.Context, t *testing.T, dir string, node int, above uint64) (path string, b *recovery.Backup) {
 	t.Helper()
 	cfg := must(replica.LoadConfig(testnets.NodeDir(dir, node)))(t)
 	path = filepath.Join(t.TempDir(), "backup.tar")
-	check(t, golden.Wait(f, "a signed image", func() (string, error) {
+	check(t, golden.Wait(ctx, "a signed image", func() (string, error) {
 		var out bytes.Buffer
 		var err error
-		b, err = replica.Backup(f, *cfg, &out, replica.BackupOptions{})
+		b, err = replica.Backup(ctx, *cfg, &out, replica.BackupOptions{})
 		if errors.Is(err, replica.ErrNoImage) || err == nil && b.Height <= above {
 			return fmt.Sprint("none above block ", above), nil
 		}
@@ -89,7 +90,7 @@ func TestSubnetRecovery(t *testing.T) {
 	rootKey := n.RootKey()
 	must(f.owner.Pay(f, f.bob.Agent.Sender(), 4321))(t)
 	held := must(f.owner.Own(f))(t)
-	path, b := backup(t, f, dir, 0, n.Replica(0).View().Height)
+	path, b := backup(f, t, dir, 0, n.Replica(0).View().Height)
 	if !b.Certified() {
 		t.Fatal("the backup is not signed")
 	}
@@ -283,7 +284,7 @@ func TestPaidAfterTheBackup(t *testing.T) {
 		return "", err
 	}))
 	second := must(f.owner.Redeem(f, addresses[1], all-golden.DepositSats-100_000))(t)
-	path, _ := backup(t, f, dir, 0, n.Replica(0).View().Height)
+	path, _ := backup(f, t, dir, 0, n.Replica(0).View().Height)
 	if st := must(f.owner.Withdrawal(f, second))(t); st.Pending == nil {
 		t.Fatalf("the second withdrawal does not wait: %+v", st)
 	}
