@@ -124,6 +124,9 @@ func readBlock(b []byte, compact bool) (*Block, error) {
 // Txid is the id of the i-th transaction, computed while parsing.
 func (b *Block) Txid(i int) Hash { return b.txids[i] }
 
+// Txids are the ids of all transactions; they must not be changed.
+func (b *Block) Txids() []Hash { return b.txids }
+
 // TxVSize is the virtual size of the i-th transaction.
 func (b *Block) TxVSize(i int) int { return (b.spans[i].weight() + 3) / 4 }
 

@@ -190,7 +190,7 @@ const (
 	manyCoins = 256
 	// lookEvery is one in how many added coins makes the writer count its address. Which ones it is depends on the hash of the block,
 	// so that nobody can pile up coins that are never counted.
-	lookEvery = 128
+	lookEvery = 512
 	// lookGroup is the number of coins added to an address at once that makes the writer count it in any case.
 	lookGroup = 32
 )
@@ -255,7 +255,16 @@ type writer struct {
 	many       map[string]bool // addresses with a stored balance, by their keys without the prefix
 	changes    []change
 	elements   []byte
-	key, value []byte // of the latest write
+	came       []uint64 // where elements start, in the order in which they came, and whether they leave the set, in the lowest bit
+	key, value []byte   // of the latest write
+}
+
+// elementSize is what an element with an address takes, give or take a few bytes.
+const elementSize = 36 + 4 + 8 + 1 + 30
+
+// expect makes room for so many changes: growing it would copy what is there again and again.
+func (w *writer) expect(changes int) {
+	w.changes, w.came, w.elements = make([]change, 0, changes), make([]uint64, 0, changes), make([]byte, 0, changes*elementSize)
 }
 
 // add gathers one change.
@@ -264,6 +273,11 @@ func (w *writer) add(c *Coin, leaves, look bool) {
 	if kind, payload := btc.ScriptAddress(c.Script); kind != 0 {
 		ch.address = uint64(kind)<<56 | binary.BigEndian.Uint64(payload)>>8
 	}
+	came := uint64(len(w.elements)) << 1
+	if leaves {
+		came |= 1
+	}
+	w.came = append(w.came, came)
 	w.elements = c.appendElement(w.elements)
 	ch.size = int32(len(w.elements) - ch.at)
 	w.changes = append(w.changes, ch)
@@ -309,13 +323,18 @@ func (w *writer) coinbase(b *body) {
 
 func (w *writer) flush() {
 	var hashing sync.WaitGroup
-	unsorted := slices.Clone(w.changes)
 	hashing.Go(func() {
-		w.mu.Update(len(unsorted), func(i int, _ []byte) ([]byte, bool) { return w.element(&unsorted[i]), unsorted[i].leaves })
+		w.mu.Update(len(w.came), func(i int, _ []byte) ([]byte, bool) {
+			end := len(w.elements)
+			if i+1 < len(w.came) {
+				end = int(w.came[i+1] >> 1)
+			}
+			return w.elements[w.came[i]>>1 : end], w.came[i]&1 == 1
+		})
 	})
 	defer func() {
 		hashing.Wait()
-		w.changes, w.elements = nil, nil
+		w.changes, w.came, w.elements = nil, nil, nil
 	}()
 	w.index()
 	w.write()

@@ -50,7 +50,8 @@ func TestManyStableInputs(t *testing.T) {
 					t.Errorf("a store that cannot be read: %v", r)
 				}
 			}()
-			st.sources(parsed(t, good), nil, n)
+			blk := parsed(t, good)
+			st.sources(blk, draftOf(blk, good.height))
 		}()
 		runtime.GOMAXPROCS(before)
 	}

@@ -46,7 +46,7 @@ const (
 // Items are what a block of the subnet carries for Bitcoin.
 type Items struct {
 	Headers []byte   `cbor:"1,keyasint,omitempty"` // 80 bytes each, parents first
-	Blocks  [][]byte `cbor:"2,keyasint,omitempty"` // whole blocks with witnesses, parents first; their headers need not be in Headers
+	Blocks  [][]byte `cbor:"2,keyasint,omitempty"` // whole blocks with witnesses, parents first; their headers need not be in Headers; not to be changed any more
 }
 
 // Empty tells whether there is nothing to apply.
@@ -229,13 +229,17 @@ type State struct {
 	checkedBytes int
 }
 
-// checkedBlock is a parsed block. A proposal is checked, checked again where it is executed, and applied: what was good once is neither parsed
+// checkedBlock is a parsed block. A proposal is checked, checked again where it is executed, and applied: what was looked at once is neither parsed
 // nor hashed again.
 type checkedBlock struct {
-	*btc.Block
 	key    [32]byte
-	good   bool // it passed Check and is remembered
-	segwit bool // with witnesses
+	size   int
+	looked sync.Once
+	*btc.Block
+	malformed error
+	segwit    bool  // with witnesses
+	bad       error // by Check
+	draft     *draft
 }
 
 // maxCheckedBytes bounds the blocks that are remembered: those of two payloads.
@@ -311,7 +315,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: body of %v: %w", ErrCorrupt, n.Hash, err)
 		}
-		b, err := s.validate(blk, n)
+		b, err := s.validate(blk, draftOf(blk, n.Height), n)
 		if err != nil {
 			return nil, fmt.Errorf("%w: body of %v: %w", ErrCorrupt, n.Hash, err)
 		}
@@ -468,7 +472,12 @@ func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 		o.Err = err
 		return o, changed
 	}
-	b, err := s.validate(blk.Block, n)
+	d := blk.draft
+	if d == nil { // it looked bad by the height that it claims
+		d = draftOf(blk.Block, n.Height)
+		d.compact = blk.Compact()
+	}
+	b, err := s.validate(blk.Block, d, n)
 	if err != nil {
 		s.invalidate(n)
 		o.Err = err
@@ -477,7 +486,7 @@ func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 	if o.Err = s.makeRoom(n, uint64(len(raw))); o.Err != nil {
 		return o, changed
 	}
-	s.store.Set(bodyKey(n.Hash), blk.Compact())
+	s.store.Set(bodyKey(n.Hash), d.compact)
 	s.tree.SetBody(n, len(raw))
 	s.link(b, len(raw))
 	return o, true
@@ -498,56 +507,75 @@ func (s *State) takeable(n *chain.Node) error {
 	return nil
 }
 
-// parse is btc.ParseBlock of a copy, or what an earlier one gave of a block that was good.
+// parse is btc.ParseBlock, or what an earlier one gave of a block that was good.
 func (s *State) parse(raw []byte) (*checkedBlock, error) {
 	key := blake3.Sum256(raw)
 	s.checkedMu.Lock()
 	c := s.checked[key]
+	if c == nil {
+		if s.checkedBytes+len(raw) > maxCheckedBytes {
+			clear(s.checked)
+			s.checkedBytes = 0
+		}
+		c = &checkedBlock{key: key, size: len(raw)}
+		s.checked[key] = c
+		s.checkedBytes += c.size
+	}
 	s.checkedMu.Unlock()
-	if c != nil {
-		return c, nil
-	}
-	blk, err := btc.ParseBlock(bytes.Clone(raw))
-	if err != nil {
-		return nil, err
-	}
-	return &checkedBlock{Block: blk, key: key}, nil
+	c.looked.Do(func() {
+		if c.look(raw, &s.opt.Params); c.malformed != nil || c.bad != nil {
+			s.uncheck(c)
+		}
+	})
+	return c, c.malformed
 }
 
-// check is btc.Block.Check, remembering blocks that are good.
-func (s *State) check(c *checkedBlock, height uint32) error {
-	segwit := s.Params().Segwit(height)
-	if c.good && c.segwit == segwit {
-		return nil
+// look does what a block asks for in whatever state it comes to. Its coinbase tells the height, or check will find that it lied.
+func (c *checkedBlock) look(raw []byte, p *chain.Params) {
+	if c.Block, c.malformed = btc.ParseBlock(raw); c.malformed != nil {
+		return
 	}
-	if err := c.Check(segwit); err != nil {
+	var height uint32
+	if len(c.Txs) > 0 && len(c.Txs[0].Inputs) > 0 {
+		height, _ = c.CoinbaseHeight()
+	}
+	c.segwit = p.Segwit(height)
+	if c.bad = c.checkAs(p, c.segwit); c.bad == nil {
+		c.draft = draftOf(c.Block, height)
+		c.draft.compact = c.Compact()
+	}
+}
+
+func (c *checkedBlock) checkAs(p *chain.Params, segwit bool) error {
+	if err := c.Check(segwit); err != nil || p.SignetChallenge == nil {
 		return err
 	}
-	if challenge := s.Params().SignetChallenge; challenge != nil {
-		if err := c.CheckSignet(challenge); err != nil {
-			return err
-		}
+	return c.CheckSignet(p.SignetChallenge)
+}
+
+// check is btc.Block.Check.
+func (s *State) check(c *checkedBlock, height uint32) error {
+	if segwit := s.Params().Segwit(height); segwit != c.segwit {
+		return c.checkAs(s.Params(), segwit)
 	}
-	s.checkedMu.Lock()
-	defer s.checkedMu.Unlock()
-	if s.checkedBytes+len(c.Raw) > maxCheckedBytes {
-		clear(s.checked)
-		s.checkedBytes = 0
+	return c.bad
+}
+
+// Foresee looks at a block that a payload may bring soon, in any goroutine: CheckPayload and Apply then have less to do, and come to the same. A few blocks are
+// remembered, those of two payloads.
+func (s *State) Foresee(raw []byte) {
+	if len(raw) <= MaxBytesPerPayload {
+		_, _ = s.parse(raw) // what is wrong with it is found again
 	}
-	if s.checked[c.key] == nil {
-		s.checkedBytes += len(c.Raw)
-	}
-	s.checked[c.key] = &checkedBlock{c.Block, c.key, true, segwit}
-	return nil
 }
 
 // uncheck forgets a block that is not needed again.
 func (s *State) uncheck(c *checkedBlock) {
 	s.checkedMu.Lock()
 	defer s.checkedMu.Unlock()
-	if s.checked[c.key] != nil {
+	if s.checked[c.key] == c {
 		delete(s.checked, c.key)
-		s.checkedBytes -= len(c.Raw)
+		s.checkedBytes -= c.size
 	}
 }
 
@@ -562,25 +590,17 @@ func (s *State) invalidate(n *chain.Node) {
 func (s *State) link(b *body, size int) {
 	s.bodies[b.node.Hash] = b
 	s.bytes += uint64(size)
-	txs := 0
-	for i := range b.coins {
-		if i == 0 || b.coins[i].Outpoint.Txid != b.coins[i-1].Outpoint.Txid {
-			txs++
-		}
-	}
-	created, spent := make([]createdRef, len(b.coins)), make([]spentRef, len(b.spent)) // they live and die with the body
-	b.created, b.uses, b.txs = created, spent, make([]madeTx, 0, txs)
-	for i := 0; i < len(created); {
-		id, from := &b.coins[i].Outpoint.Txid, i
-		for ; i < len(created) && b.coins[i].Outpoint.Txid == *id; i++ {
-			created[i].coin = &b.coins[i]
-		}
-		b.txs = append(b.txs, madeTx{b, created[from:i], s.created[txTag(id)]})
-		s.created[txTag(id)] = &b.txs[len(b.txs)-1]
+	spent := make([]spentRef, len(b.spent)) // they live and die with the body
+	b.uses = spent
+	for i := range b.txs {
+		t := &b.txs[i]
+		tag := txTag(&t.coins[0].coin.Outpoint.Txid)
+		t.by, t.next = b, s.created[tag]
+		s.created[tag] = t
 	}
 	for i, m := range b.made {
 		if m.own >= 0 {
-			m.ref = &created[m.own]
+			m.ref = &b.created[m.own]
 		}
 		if m.ref == nil {
 			tag := coinTag(&b.spent[i].Outpoint)
@@ -741,13 +761,13 @@ const readShare = 64
 
 // sources finds the inputs' coins. Those of the stable set are read on all processors and in the order of their keys; what is found does not depend
 // on the number of processors.
-func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []source {
+func (s *State) sources(blk *btc.Block, d *draft) []source {
 	type read struct {
 		rank uint64
 		o    *btc.Outpoint
 		at   int
 	}
-	prevs := make([]*btc.Outpoint, 0, inputs)
+	prevs := make([]*btc.Outpoint, 0, d.inputs)
 	for i := 1; i < len(blk.Txs); i++ {
 		for k := range blk.Txs[i].Inputs {
 			prevs = append(prevs, &blk.Txs[i].Inputs[k].Prev)
@@ -756,10 +776,7 @@ func (s *State) sources(blk *btc.Block, own map[btc.Hash]int32, inputs int) []so
 	out := make([]source, len(prevs))
 	share(len(prevs), readShare, func(from, to int) {
 		for i := from; i < to; i++ {
-			out[i].tx = -1
-			if tx, ok := own[prevs[i].Txid]; ok {
-				out[i].tx = tx
-			} else {
+			if out[i].tx = d.tx(&prevs[i].Txid); out[i].tx < 0 {
 				out[i].created = s.made(&prevs[i].Txid)
 			}
 		}
@@ -839,8 +856,105 @@ func (s *State) lookup(o btc.Outpoint, mark uint64) *Coin {
 	return c
 }
 
-// validate checks the amounts of a block on top of n's parent and gathers what it changes.
-func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
+// draft is what a block creates, whatever state it comes to.
+type draft struct {
+	coins   []Coin
+	created []createdRef       // one a coin
+	txs     []madeTx           // those that make coins, their bodies and neighbours left out
+	ids     []btc.Hash         // of all transactions
+	first   []int              // among at, of a transaction's outputs, and the end of the last one's
+	at      []int32            // the place of an output's coin, negative if there is none
+	own     map[uint64]int32   // transactions by txTag
+	twins   map[btc.Hash]int32 // those with the tag of an earlier one that is another
+	inputs  int
+	compact []byte // unless it is stored already
+}
+
+// draftOf lists the coins as of a block at the height.
+func draftOf(blk *btc.Block, height uint32) *draft {
+	outputs, scripts := 0, 0
+	d := &draft{ids: blk.Txids(), first: make([]int, 0, len(blk.Txs)+1), own: make(map[uint64]int32, len(blk.Txs))}
+	for i := range blk.Txs {
+		d.inputs += len(blk.Txs[i].Inputs)
+		for j := range blk.Txs[i].Outputs {
+			if sc := blk.Txs[i].Outputs[j].Script; !btc.Unspendable(sc) {
+				outputs++
+				scripts += len(sc)
+			}
+		}
+	}
+	d.coins, d.created, d.txs = make([]Coin, 0, outputs), make([]createdRef, outputs), make([]madeTx, 0, len(blk.Txs))
+	d.at = make([]int32, 0, outputs+1) // mostly one output cannot be spent
+	arena := make([]byte, 0, scripts)  // the block's own bytes are not kept
+	for i := range blk.Txs {
+		d.name(i)
+		d.first = append(d.first, len(d.at))
+		from := len(d.coins)
+		for j := range blk.Txs[i].Outputs {
+			out := &blk.Txs[i].Outputs[j]
+			if btc.Unspendable(out.Script) {
+				d.at = append(d.at, -1)
+				continue
+			}
+			start := len(arena)
+			arena = append(arena, out.Script...)
+			n := len(d.coins)
+			d.at = append(d.at, int32(n))
+			d.coins = append(d.coins, Coin{btc.Outpoint{Txid: d.ids[i], Vout: uint32(j)}, out.Value, height, i == 0, arena[start:len(arena):len(arena)]})
+			d.created[n].coin = &d.coins[n]
+		}
+		if n := len(d.coins); n > from {
+			d.txs = append(d.txs, madeTx{coins: d.created[from:n]})
+		}
+	}
+	d.first = append(d.first, len(d.at))
+	return d
+}
+
+// name notes a transaction, the first of its id.
+func (d *draft) name(i int) {
+	id := &d.ids[i]
+	switch first, ok := d.own[txTag(id)]; {
+	case !ok:
+		d.own[txTag(id)] = int32(i)
+	case d.ids[first] != *id:
+		if d.twins == nil {
+			d.twins = map[btc.Hash]int32{}
+		}
+		if _, ok := d.twins[*id]; !ok {
+			d.twins[*id] = int32(i)
+		}
+	}
+}
+
+// tx is the first transaction with the id, or negative.
+func (d *draft) tx(id *btc.Hash) int32 {
+	if i, ok := d.own[txTag(id)]; ok && d.ids[i] == *id {
+		return i
+	}
+	if i, ok := d.twins[*id]; ok {
+		return i
+	}
+	return -1
+}
+
+// coin is the place among the block's coins of an output of its i-th transaction, or negative.
+func (d *draft) coin(i int, vout uint32) int32 {
+	if outputs := d.at[d.first[i]:d.first[i+1]]; uint64(vout) < uint64(len(outputs)) {
+		return outputs[vout]
+	}
+	return -1
+}
+
+// move makes the coins those of a block at another height.
+func (d *draft) move(height uint32) {
+	for i := range d.coins {
+		d.coins[i].Height = height
+	}
+}
+
+// validate checks the amounts of a block on top of n's parent and gathers what it changes. It uses its draft up.
+func (s *State) validate(blk *btc.Block, d *draft, n *chain.Node) (*body, error) {
 	p := s.Params()
 	mark := s.marked(n.Parent)
 	fail := func(i int, err error) error {
@@ -851,28 +965,13 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 			return nil, fail(0, errHeight)
 		}
 	}
-	outputs, inputs, scripts := 0, 0, 0
-	for i := range blk.Txs {
-		inputs += len(blk.Txs[i].Inputs)
-		for j := range blk.Txs[i].Outputs {
-			if sc := blk.Txs[i].Outputs[j].Script; !btc.Unspendable(sc) {
-				outputs++
-				scripts += len(sc)
-			}
-		}
+	if len(d.coins) > 0 && d.coins[0].Height != n.Height {
+		d.move(n.Height)
 	}
-	b := &body{node: n, coins: make([]Coin, 0, outputs), spent: make([]*Coin, 0, inputs), made: make([]maker, 0, inputs), fees: make([]btc.MillisatPerVByte, 0, len(blk.Txs))}
-	arena := make([]byte, 0, scripts) // the block's own bytes are not kept
-	own := make(map[btc.Hash]int32, len(blk.Txs))
-	for i := range blk.Txs {
-		if _, twice := own[blk.Txid(i)]; !twice {
-			own[blk.Txid(i)] = int32(i)
-		}
-	}
-	from := s.sources(blk, own, inputs)
-	first := make([]int, len(blk.Txs)) // among at, of a transaction's outputs
-	at := make([]int32, 0, outputs)    // the place of an output's coin, negative if there is none
-	gone := make(map[btc.Outpoint]bool, inputs)
+	b := &body{node: n, coins: d.coins, created: d.created, txs: d.txs, spent: make([]*Coin, 0, d.inputs), made: make([]maker, 0, d.inputs),
+		fees: make([]btc.MillisatPerVByte, 0, len(blk.Txs))}
+	from := s.sources(blk, d)
+	gone := make(map[btc.Outpoint]bool, d.inputs)
 	var fees btc.Satoshi
 	overwrites := s.overwrites(n.Height)
 	for i := range blk.Txs {
@@ -885,8 +984,10 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 				from = from[1:]
 				var c *Coin
 				made := maker{own: -1}
-				if tx := int(src.tx); tx >= 0 && tx < i && int(o.Vout) < len(blk.Txs[tx].Outputs) && at[first[tx]+int(o.Vout)] >= 0 {
-					made.own = at[first[tx]+int(o.Vout)]
+				if tx := int(src.tx); tx >= 0 && tx < i {
+					made.own = d.coin(tx, o.Vout)
+				}
+				if made.own >= 0 {
 					c = &b.coins[made.own]
 				} else {
 					if src.tx >= 0 {
@@ -922,25 +1023,18 @@ func (s *State) validate(blk *btc.Block, n *chain.Node) (*body, error) {
 			}
 			b.fees = append(b.fees, btc.FeeRate(in-out, blk.TxVSize(i)))
 		}
-		txid := blk.Txid(i)
-		first[i] = len(at)
+		// Since BIP34 coinbases, and so all transactions, differ by height; before that, and where it is not enforced, BIP30 must be.
+		if n.Height >= p.BIP34Height || overwrites {
+			continue
+		}
 		for j := range tx.Outputs {
-			script := tx.Outputs[j].Script
-			if btc.Unspendable(script) {
-				at = append(at, -1)
+			if btc.Unspendable(tx.Outputs[j].Script) {
 				continue
 			}
-			o := btc.Outpoint{Txid: txid, Vout: uint32(j)}
-			// Since BIP34 coinbases, and so all transactions, differ by height; before that, and where it is not enforced, BIP30 must be.
-			if n.Height < p.BIP34Height && !overwrites {
-				if int(own[txid]) < i || s.lookup(o, mark) != nil && !gone[o] {
-					return nil, fail(i, fmt.Errorf("%w: %v", errOverwrite, txid))
-				}
+			o := btc.Outpoint{Txid: d.ids[i], Vout: uint32(j)}
+			if int(d.tx(&d.ids[i])) < i || s.lookup(o, mark) != nil && !gone[o] {
+				return nil, fail(i, fmt.Errorf("%w: %v", errOverwrite, d.ids[i]))
 			}
-			start := len(arena)
-			arena = append(arena, script...)
-			at = append(at, int32(len(b.coins)))
-			b.coins = append(b.coins, Coin{o, tx.Outputs[j].Value, n.Height, i == 0, arena[start:len(arena):len(arena)]})
 		}
 	}
 	out, err := blk.Txs[0].OutputSum()
@@ -1069,14 +1163,18 @@ func (s *State) write(blocks []*body) {
 		return
 	}
 	first := blocks[0].node.Height
+	changes := 0
 	for _, b := range blocks {
+		changes += len(b.coins) + len(b.spent)
 		for i, c := range b.spent {
 			if c.Height >= first {
 				b.uses[i].of.passed = true
+				changes -= 2
 			}
 		}
 	}
 	w := s.writer()
+	w.expect(changes)
 	for _, b := range blocks {
 		w.block(b, first)
 	}

@@ -26,6 +26,8 @@ func TestSharedTags(t *testing.T) {
 		for i, id := range ids[:2] {
 			b := &body{node: &chain.Node{Hash: btc.Hash{byte(i)}, Work: st.tip.Work}, spent: stable[i : i+1], made: []maker{{own: -1}},
 				coins: []Coin{{Outpoint: btc.Outpoint{Txid: id, Vout: 1}, Script: scriptOf(2)}}}
+			b.created = []createdRef{{coin: &b.coins[0]}}
+			b.txs = []madeTx{{coins: b.created}}
 			st.link(b, 0)
 			b.mark = 7
 			bodies = append(bodies, b)
@@ -55,5 +57,22 @@ func TestSharedTags(t *testing.T) {
 		if len(st.created) != 0 || len(st.spends) != 0 {
 			t.Errorf("%d and %d are left", len(st.created), len(st.spends))
 		}
+	}
+}
+
+// So are those of one block, of which the first counts where one comes twice.
+func TestSharedTagsOfABlock(t *testing.T) {
+	ids := []btc.Hash{{0: 9}, {0: 1, 31: 1}, {0: 1, 31: 2}, {0: 1, 31: 1}, {0: 1, 31: 2}}
+	d := &draft{ids: ids, own: map[uint64]int32{}}
+	for i := range ids {
+		d.name(i)
+	}
+	for i, want := range []int32{0, 1, 2, 1, 2} {
+		if got := d.tx(&ids[i]); got != want {
+			t.Errorf("transaction %d: %d, not %d", i, got, want)
+		}
+	}
+	if got := d.tx(&btc.Hash{0: 1, 31: 3}); got >= 0 {
+		t.Errorf("another transaction: %d", got)
 	}
 }
