@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"path/filepath"
+	"sync/atomic"
 
 	"fusion/adapters/bitcoin"
 	"fusion/btc"
@@ -18,8 +19,9 @@ import (
 // bitcoinFeed joins the Bitcoin adapter to this replica: what the state lacks goes in, headers and blocks come out for
 // proposals, and the state's transactions are announced.
 type bitcoinFeed struct {
-	r       *Replica
-	adapter *bitcoin.Adapter
+	r          *Replica
+	adapter    *bitcoin.Adapter
+	foreseeing atomic.Bool
 }
 
 func newBitcoinFeed(r *Replica) (*bitcoinFeed, error) {
@@ -58,10 +60,19 @@ func (f *bitcoinFeed) take() utxo.Items {
 	return f.adapter.Successors(v.Bitcoin.Request)
 }
 
-// reconcile tells the adapter what to fetch, whoever proposes next, and what to announce.
+// reconcile tells the adapter what to fetch, whoever proposes next, and what to announce. The blocks that are at hand are what the next proposal will
+// bring, so they are looked at while it is on its way.
 func (f *bitcoinFeed) reconcile(v *machine.View) {
-	f.adapter.Successors(v.Bitcoin.Request)
+	items := f.adapter.Successors(v.Bitcoin.Request)
 	f.adapter.Announce(v.Bitcoin.Outgoing)
+	if len(items.Blocks) > 0 && f.foreseeing.CompareAndSwap(false, true) {
+		f.r.wg.Go(func() {
+			defer f.foreseeing.Store(false)
+			for _, raw := range items.Blocks {
+				f.r.machine.ForeseeBitcoin(raw)
+			}
+		})
+	}
 }
 
 // strange is what an operator must know of a chain that the state cannot see, or nothing.

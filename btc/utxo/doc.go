@@ -14,7 +14,7 @@
 // store or the hash. The stable set is committed to by its MuHash, which is multiplied up on all processors; factors commute, so the number of
 // processors changes nothing.
 //
-// An address with more than about 256 coins has a stored balance; those of others are added up when they are asked for. What the blocks above the anchor
+// An address with more than about 256 coins, as one in 512 of those added finds, has a stored balance; those of others are added up when they are asked for. What the blocks above the anchor
 // do to addresses is listed, block by block, as soon as bodies have been caught up with, or when somebody asks earlier.
 //
 // A view (State.View) is the set of coins at a block of the tip's branch: the stable set plus what the blocks in between create,
@@ -53,12 +53,14 @@
 //     committed store after the block's commit: CheckPayload and Filter read, too.
 //  2. Ask Request, have an adapter fetch, cut the answer with Filter, and put it into a proposal. CheckPayload decides on the
 //     proposals of others; it depends on nothing but state and payload.
+//     What a block says by itself (transactions, hashes, the coins that it makes) is best looked at while something else is waited for: Foresee may be
+//     called in any goroutine with the blocks that are at hand, and changes no result. The bytes of blocks must not be changed once they were given.
 //  3. Apply the agreed payload exactly once, in every block, even when it is empty: block time moves expiries on.
 //  4. Announce what Outgoing lists until it is no longer listed.
 //  5. Commit Digest with the block.
 //  6. Show Halted to operators. Let nobody but whom the network trusts call Reset, within a block.
 //
-// All methods but those of View belong to one goroutine. Views may be used by many at once, each over its own snapshot; a view
+// All methods but Foresee and those of View belong to one goroutine. Views may be used by many at once, each over its own snapshot; a view
 // whose snapshot is not of the same block as the memory fails with ErrStale.
 //
 // # Bounds

@@ -94,6 +94,13 @@ func (m *Machine) FilterBitcoin(items utxo.Items, timeNs uint64, maxBytes int) u
 	return m.btc.Filter(items, timeNs, maxBytes)
 }
 
+// ForeseeBitcoin looks at a Bitcoin block that a proposal may bring soon, in any goroutine: what it says by itself is then known.
+func (m *Machine) ForeseeBitcoin(raw []byte) {
+	if m.btc != nil {
+		m.btc.Foresee(raw)
+	}
+}
+
 func (m *Machine) publish() {
 	head := m.db.Head()
 	v := &View{Height: head.Height, TimeNs: m.timeNs, AppHash: head.AppHash, Members: m.members.set, Roster: m.members.roster, Peers: m.members.peers,

@@ -1,0 +1,132 @@
+package utxo
+
+import (
+	"bytes"
+	"errors"
+	"math/rand"
+	"runtime"
+	"sync"
+	"testing"
+
+	"fusion/btc"
+	"fusion/internal/kv"
+)
+
+// What other goroutines foresee, and on how many processors, changes nothing of what a state comes to.
+func TestForeseeChangesNothing(t *testing.T) {
+	sim := newSimnet(t)
+	rng := rand.New(rand.NewSource(9))
+	blocks := sim.chain(sim.genesis, 140, testAddress(1))
+	var free []btc.Outpoint
+	for _, b := range blocks[:30] {
+		free = append(free, out(b.txs[0], 0))
+	}
+	blocks = append(blocks, busy(sim, rng, last(blocks), free, 150)...)
+	want := sim.open(t, 6, kv.NewMem())
+	want.Apply(headers(blocks...), late)
+	for _, b := range blocks {
+		want.Apply(items(b), late)
+	}
+	for _, procs := range []int{1, 4} {
+		before := runtime.GOMAXPROCS(procs)
+		st := sim.open(t, 6, kv.NewMem())
+		st.Apply(headers(blocks...), late)
+		var wg sync.WaitGroup
+		for k := range 3 {
+			wg.Go(func() {
+				for i := range blocks {
+					raw := blocks[(i+k)%len(blocks)].raw
+					st.Foresee(raw)
+					st.Foresee(raw[:len(raw)-k]) // malformed, but for the first goroutine
+					wrong := append(bytes.Clone(raw[:36]), raw...)
+					st.Foresee(wrong)
+				}
+			})
+		}
+		for _, b := range blocks {
+			if o := st.Apply(items(b), late); o[0].Err != nil {
+				t.Fatal(o[0].Err)
+			}
+		}
+		wg.Wait()
+		runtime.GOMAXPROCS(before)
+		if st.Digest() != want.Digest() || st.SetHash() != want.SetHash() {
+			t.Errorf("on %d processors the state differs", procs)
+		}
+	}
+}
+
+// A block that was foreseen is not looked at again, and forgotten when it is applied; those that are never applied take bounded room.
+func TestForeseeRemembers(t *testing.T) {
+	sim := newSimnet(t)
+	st := sim.open(t, 6, kv.NewMem())
+	b := sim.mine(sim.genesis, testAddress(1), 0)
+	st.Foresee(b.raw)
+	c, err := st.parse(bytes.Clone(b.raw))
+	if err != nil || c.draft == nil || len(st.checked) != 1 {
+		t.Fatalf("%v, %d blocks are remembered", err, len(st.checked))
+	}
+	feed(t, st, b)
+	if len(st.checked) != 0 || st.checkedBytes != 0 {
+		t.Errorf("%d blocks of %d bytes are remembered", len(st.checked), st.checkedBytes)
+	}
+	st.Foresee(b.raw[:90])
+	st.Foresee(make([]byte, MaxBytesPerPayload+1))
+	if len(st.checked) != 0 {
+		t.Error("a malformed block is remembered")
+	}
+	tx := &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: out(b.txs[0], 0), ScriptSig: make([]byte, 900_000)}}, Outputs: b.txs[0].Outputs}
+	for range 2*maxCheckedBytes/900_000 + 1 {
+		st.Foresee(sim.mine(b, testAddress(1), 0, tx).raw)
+		if st.checkedBytes > maxCheckedBytes {
+			t.Fatalf("%d bytes are remembered", st.checkedBytes)
+		}
+	}
+}
+
+// A coinbase may claim any height where BIP34 is not enforced: which rules hold is the true one's.
+func TestForeseeIsToldAWrongHeight(t *testing.T) {
+	sim := newSimnet(t)
+	sim.params.BIP34Height, sim.params.SegwitHeight = 1000, 105
+	blocks := sim.chain(sim.genesis, 103, testAddress(1))
+	claim := func(parent *block, height uint32, witness bool) *block {
+		tx := spend(50*btc.Coin, testAddress(2), out(blocks[parent.height-103].txs[0], 0))
+		if tx.Inputs[0].Witness = nil; witness {
+			tx.Inputs[0].Witness = [][]byte{{1}}
+		}
+		b := &block{parent: parent, height: parent.height + 1, txs: []*btc.Tx{sim.coinbase(height, 0, testAddress(1)), tx}}
+		sim.seal(b)
+		return b
+	}
+	early := claim(last(blocks), 200, true)
+	b104 := claim(last(blocks), 200, false)
+	b105 := claim(b104, 3, true)
+	for _, foreseen := range []bool{false, true} {
+		st := sim.open(t, 6, kv.NewMem())
+		feed(t, st, blocks...)
+		apply := func(b *block) error {
+			if foreseen {
+				st.Foresee(b.raw)
+			}
+			it := items(b)
+			if err := st.CheckPayload(it); err != nil {
+				return err
+			}
+			return st.Apply(it, late)[0].Err
+		}
+		if err := apply(early); !errors.Is(err, btc.ErrBlockWitness) {
+			t.Errorf("foreseen %v: a witness before its time: %v", foreseen, err)
+		}
+		for _, b := range []*block{b104, b105} {
+			if err := apply(b); err != nil {
+				t.Errorf("foreseen %v: block %d: %v", foreseen, b.height, err)
+			}
+		}
+		if h := st.lookup(out(b105.txs[1], 0), st.marked(st.Tip())); h == nil || h.Height != 105 {
+			t.Errorf("foreseen %v: the coin is %+v", foreseen, h)
+		}
+		if re := sim.open(t, 6, st.store); re.Digest() != st.Digest() {
+			t.Errorf("foreseen %v: reopened, it differs", foreseen)
+		}
+	}
+}
