@@ -557,6 +557,9 @@ func (b *Block) Discard() {
 	}
 }
 
+// Compacting tells whether the database rewrites tables beside its owner's work.
+func (db *DB) Compacting() bool { return db.p.Metrics().Compact.NumInProgress > 0 }
+
 // Check recomputes the accumulator from every stored key and compares: it finds what changed on disk, and what is missing there. It may be called in any
 // goroutine, beside the work of others; pause is called after each so many bytes (checkStep) and may wait. What pause returns ends it.
 func (db *DB) Check(pause func(bytes int) error) (err error) {

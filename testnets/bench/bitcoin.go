@@ -24,6 +24,7 @@ import (
 	"fusion/btc"
 	"fusion/btc/chain"
 	"fusion/btc/utxo"
+	"fusion/internal/kv"
 	"fusion/replica/machine"
 	"fusion/replica/state"
 )
@@ -43,7 +44,7 @@ const (
 	manyOwners  = 10
 	busyEvery   = 8 // of so many new coins one belongs to an address that is used again and again
 	busyOwners  = 50_000
-	importBytes = 40 << 20 // written at once, as state.Import does
+	importPairs = 4096 // given to state.Import at once, as the replica does
 )
 
 // txShapes are the inputs and outputs of sixteen transactions: a consolidation, a payout to many, and payments.
@@ -56,11 +57,17 @@ var txShapes = [16][2]int{{12, 1}, {1, 9}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2
 // the imported set.
 var ages = []struct{ perMille, from, to int }{{410, 0, 10}, {660, 11, 100}, {710, 101, 144}, {840, 145, 1008}}
 
-// bitcoinStore is a store over one batch of a database as the replica has it, without the accumulator of the replica's state.
-type bitcoinStore struct{ b *pebble.Batch }
+// coinRoom is the coins' key space in a replica's state, and plainRoom in its database.
+const (
+	coinRoom  = "btc/utxo/"
+	plainRoom = "r" + coinRoom
+)
 
-func (p bitcoinStore) Get(k []byte) ([]byte, bool) {
-	v, closer, err := p.b.Get(k)
+// plainStore writes a state's coins into the database under it.
+type plainStore struct{ b *pebble.Batch }
+
+func (p plainStore) Get(k []byte) ([]byte, bool) {
+	v, closer, err := p.b.Get(append([]byte(plainRoom), k...))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false
 	}
@@ -69,18 +76,9 @@ func (p bitcoinStore) Get(k []byte) ([]byte, bool) {
 	return bytes.Clone(v), true
 }
 
-func (p bitcoinStore) Scan(lower, upper []byte, visit func(k, v []byte) bool) {
-	it, err := p.b.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	must(err)
-	defer it.Close()
-	for ok := it.First(); ok && visit(it.Key(), it.Value()); ok = it.Next() {
-	}
-}
+func (p plainStore) Set(k, v []byte) { must(p.b.Set(append([]byte(plainRoom), k...), v, nil)) }
+func (p plainStore) Delete(k []byte) { must(p.b.Delete(append([]byte(plainRoom), k...), nil)) }
 
-func (p bitcoinStore) Set(k, v []byte) { must(p.b.Set(k, v, nil)) }
-func (p bitcoinStore) Delete(k []byte) { must(p.b.Delete(k, nil)) }
-
-// must is what a state's store asks for: who cannot read or write stops.
 func must(err error) {
 	if err != nil {
 		panic(err)
@@ -267,14 +265,7 @@ func (c *bitcoinChain) blocks(rng *rand.Rand, n int, next func() int) [][]byte {
 	return out
 }
 
-// openCoins opens a database with the options of a replica that follows a public Bitcoin network.
-func openCoins(dir string) (*pebble.DB, error) {
-	options, release := state.Options{CacheBytes: machine.BitcoinCacheBytes}.Pebble()
-	defer release()
-	return pebble.Open(dir, options)
-}
-
-// bitcoinUTXO measures the coin set: its size, queries, and blocks into it, beside what a plain database does with the same coins.
+// bitcoinUTXO measures the coin set in a replica's state: its size, queries, and blocks into it, beside what a plain database does with the same coins.
 func (s *suite) bitcoinUTXO(ctx context.Context) (err error) {
 	s.Progress.Begin("Bitcoin coin set of 10 million")
 	dir, err := os.MkdirTemp("", "fusion-bench-utxo-")
@@ -282,11 +273,6 @@ func (s *suite) bitcoinUTXO(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	db, err := openCoins(filepath.Join(dir, "db"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
 
 	params, err := chain.ParamsOf(btc.Regtest)
 	if err != nil {
@@ -296,107 +282,200 @@ func (s *suite) bitcoinUTXO(ctx context.Context) (err error) {
 	c := &bitcoinChain{params: params, tip: params.Base[0]}
 	first := c.seal(nil)
 	base := utxo.Base{Height: 1, Block: c.tip.Hash()}
-	file := filepath.Join(dir, "utxo.dat")
+	file, at := filepath.Join(dir, "utxo.dat"), filepath.Join(dir, "db")
 	if base.Hash, err = coinFile(file, base.Block); err != nil {
 		return err
 	}
 	opt := utxo.Options{Params: params, Stability: blockDepth}
 	began := time.Now()
-	if err := importCoins(ctx, db, opt, base, first[:btc.HeaderSize], file); err != nil {
+	if err := importCoins(ctx, at, opt, base, first[:btc.HeaderSize], file); err != nil {
 		return err
 	}
 	s.add("btc_import_coins_per_s", coinSet/time.Since(began).Seconds(), "coins/s", "", 0)
-	if err := errors.Join(db.Flush(), os.Remove(file), compacted(ctx, db)); err != nil {
-		return err
-	}
-	size, err := bytesIn(filepath.Join(dir, "db"))
-	if err != nil {
-		return err
-	}
-	s.add("btc_bytes_per_coin", float64(size)/coinSet, "bytes", "", 0)
-
-	rng := rand.New(rand.NewSource(1))
-	batch := db.NewIndexedBatch()
-	opt.Snapshot = &base
-	st, err := utxo.Open(opt, bitcoinStore{batch})
-	if err != nil {
-		return err
-	}
-	commit := func() error {
-		room := min(batch.Len()*5/4, 8<<20)
-		if err := errors.Join(batch.Commit(pebble.NoSync), batch.Close()); err != nil {
-			return err
-		}
-		batch = db.NewIndexedBatchWithSize(room)
-		st.Use(bitcoinStore{batch})
-		return nil
-	}
-	if err := commit(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, batch.Close()) }()
-	if err := s.coinQueries(ctx, st, rng); err != nil {
-		return err
-	}
 
 	// Each old coin is spent once; the plain database gets the ones that are left.
+	rng := rand.New(rand.NewSource(1))
 	order := rng.Perm(coinSet)
 	next := func() int {
 		i := order[0]
 		order = order[1:]
 		return i
 	}
-	blocks := c.blocks(rng, blocksWarm+blocksTaken+blocksAhead, next)
-	var headers []byte
-	for _, b := range blocks {
-		headers = append(headers, b[:btc.HeaderSize]...)
-	}
-	const late = uint64(1) << 62
-	st.Apply(utxo.Items{Headers: headers}, late)
-	runtime.GC()
-	var worked time.Duration
-	for i, raw := range blocks[:blocksWarm+blocksTaken] {
-		if i == blocksWarm {
-			began, worked = time.Now(), ownCPU()
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		it := utxo.Items{Blocks: [][]byte{raw}}
-		if err := st.CheckPayload(it); err != nil {
-			return err
-		}
-		if o := st.Apply(it, late); o[0].Err != nil {
-			return o[0].Err
-		}
-		st.Digest()
-		if err := commit(); err != nil {
-			return err
-		}
-	}
-	ours := blocksTaken / time.Since(began).Seconds()
-	if err := compacted(ctx, db); err != nil {
+	opt.Snapshot = &base
+	mined := filepath.Join(dir, "blocks")
+	headers, err := writeBlocks(mined, func() []byte { return c.blocks(rng, 1, next)[0] })
+	if err != nil {
 		return err
 	}
-	worked = ownCPU() - worked
-	if at, want := st.Anchor().Height, uint32(1+blocksWarm+blocksTaken-blockDepth); at != want {
-		return fmt.Errorf("the anchor is at height %d, not %d", at, want)
+	ours, cpu, inUse, err := s.stateBlocks(ctx, at, opt, mined, headers)
+	if err != nil {
+		return err
 	}
-	runtime.GC()
-	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory)
-	inUse := memory.HeapAlloc
-	for _, b := range blocks {
-		inUse -= uint64(len(b))
-	}
-	plain, err := plainBlocks(ctx, db, (&bitcoinChain{params: params, salt: 1 << 40}).blocks(rng, plainWarm+plainTaken, next))
+	plain, err := plainBlocks(ctx, at, (&bitcoinChain{params: params, salt: 1 << 40}).blocks(rng, plainWarm+plainTaken, next))
 	if err != nil {
 		return err
 	}
 	s.add("btc_blocks_per_s", ours, "blocks/s", "plain Pebble, nothing checked or hashed", plain)
-	s.add("btc_block_cpu_ms", worked.Seconds()*1000/blocksTaken, "CPU-ms", "", 0)
+	s.add("btc_block_cpu_ms", cpu.Seconds()*1000, "CPU-ms", "", 0)
 	s.add("btc_utxo_heap_mib", float64(inUse)/(1<<20), "MiB", "", 0)
 	return nil
+}
+
+// coinOptions are of a replica that follows a public Bitcoin network.
+var coinOptions = state.Options{CacheBytes: machine.BitcoinCacheBytes}
+
+// writeBlocks mines into a file, each block behind its size, and returns the headers.
+func writeBlocks(path string, mine func() []byte) (headers []byte, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriterSize(f, 1<<20)
+	for range blocksWarm + blocksTaken + blocksAhead {
+		raw := mine()
+		headers = append(headers, raw[:btc.HeaderSize]...)
+		if _, err := w.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(raw))), raw...)); err != nil {
+			return nil, err
+		}
+	}
+	return headers, w.Flush()
+}
+
+// readBlocks calls block for the first n of a file, in order.
+func readBlocks(path string, n int, block func(raw []byte) error) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var size [4]byte
+	for range n {
+		if _, err := io.ReadFull(f, size[:]); err != nil {
+			return err
+		}
+		raw := make([]byte, binary.LittleEndian.Uint32(size[:]))
+		if _, err := io.ReadFull(f, raw); err != nil {
+			return err
+		}
+		if err := block(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blocksAtHand is how many blocks the adapter has fetched beyond the one that is applied.
+const blocksAtHand = 2
+
+// stateBlocks asks for coins, and takes blocks in as a replica does: how many a second, what one takes of the processors, and the bytes that it
+// holds on the heap at the end.
+func (s *suite) stateBlocks(ctx context.Context, dir string, opt utxo.Options, mined string, headers []byte) (perSecond float64, cpu time.Duration, inUse uint64, err error) {
+	fail := func(err error) (float64, time.Duration, uint64, error) { return 0, 0, 0, err }
+	before := liveHeap()
+	db, err := state.Open(dir, coinOptions)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := compacted(ctx, db); err != nil {
+		return fail(err)
+	}
+	size, err := bytesIn(dir)
+	if err != nil {
+		return fail(err)
+	}
+	s.add("btc_bytes_per_coin", float64(size)/coinSet, "bytes", "", 0)
+	pending := db.Begin()
+	st, err := utxo.Open(opt, kv.Prefix(pending, coinRoom))
+	if err != nil {
+		return fail(err)
+	}
+	commit := func() error {
+		if err := pending.Commit(db.Head().Height+1, st.Digest()); err != nil {
+			return err
+		}
+		pending = db.Begin()
+		st.Use(kv.Prefix(pending, coinRoom))
+		return nil
+	}
+	if err := commit(); err != nil {
+		return fail(err)
+	}
+	if err := s.coinQueries(ctx, st, rand.New(rand.NewSource(2))); err != nil {
+		return fail(err)
+	}
+	const late = uint64(1) << 62
+	st.Apply(utxo.Items{Headers: headers}, late)
+
+	ctx, stop := context.WithCancel(ctx)
+	at := make(chan []byte, blocksAtHand-1)
+	read := make(chan error, 1)
+	go func() {
+		defer close(at)
+		read <- readBlocks(mined, blocksWarm+blocksTaken, func(raw []byte) error {
+			st.Foresee(raw)
+			select {
+			case at <- raw:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	defer func() {
+		stop()
+		if e := <-read; !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
+	}()
+	runtime.GC()
+	var began time.Time
+	var worked time.Duration
+	var profiled func() error
+	taken := 0
+	for raw := range at {
+		if taken == blocksWarm {
+			if profiled, err = s.profile("bitcoin_utxo"); err != nil {
+				return fail(err)
+			}
+			defer func() { err = errors.Join(err, profiled()) }()
+			began, worked = time.Now(), ownCPU()
+		}
+		taken++
+		it := utxo.Items{Blocks: [][]byte{raw}}
+		if err := st.CheckPayload(it); err != nil {
+			return fail(err)
+		}
+		if o := st.Apply(it, late); o[0].Err != nil {
+			return fail(o[0].Err)
+		}
+		if err := commit(); err != nil {
+			return fail(err)
+		}
+	}
+	if taken < blocksWarm+blocksTaken {
+		return fail(ctx.Err())
+	}
+	perSecond = blocksTaken / time.Since(began).Seconds()
+	if err := compacted(ctx, db); err != nil {
+		return fail(err)
+	}
+	worked = ownCPU() - worked
+	if err := profiled(); err != nil {
+		return fail(err)
+	}
+	if at, want := st.Anchor().Height, uint32(1+blocksWarm+blocksTaken-blockDepth); at != want {
+		return fail(fmt.Errorf("the anchor is at height %d, not %d", at, want))
+	}
+	return perSecond, worked / blocksTaken, liveHeap() - before, nil
+}
+
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // coinFile writes the set and returns its hash.
@@ -421,12 +500,13 @@ func coinFile(path string, block btc.Hash) (hash btc.Hash, err error) {
 	return in.Hash(), nil
 }
 
-func importCoins(ctx context.Context, db *pebble.DB, opt utxo.Options, base utxo.Base, header []byte, file string) (err error) {
+// importCoins makes a state of the file, as fusion replica import-utxos does.
+func importCoins(ctx context.Context, dir string, opt utxo.Options, base utxo.Base, header []byte, file string) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(file)) }()
 	in, err := utxo.ReadSnapshot(btc.Regtest, f)
 	if err != nil {
 		return err
@@ -434,37 +514,32 @@ func importCoins(ctx context.Context, db *pebble.DB, opt utxo.Options, base utxo
 	if opt.Params, err = chain.Replay(opt.Params, bytes.NewReader(header), base.Height, base.Block); err != nil {
 		return err
 	}
-	batch := db.NewBatchWithSize(importBytes + 1<<20)
+	into, err := state.NewImport(dir, coinOptions)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, into.Close()) }()
+	var pairs []state.Pair
+	flush := func() error {
+		err := errors.Join(ctx.Err(), into.SetAll(pairs))
+		pairs = pairs[:0]
+		return err
+	}
 	set := func(k, v []byte) error {
-		if err := batch.Set(k, v, nil); err != nil || batch.Len() < importBytes {
-			return err
+		pairs = append(pairs, state.Pair{Key: append([]byte(coinRoom), k...), Value: bytes.Clone(v)})
+		if len(pairs) < importPairs {
+			return nil
 		}
-		if err := errors.Join(ctx.Err(), batch.Commit(pebble.NoSync)); err != nil {
-			return err
-		}
-		batch = db.NewBatchWithSize(importBytes + 1<<20)
-		return nil
+		return flush()
 	}
-	if err := utxo.Import(opt, base, in, set, nil); err != nil {
+	if err := errors.Join(utxo.Import(opt, base, in, set, nil), flush()); err != nil {
 		return err
 	}
-	if err := batch.Commit(pebble.NoSync); err != nil {
+	so, _, err := into.Read()
+	if err != nil {
 		return err
 	}
-	indexed := db.NewIndexedBatch()
-	so := bitcoinStore{indexed}
-	var balances []func()
-	if err := utxo.StoreBalances(so, func(k, v []byte) error {
-		k, v = bytes.Clone(k), bytes.Clone(v)
-		balances = append(balances, func() { so.Set(k, v) })
-		return nil
-	}); err != nil {
-		return err
-	}
-	for _, store := range balances {
-		store()
-	}
-	return indexed.Commit(pebble.NoSync)
+	return errors.Join(utxo.StoreBalances(kv.PrefixReader(so, coinRoom), set), flush(), into.CommitGenesis())
 }
 
 // coinQueries asks for the coins of random addresses, and of those with many.
@@ -498,11 +573,11 @@ func (s *suite) coinQueries(ctx context.Context, st *utxo.State, rng *rand.Rand)
 }
 
 // compacted waits until what the import left to compact is done: a set is imported once, and blocks come for years.
-func compacted(ctx context.Context, db *pebble.DB) error {
+func compacted(ctx context.Context, db *state.DB) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for idle := 0; idle < 10; {
-		if idle++; db.Metrics().Compact.NumInProgress > 0 {
+		if idle++; db.Compacting() {
 			idle = 0
 		}
 		select {
@@ -522,7 +597,14 @@ const (
 
 // plainBlocks does to a database what blocks with coins of the same ages ask for at the least: look up each coin that is spent, delete it under its
 // outpoint and its address, and store the new ones likewise, in one batch a block. Parsing is not counted.
-func plainBlocks(ctx context.Context, db *pebble.DB, blocks [][]byte) (float64, error) {
+func plainBlocks(ctx context.Context, dir string, blocks [][]byte) (perSecond float64, err error) {
+	options, release := coinOptions.Pebble()
+	defer release()
+	db, err := pebble.Open(dir, options)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var took time.Duration
 	for i, raw := range blocks {
 		blk, err := btc.ParseBlock(raw)
@@ -531,7 +613,7 @@ func plainBlocks(ctx context.Context, db *pebble.DB, blocks [][]byte) (float64, 
 		}
 		began := time.Now()
 		b := db.NewIndexedBatch()
-		so := bitcoinStore{b}
+		so := plainStore{b}
 		for j := range blk.Txs {
 			for _, in := range blk.Txs[j].Inputs {
 				if j == 0 {

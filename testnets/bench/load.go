@@ -401,23 +401,35 @@ func (s *suite) load(ctx context.Context, clients int, name string, do func(ctx 
 	if err := s.watch(run, warmUp, &done, "warming up"); err != nil {
 		return 0, 0, err
 	}
-	if s.Profile != "" {
-		f, err := os.Create(filepath.Join(s.Profile, name+".pprof"))
-		if err != nil {
-			return 0, 0, fmt.Errorf("profile: %w", err)
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return 0, 0, fmt.Errorf("profile: %w", err)
-		}
-		defer pprof.StopCPUProfile()
+	profiled, err := s.profile(name)
+	if err != nil {
+		return 0, 0, err
 	}
+	defer func() { err = errors.Join(err, profiled()) }()
 	from, began, cpu := done.Load(), time.Now(), ownCPU()
 	if err := s.watch(run, s.Duration, &done, "measuring"); err != nil {
 		return 0, 0, err
 	}
 	n := float64(done.Load() - from)
 	return n / time.Since(began).Seconds(), (ownCPU() - cpu).Seconds() * 1000 / n, nil
+}
+
+// profile begins a CPU profile of a load if they are asked for, which the function that it returns ends.
+func (s *suite) profile(name string) (end func() error, err error) {
+	if s.Profile == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(filepath.Join(s.Profile, name+".pprof"))
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, fmt.Errorf("profile: %w", errors.Join(err, f.Close()))
+	}
+	return sync.OnceValue(func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}), nil
 }
 
 // watch shows a load for a while; it returns early with the cause when the load fails.
