@@ -140,6 +140,9 @@ func (c *Canister) InReplicated() bool { return c.sys.InReplicated() }
 // Instructions counts the wasm instructions of the running message; it is 0 in native runs.
 func (c *Canister) Instructions() uint64 { return c.sys.PerformanceCounter(0) }
 
+// ContextInstructions counts those of all messages of the running call context, so of a call with the answers that it waited for; it is 0 in native runs.
+func (c *Canister) ContextInstructions() uint64 { return c.sys.PerformanceCounter(1) }
+
 // Print writes a line to the canister's log.
 func (c *Canister) Print(format string, args ...any) { c.sys.Print(fmt.Sprintf(format, args...)) }
 

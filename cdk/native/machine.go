@@ -379,9 +379,15 @@ func (m *machine) DataCertificate() ([]byte, bool) {
 	return slices.Clone(m.certified), true
 }
 
+func (m *machine) PerformanceCounter(uint32) uint64 {
+	if m.w.Instructions == nil {
+		return 0
+	}
+	return m.w.Instructions(m.id)
+}
+
 func (m *machine) Time() uint64                            { return m.w.now }
 func (m *machine) SetGlobalTimer(at uint64)                { m.timer = at }
-func (m *machine) PerformanceCounter(uint32) uint64        { return 0 }
 func (m *machine) IsController(p principal.Principal) bool { return slices.Contains(m.controllers, p) }
 func (m *machine) Version() uint64                         { return m.version }
 func (m *machine) EnvVar(name string) (string, bool)       { v, ok := m.w.env[name]; return v, ok }

@@ -34,6 +34,8 @@ type World struct {
 	routes    []route // non-empty queues, sorted
 	logs      []string
 	env       map[string]string
+	// Instructions, if set, is what a canister's performance counters show, which is 0 otherwise.
+	Instructions func(of principal.Principal) uint64
 	// Trace, if set, is told about each message before it runs.
 	Trace func(string)
 }

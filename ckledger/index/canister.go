@@ -19,6 +19,9 @@ const (
 	maxArchives = 1000
 	// pollCalls is how often one poll asks while there is more: 2,000 blocks. They may all be taken within one block of the subnet, and others wait for it.
 	pollCalls = 20
+	// pollInstructions is what a poll may have used when it asks for more: a tenth of what the canisters of a subnet have for a block, and less than half of a
+	// canister's turn (replica/execution). The answer to come adds what its blocks take, 500 at most.
+	pollInstructions = 200_000_000
 	// storedCalls is for how many of these calls one counts that brings stored blocks.
 	storedCalls = icrc.MaxStoredBlocks / askBlocks
 	// lookEvery is how often the index looks whether a poll is overdue.
@@ -187,9 +190,9 @@ func (s *server) askPlain(left int, news bool) {
 	})
 }
 
-// more goes on while calls are left, and with the next poll otherwise.
+// more goes on while calls and instructions are left, and with the next poll otherwise.
 func (s *server) more(left int, on func(int)) {
-	if left > 0 {
+	if left > 0 && s.c.ContextInstructions() < pollInstructions {
 		on(left)
 		return
 	}

@@ -18,7 +18,7 @@
 // # Reading
 //
 // A poll asks for up to 500 blocks at a time by get_stored_blocks, or for up to 100 by icrc3_get_blocks where a ledger or an archive does not have that method, which is
-// tried again after a while; 2,000 in all. What is left waits for the next poll, which comes with the next block of the subnet: others have a turn between them. After a poll without news the next one waits twice as long, up to the maximal interval; after one
+// tried again after a while; 2,000 in all, or fewer when they used 200 million instructions. What is left waits for the next poll, which comes with the next block of the subnet: others have a turn between them. After a poll without news the next one waits twice as long, up to the maximal interval; after one
 // with news the minimal interval. Polling is the only thing that costs an idle network anything.
 //
 // # State

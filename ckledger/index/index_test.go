@@ -563,6 +563,37 @@ func TestPolls(t *testing.T) {
 	}
 }
 
+// A poll that used its instructions takes no more than the answer that it waits for, and the next one goes on.
+func TestPollInstructions(t *testing.T) {
+	blocks := record(t, 650)
+	for _, used := range []uint64{0, 199_999_999, 200_000_000} {
+		b := &book{blocks: blocks}
+		w := native.NewWorld(1)
+		w.Instructions = func(of principal.Principal) uint64 {
+			if of != indexID {
+				t.Errorf("instructions of %v", of)
+			}
+			return used
+		}
+		b.serve(t, w)
+		must(t, w.Install(indexID, index.Canister, &index.Arg{Init: &index.InitArg{LedgerID: ledgerID}}))
+		before, most := 0, 0
+		w.Trace = func(line string) {
+			if strings.HasPrefix(line, indexID.String()+" -> "+indexID.String()+": call") { // a poll begins
+				before = b.calls
+			}
+			most = max(most, b.calls-before)
+		}
+		must(t, w.Advance(time.Minute))
+		if st := query[index.Status](t, w, indexID, "status"); st.NumBlocksSynced.String() != "650" {
+			t.Errorf("%d instructions: %s blocks", used, st.NumBlocksSynced)
+		}
+		if wide := most > 2; wide != (used < 200_000_000) {
+			t.Errorf("%d instructions: a poll asks %d times", used, most)
+		}
+	}
+}
+
 func TestArguments(t *testing.T) {
 	install := func(a *index.Arg) error {
 		return native.NewWorld(1).Install(indexID, index.Canister, a)
