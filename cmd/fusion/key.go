@@ -42,14 +42,14 @@ func keyListCmd(o *options) *cobra.Command {
 			}
 			for _, k := range list {
 				fmt.Fprintf(w, "%s: %s\n", k.ID, k.State)
-				if k.Scheme != "" {
-					fmt.Fprintf(w, "  scheme      %s\n", k.Scheme)
-				}
 				if k.Active {
 					fmt.Fprintf(w, "  public key  %s\n", k.PublicKey)
 				}
 				if k.ChainCode != "" {
 					fmt.Fprintf(w, "  chain code  %s\n", k.ChainCode)
+				}
+				if k.Scheme != "" {
+					fmt.Fprintf(w, "  scheme      %s\n", k.Scheme)
 				}
 			}
 			return nil
