@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"fusion/adapters/ethereum/anvil"
 	"fusion/chainkey"
+	"fusion/replica/genesis"
 	"fusion/testnets"
 )
 
@@ -19,14 +21,15 @@ func TestCkETH(t *testing.T) {
 	if os.Getenv("FUSION_E2E") == "" {
 		t.Skip("the real tier runs with `make e2e`, which sets FUSION_E2E")
 	}
-	for _, kind := range []string{testnets.EthereumGeth, testnets.EthereumAnvil} {
-		t.Run(kind, func(t *testing.T) {
+	for _, c := range []struct{ kind, scheme string }{{testnets.EthereumGeth, ""}, {testnets.EthereumAnvil, ""}, {testnets.EthereumGeth, genesis.Idkg}} {
+		kind := c.kind
+		t.Run(strings.TrimSuffix(kind+"/"+c.scheme, "/"), func(t *testing.T) {
 			if _, err := anvil.Find(); kind == testnets.EthereumAnvil && err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 			defer cancel()
-			n := network(ctx, t, kind)
+			n := network(ctx, t, kind, c.scheme)
 			if err := CkETH(ctx, n, Options{Out: io.Discard, Progress: logProgress{t}}); err != nil {
 				t.Fatal(err)
 			}
@@ -35,14 +38,14 @@ func TestCkETH(t *testing.T) {
 }
 
 // network makes and runs a network of four that follows an Ethereum chain and has the one key that is needed.
-func network(ctx context.Context, t *testing.T, ethereum string) *testnets.Network {
+func network(ctx context.Context, t *testing.T, ethereum, scheme string) *testnets.Network {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fn") // the names of t.TempDir are too long for Unix sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if _, err := testnets.Create(dir, testnets.Settings{Ethereum: ethereum, Keys: []chainkey.KeyID{testnets.EcdsaKey}}); err != nil {
+	if _, err := testnets.Create(dir, testnets.Settings{Ethereum: ethereum, Scheme: scheme, Keys: []chainkey.KeyID{testnets.EcdsaKey}}); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Create(filepath.Join(dir, testnets.LogFile))

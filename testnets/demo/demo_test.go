@@ -1,11 +1,14 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"os"
 	"testing"
 	"time"
 
+	"fusion/replica/genesis"
 	"fusion/testnets/golden"
 )
 
@@ -16,12 +19,20 @@ func (p logProgress) Begin(name string)               { p.t.Log(name) }
 func (p logProgress) Note(string, ...any)             {}
 func (p logProgress) Done(format string, args ...any) { p.t.Logf("  "+format, args...) }
 
-// TestCkBTC tells the story on a copy of the golden network, whose keys are from real ceremonies; `make demo` makes its own.
+// TestCkBTC tells the story on copies of the golden networks, whose keys are from real ceremonies; `make demo` makes its own. That of the robust scheme belongs
+// to the real tier.
 func TestCkBTC(t *testing.T) {
-	n := golden.Run(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	if err := CkBTC(ctx, n, Options{Out: io.Discard, Progress: logProgress{t}}); err != nil {
-		t.Fatal(err)
+	for _, scheme := range []string{"", genesis.Idkg} {
+		t.Run(cmp.Or(scheme, "gg18"), func(t *testing.T) {
+			if scheme != "" && os.Getenv("FUSION_E2E") == "" {
+				t.Skip("the real tier runs with `make e2e`, which sets FUSION_E2E")
+			}
+			n := golden.RunDir(t, golden.CloneOf(t, scheme))
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			if err := CkBTC(ctx, n, Options{Out: io.Discard, Progress: logProgress{t}}); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

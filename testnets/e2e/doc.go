@@ -17,7 +17,7 @@
 // Of the experiments of package faults it runs twelve that are generated. By hand there are more:
 //
 //	FUSION_MANIFESTS=50     so many seeds; FUSION_SEED=N one alone
-//	FUSION_SCENARIOS=1      those that have names: make e2e case=TestScenarios/halves
+//	FUSION_SCENARIOS=1      those that have names, on both schemes: make e2e case=TestScenarios/gg18/halves
 //
 // Tests that wait more than they compute, for confirmations and finality, and have a network to themselves run beside each other (t.Parallel).
 package e2e

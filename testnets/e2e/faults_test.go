@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"fusion/replica/genesis"
 	"fusion/testnets/faults"
 	"fusion/testnets/golden"
 	"fusion/testnets/processes/hosts"
@@ -42,7 +44,11 @@ func experiment(t *testing.T, m *faults.Manifest, o faults.Options) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	o.Dir = golden.Clone(t)
+	scheme := m.Scheme
+	if scheme != genesis.Idkg {
+		scheme = "" // the default
+	}
+	o.Dir = golden.CloneOf(t, scheme)
 	r, err := faults.Run(ctx, m, o)
 	if err != nil {
 		text, _ := m.Encode() // it was valid
@@ -105,26 +111,38 @@ func TestManifests(t *testing.T) {
 			c.Most = shortest
 		}
 		m := faults.Generate(uint64(seed), c)
+		if seed > manifests && seed/manifests%2 == 1 { // by dozens
+			m.Scheme = genesis.Idkg
+		}
 		t.Run(m.Name, func(t *testing.T) { experiment(t, m, o) })
 	}
 }
 
-// TestScenarios runs the experiments that have names, where it is asked for:
+// always are the named experiments that run on networks of the robust scheme without being asked for: those that stop, divide and pervert replicas.
+var always = []string{"one-of-each", "byzantine"}
+
+// TestScenarios runs the experiments that have names, on networks of both schemes, where it is asked for:
 //
-//	FUSION_SCENARIOS=1 make e2e case=TestScenarios/halves
+//	FUSION_SCENARIOS=1 make e2e case=TestScenarios/gg18/halves
 func TestScenarios(t *testing.T) {
 	o := programs(t)
-	if os.Getenv("FUSION_SCENARIOS") == "" {
-		t.Skip("the generated manifests stand for them; FUSION_SCENARIOS=1 runs them")
-	}
-	for _, name := range faults.Scenarios() {
-		t.Run(name, func(t *testing.T) {
-			m, err := faults.Scenario(name)
-			must(t, err)
-			if err := faults.Needs(m, o.Programs); errors.Is(err, faults.ErrProgram) || errors.Is(err, hosts.ErrUnavailable) {
-				t.Skip(err)
+	asked := os.Getenv("FUSION_SCENARIOS") != ""
+	for _, scheme := range []string{"gg18", genesis.Idkg} {
+		t.Run(scheme, func(t *testing.T) {
+			for _, name := range faults.Scenarios() {
+				t.Run(name, func(t *testing.T) {
+					if !asked && (scheme != genesis.Idkg || !slices.Contains(always, name)) {
+						t.Skip("the generated manifests stand for it; FUSION_SCENARIOS=1 runs it")
+					}
+					m, err := faults.Scenario(name)
+					must(t, err)
+					m.Scheme = scheme
+					if err := faults.Needs(m, o.Programs); errors.Is(err, faults.ErrProgram) || errors.Is(err, hosts.ErrUnavailable) {
+						t.Skip(err)
+					}
+					experiment(t, m, o)
+				})
 			}
-			experiment(t, m, o)
 		})
 	}
 }

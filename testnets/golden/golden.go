@@ -47,7 +47,13 @@ const makeTimeout = 15 * time.Minute
 // Clone returns the directory of a stopped copy of the golden network. It is removed with the test.
 func Clone(t testing.TB) string {
 	t.Helper()
-	src, err := master(t)
+	return CloneOf(t, "")
+}
+
+// CloneOf is Clone of the golden network of a scheme, as testnets.Settings has it.
+func CloneOf(t testing.TB, scheme string) string {
+	t.Helper()
+	src, err := master(t, scheme)
 	if err != nil {
 		t.Fatalf("golden network: %v", err)
 	}
@@ -168,11 +174,14 @@ func relocate(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "network.json"), b, 0o644)
 }
 
-// master returns the directory of the golden network of these sources, after making it if it is not there.
-func master(t testing.TB) (string, error) {
+// master returns the directory of the golden network of these sources and of a scheme, after making it if it is not there.
+func master(t testing.TB, scheme string) (string, error) {
 	key, err := sourceKey()
 	if err != nil {
 		return "", err
+	}
+	if scheme != "" {
+		key += "-" + scheme
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -206,7 +215,7 @@ func master(t testing.TB) (string, error) {
 	}
 	defer os.RemoveAll(tmp)
 	started := time.Now()
-	if err := produce(tmp); err != nil {
+	if err := produce(tmp, scheme); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, Tail(filepath.Join(tmp, testnets.LogFile), 40))
 	}
 	t.Logf("made the golden network in %s", time.Since(started).Round(time.Second))
@@ -264,10 +273,10 @@ func prune(cache string) error {
 }
 
 // produce runs the real ceremonies in dir and stops the network again.
-func produce(dir string) (err error) {
+func produce(dir, scheme string) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), makeTimeout)
 	defer cancel()
-	if _, err := testnets.Create(dir, testnets.Settings{Nodes: Nodes}); err != nil {
+	if _, err := testnets.Create(dir, testnets.Settings{Nodes: Nodes, Scheme: scheme}); err != nil {
 		return err
 	}
 	f, err := os.Create(filepath.Join(dir, testnets.LogFile))
