@@ -34,6 +34,7 @@ import (
 	"fusion/replica/recovery"
 	"fusion/replica/state"
 	"fusion/replica/tracing"
+	"fusion/replica/transcripts"
 )
 
 // Shared is what the replicas of one process may share, because it only caches pure functions: compiled modules and checked
@@ -69,6 +70,7 @@ type Replica struct {
 	keys       *keystore.Store
 	machine    *machine.Machine
 	memo       *ingress.Memo
+	dealings   *transcripts.Memo
 	pool       *ingress.Pool
 	net        *gossip.Host
 	wire       gossip.Network // net, as the rooms use it
@@ -129,7 +131,7 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Replica, err error
 	if opts.OnFatal == nil {
 		opts.OnFatal = func(error) {}
 	}
-	r := &Replica{cfg: cfg, opts: opts, log: opts.Log, memo: opts.Shared.Memo}
+	r := &Replica{cfg: cfg, opts: opts, log: opts.Log, memo: opts.Shared.Memo, dealings: transcripts.NewMemo()}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -218,7 +220,7 @@ func (r *Replica) open() (err error) {
 		return err
 	}
 	r.opened(r.keys.Close)
-	r.machine, err = machine.Open(machine.Config{Genesis: r.doc, Engine: r.opts.Shared.Engine, Log: r.log, Memo: r.memo}, r.db)
+	r.machine, err = machine.Open(machine.Config{Genesis: r.doc, Engine: r.opts.Shared.Engine, Log: r.log, Memo: r.memo, Dealings: r.dealings}, r.db)
 	if err != nil {
 		return err
 	}

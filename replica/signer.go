@@ -31,7 +31,9 @@ func (t transport) Self() int               { return t.net.Self() }
 func (t transport) Send(to int, msg []byte) { t.net.Send(to, signingTopic, msg) }
 
 func newSigner(r *Replica) (*signer, error) {
-	m, err := signing.NewMachine(signing.FromGenesis(r.doc, r.life()))
+	cfg := signing.FromGenesis(r.doc, r.life())
+	cfg.Memo = r.dealings
+	m, err := signing.NewMachine(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +85,8 @@ func (s *signer) status(v *machine.View) (st signing.Status, keys []Key, open []
 	r := s.r.machine.SigningReader()
 	st = s.m.Status(s.m.Snapshot(r, v.Height))
 	for _, k := range st.Keys {
-		keys = append(keys, Key{ID: k.ID, Scheme: k.Scheme, Active: k.Active, PublicKey: k.PublicKey, ChainCode: k.ChainCode, State: k.Sentence})
+		keys = append(keys, Key{ID: k.ID, Scheme: k.Scheme, Active: k.Active, PublicKey: k.PublicKey, ChainCode: k.ChainCode, State: k.Sentence,
+			Presignatures: k.Presignatures, Making: k.Making})
 	}
 	for _, q := range st.Requests {
 		open = append(open, q.Sentence)

@@ -66,6 +66,9 @@ type Key struct {
 	PublicKey string         `json:"public_key,omitempty"` // as chainkey.Algorithm encodes it, hexadecimal
 	ChainCode string         `json:"chain_code,omitempty"` // of keys that sign, hexadecimal
 	State     string         `json:"state"`
+	// Presignatures are ready, and Making are being made, for a key that signs from them.
+	Presignatures int `json:"presignatures,omitempty"`
+	Making        int `json:"presignatures_making,omitempty"`
 }
 
 // Bitcoin is where the view of the chain stands.

@@ -27,6 +27,7 @@ import (
 	"fusion/replica/payload"
 	"fusion/replica/signing"
 	"fusion/replica/state"
+	"fusion/replica/transcripts"
 	"fusion/replica/vetkeys"
 )
 
@@ -58,6 +59,8 @@ type Config struct {
 	// Memo remembers which ingress messages are authentic (local: may be shared by the replicas of a process). The default
 	// is a memo of the machine's own.
 	Memo *ingress.Memo
+	// Dealings remembers which dealings of threshold keys hold (local: shared with the replica's driver). The default is a memo of the machine's own.
+	Dealings *transcripts.Memo
 }
 
 // Result is what executing a block gave.
@@ -191,7 +194,9 @@ func (m *Machine) foundSubnet(s kv.Store) error {
 	if m.eth, err = openEthereum(doc, s); err != nil {
 		return err
 	}
-	if m.sign, err = signing.NewMachine(signing.FromGenesis(doc, m.life)); err != nil {
+	chainkeys := signing.FromGenesis(doc, m.life)
+	chainkeys.Memo = m.cfg.Dealings
+	if m.sign, err = signing.NewMachine(chainkeys); err != nil {
 		return err
 	}
 	if m.vet, err = vetkeys.OpenMachine(vetkeys.FromGenesis(doc, m.life), kv.PrefixReader(s, prefixVetKeys)); err != nil {

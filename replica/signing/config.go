@@ -21,7 +21,9 @@ type Config struct {
 	Schemes map[chainkey.KeyID]string
 	// Presignatures is how many of them a key of such a scheme keeps ready. The default is that of package transcripts.
 	Presignatures int
-	Local         bool // class local: shipped secret parameters are accepted
+	// Memo is what machines of one replica share, see transcripts.Config.
+	Memo  *transcripts.Memo
+	Local bool // class local: shipped secret parameters are accepted
 
 	// SigningDeadline and KeygenDeadline are how many blocks the first attempt may take; each further one has twice as many,
 	// up to 64 times.
@@ -30,8 +32,8 @@ type Config struct {
 	// Parallel caps the attempts at signatures that are active at once.
 	Parallel int
 
-	// QueueLimit is how many requests may be open per key, of which one canister may have half. The default is 20, the Internet
-	// Computer's limit.
+	// QueueLimit is how many requests may be open per key, of which one canister may have half: ten times as many for ECDSA keys that sign from
+	// presignatures. The default is 20, the Internet Computer's limit.
 	QueueLimit int
 	// Minters are principals of canisters whose requests go first: of four free slots three are theirs while others wait, too. A quarter of
 	// each key's queue is kept for them, and a quarter for the others.

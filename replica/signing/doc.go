@@ -22,7 +22,7 @@
 //
 // # Queues
 //
-// A key has a queue of 20 requests, of which one canister may have half; a request beyond that is refused at once, with ErrQueueFull. Genesis names
+// A key has a queue of 20 requests (200 for ECDSA keys that sign from presignatures), of which one canister may have half; a request beyond that is refused at once, with ErrQueueFull. Genesis names
 // the minters: a quarter of each queue is kept for them, and a quarter for the others. Attempts run beside each other up to Config.Parallel. A free
 // slot goes to a minter, every fourth to somebody else who waits; then to the key, and then the canister, with the fewest active attempts; then to
 // the oldest request. Nothing here waits for a chain adapter: a request needs the beacon and blocks, no more.

@@ -170,6 +170,9 @@ func (m *Machine) Submit(s kv.Store, r Request) error {
 	digest := r.Message.Digest()
 	save(s, requestKey(r.ID), requestRecord{Key: r.Key.String(), Canister: r.Canister, Path: r.Path, Digest: digest[:], Height: r.Height})
 	save(s, messageKey(r.ID), r.Message)
+	if m.presigns(r.Key.String()) { // where one is free nobody waits for it
+		m.take(s, r.Height, r.ID, r.Key.String())
+	}
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (m *Machine) newShared() *transcripts.Machine {
 	if len(keys) == 0 {
 		return nil
 	}
-	return transcripts.NewMachine(transcripts.Config{Keys: keys, Depth: m.cfg.Presignatures, Network: m.cfg.Genesis, Life: m.cfg.Life, Authentic: m.authentic,
+	return transcripts.NewMachine(transcripts.Config{Keys: keys, Depth: m.cfg.Presignatures, Network: m.cfg.Genesis, Life: m.cfg.Life, Memo: m.cfg.Memo, Authentic: m.authentic,
 		Signing: func(r kv.Reader, request uint64) (*idkg.Signing, error) {
 			q, ok := load[requestRecord](r, requestKey(request))
 			b, bound := load[binding](r, bindingKey(request))
@@ -222,16 +222,23 @@ func (m *Machine) bind(s kv.Store, height uint64, ids []uint64, all []requestRec
 		if dry[q.Key] {
 			continue
 		}
-		k, _ := load[keyRecord](s, keyPrefix+q.Key)
-		serial := m.shared.Take(s, q.Key, k.Epoch, ids[i])
-		if serial == 0 {
+		if !m.take(s, height, ids[i], q.Key) {
 			dry[q.Key] = true
 			continue
 		}
-		save(s, bindingKey(ids[i]), binding{Epoch: k.Epoch, Serial: serial, Height: height})
 		taken.count(q)
 		m.turned(s, q, contested)
 	}
+}
+
+// take binds a free presignature to a request, if there is one.
+func (m *Machine) take(s kv.Store, height, id uint64, key string) bool {
+	k, _ := load[keyRecord](s, keyPrefix+key)
+	serial := m.shared.Take(s, key, k.Epoch, id)
+	if serial != 0 {
+		save(s, bindingKey(id), binding{Epoch: k.Epoch, Serial: serial, Height: height})
+	}
+	return serial != 0
 }
 
 // tasks lists what this view wants signed.

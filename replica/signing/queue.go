@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"fusion/chainkey"
 	"fusion/internal/kv"
 )
 
@@ -17,7 +18,7 @@ const turnKey = prefix + "t"
 // admit says whether a key's queue has room for one more request of a canister. One canister has at most half of it, so that nobody alone
 // keeps others out, and where there are minters neither they nor the others have more than three quarters.
 func (m *Machine) admit(r kv.Reader, key string, canister []byte) error {
-	limit := m.cfg.QueueLimit
+	limit := m.limit(key)
 	minter := m.cfg.minter(canister)
 	open, own, class := 0, 0, 0
 	_, all := requests(r)
@@ -43,6 +44,18 @@ func (m *Machine) admit(r kv.Reader, key string, canister []byte) error {
 			map[bool]string{true: "other canisters", false: "minters"}[minter])
 	}
 	return nil
+}
+
+// presignedQueue is how many times longer the queue is of an ECDSA key that signs from presignatures: a signature there costs a hundredth, and messages, which
+// are kept with their requests, have 32 bytes.
+const presignedQueue = 10
+
+// limit is how many requests of a key may be open.
+func (m *Machine) limit(key string) int {
+	if id, scheme, ok := m.cfg.schemeOf(key); ok && scheme.Presigns() && id.Algorithm == chainkey.EcdsaSecp256k1 {
+		return presignedQueue * m.cfg.QueueLimit
+	}
+	return m.cfg.QueueLimit
 }
 
 // turns counts what is being served.

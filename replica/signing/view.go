@@ -25,8 +25,11 @@ type viewState struct {
 	source kv.Reader
 }
 
+// heavy are the prefixes of records that are not copied.
+var heavy = append([]string{messagePrefix}, transcripts.Heavy...)
+
 func (s viewState) Get(key []byte) ([]byte, bool) {
-	if bytes.HasPrefix(key, []byte(messagePrefix)) || bytes.HasPrefix(key, []byte(transcripts.Heavy)) {
+	if slices.ContainsFunc(heavy, func(prefix string) bool { return bytes.HasPrefix(key, []byte(prefix)) }) {
 		return s.source.Get(key)
 	}
 	return s.Mem.Get(key)
@@ -68,6 +71,9 @@ type KeyInfo struct {
 	Epoch     uint64         `json:"epoch"`
 	Attempt   uint32         `json:"attempt"`
 	Sentence  string         `json:"sentence"` // where it stands, for an operator
+	// Presignatures are ready, and Making are being made, for a key that signs from them.
+	Presignatures int `json:"presignatures,omitempty"`
+	Making        int `json:"presignatures_making,omitempty"`
 }
 
 // RequestInfo describes an open request.
@@ -135,8 +141,8 @@ func (m *Machine) Status(v *View) Status {
 			info.ChainCode = fmt.Sprintf("%x", ChainCode(m.cfg.Genesis, id, k.Public))
 			info.Sentence = fmt.Sprintf("signing since height %d", k.Activated)
 			if m.presigns(id.String()) {
-				ready, making := m.shared.Pool(v.state, id.String(), k.Epoch)
-				info.Sentence += fmt.Sprintf("; %d presignatures are ready, %d are being made", ready, making)
+				info.Presignatures, info.Making = m.shared.Pool(v.state, id.String(), k.Epoch)
+				info.Sentence += fmt.Sprintf("; %d presignatures are ready, %d are being made", info.Presignatures, info.Making)
 			}
 			if k.Next != nil {
 				info.Sentence += "; " + k.Next.sentence()

@@ -530,6 +530,9 @@ func (d *Driver) advance(p place, h *heldRound, ticked bool) {
 		if p.serial == 0 && !h.told {
 			if _, member := d.me(p.epoch); member {
 				key := d.m.Key(d.view.State, p.key, p.epoch)
+				if key == nil {
+					return // the view's source has moved on
+				}
 				share := h.shares[len(h.shares)-1][0]
 				done, err := d.cfg.Held(p.key, p.epoch, &KeyShare{key, share})
 				if err != nil {
@@ -577,7 +580,7 @@ func (d *Driver) load(p place, h *heldRound) bool {
 		return true
 	}
 	if p.serial == 0 && d.m.complete(p, &h.rd) { // a key in force; the dealers' epoch may be over, or another life have begun
-		if share := d.stored(p, &h.rd); share != nil {
+		if share := d.stored(p); share != nil {
 			h.shares, h.loaded = [][]*idkg.Share{{share}}, h.rd.Stage
 			return true
 		}
@@ -610,9 +613,12 @@ func (d *Driver) load(p place, h *heldRound) bool {
 		}
 	}
 	var shares [][]*idkg.Share
-	first := len(h.shares)
+	first, all := len(h.shares), made(d.view.State, p)
 	for i, s := range st.sharings {
-		ts, err := d.m.decode(h.rd.Made[first+i])
+		if first+i >= len(all) {
+			return false
+		}
+		ts, err := d.m.decode(all[first+i])
 		if err != nil {
 			return false
 		}
@@ -646,16 +652,21 @@ func (d *Driver) load(p place, h *heldRound) bool {
 }
 
 // stored is the own share of a key that is in force, out of the key store, for the life that the subnet is in; nil when it is not there.
-func (d *Driver) stored(p place, rd *round) *idkg.Share {
+func (d *Driver) stored(p place) *idkg.Share {
 	k := d.cfg.Stored(p.key, p.epoch)
 	if k == nil {
 		return nil
 	}
-	made, err := d.m.transcript(rd.Made[len(rd.Made)-1][0])
+	all, t := made(d.view.State, p), d.m.Key(d.view.State, p.key, p.epoch)
+	if len(all) == 0 || t == nil {
+		k.Share.Wipe()
+		return nil // the view's source has moved on
+	}
+	made, err := d.m.transcript(all[len(all)-1][0])
 	if err == nil && k.Transcript.Digest() != made.Digest() {
 		err = errors.New("it is of another transcript")
 	}
-	share, t := k.Share, d.m.Key(d.view.State, p.key, p.epoch)
+	share := k.Share
 	if err == nil && made.Digest() != t.Digest() {
 		share, err = k.Share.InLife(t)
 		k.Share.Wipe()
@@ -728,6 +739,7 @@ func (d *Driver) deal(p place, h *heldRound, st *stage) {
 			return
 		}
 		b := x.Encode()
+		d.m.dealt(s, x, b)
 		msg := append([]byte{msgDealing}, b...)
 		st.own = append(st.own, msg)
 		d.tell(msg, p.epoch, h.rd.From)

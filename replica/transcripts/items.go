@@ -194,7 +194,7 @@ func (m *Machine) checkDealings(r kv.Reader, body []byte) (*dealings, *round, []
 		h.Write(id[:])
 	}
 	h.Write(body)
-	flat, err := recall(m, m.made, [32]byte(h.Sum(nil)), 64, func() (flat [][]byte, err error) {
+	flat, err := recall(m.Memo, m.made, [32]byte(h.Sum(nil)), 64, func() (flat [][]byte, err error) {
 		tally := idkg.NewTally(sharings[0].Receivers)
 		if len(v.Supports) > maxSupports*sharings[0].Receivers.N() {
 			return nil, fmt.Errorf("%d supports of %d members", len(v.Supports), sharings[0].Receivers.N())
@@ -240,10 +240,10 @@ func (m *Machine) checkDealings(r kv.Reader, body []byte) (*dealings, *round, []
 	return v, &rd, made, nil
 }
 
-func (m *Machine) applyDealings(s kv.Store, height uint64, v *dealings, rd *round, made [][][]byte) {
+func (m *Machine) applyDealings(s kv.Store, height uint64, v *dealings, rd *round, fresh [][][]byte) {
 	p := place{v.Key, v.Epoch, v.Serial}
 	m.noteAbsent(s, height, p, rd, v)
-	rd.Made = append(rd.Made, made...)
+	save(s, p.made(), append(made(s, p), fresh...))
 	rd.Stage++
 	rd.Started = height
 	save(s, p.record(), *rd)

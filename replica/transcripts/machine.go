@@ -18,10 +18,12 @@ import (
 // Config is what all replicas agree on.
 type Config struct {
 	Keys []chainkey.KeyID // of this scheme
-	// Depth is how many presignatures a key keeps ready. The default is 32.
+	// Depth is how many presignatures a key keeps ready. The default is 128 for ECDSA and 32 for Schnorr, whose queues are shorter.
 	Depth int
 	// StageBlocks is how many blocks a stage of presignatures may take before it is given up. The default is 120.
 	StageBlocks uint64
+	// Memo is shared with other machines of this replica. The default is one of its own.
+	Memo *Memo
 	// Network is the hash of the genesis document, to which receivers' keys are bound. Life is what took its place with the last recovery: sharings and
 	// presignatures are bound to that.
 	Network, Life [32]byte
@@ -34,15 +36,19 @@ type Config struct {
 // Bounds of what is made at once.
 const (
 	maxBatch     = 16
-	maxMaking    = 4         // rounds of presignatures of a key
+	maxMaking    = 8         // rounds of presignatures of a key
 	maxItemBytes = 704 << 10 // of one item of a block: all dealings of a stage
 	absentBlocks = 500       // for which others do not wait for a dealer that missed its turn
 )
 
-// Machine is the deterministic half. It has no state but caches of what it computed, and may be used concurrently.
+// Machine is the deterministic half. It has no state but what it computed, and may be used concurrently.
 type Machine struct {
 	cfg Config
+	*Memo
+}
 
+// Memo remembers what was computed from the same bytes before: dealings that verified above all. Machines may share it.
+type Memo struct {
 	mu          sync.Mutex
 	rosters     map[[32]byte]*idkg.Roster
 	transcripts map[[32]byte]*idkg.Transcript
@@ -50,20 +56,25 @@ type Machine struct {
 	made        map[[32]byte][][]byte
 }
 
-// NewMachine makes a machine.
-func NewMachine(cfg Config) *Machine {
-	if cfg.Depth == 0 {
-		cfg.Depth = 32
-	}
-	if cfg.StageBlocks == 0 {
-		cfg.StageBlocks = 120
-	}
-	return &Machine{cfg: cfg, rosters: map[[32]byte]*idkg.Roster{}, transcripts: map[[32]byte]*idkg.Transcript{}, dealings: map[[32]byte]*idkg.Dealing{},
+// NewMemo makes an empty one.
+func NewMemo() *Memo {
+	return &Memo{rosters: map[[32]byte]*idkg.Roster{}, transcripts: map[[32]byte]*idkg.Transcript{}, dealings: map[[32]byte]*idkg.Dealing{},
 		made: map[[32]byte][][]byte{}}
 }
 
+// NewMachine makes a machine.
+func NewMachine(cfg Config) *Machine {
+	if cfg.StageBlocks == 0 {
+		cfg.StageBlocks = 120
+	}
+	if cfg.Memo == nil {
+		cfg.Memo = NewMemo()
+	}
+	return &Machine{cfg: cfg, Memo: cfg.Memo}
+}
+
 // recall returns what is cached, or computes it. A full cache is emptied.
-func recall[T any](m *Machine, cache map[[32]byte]T, name [32]byte, most int, compute func() (T, error)) (T, error) {
+func recall[T any](m *Memo, cache map[[32]byte]T, name [32]byte, most int, compute func() (T, error)) (T, error) {
 	m.mu.Lock()
 	v, ok := cache[name]
 	m.mu.Unlock()
@@ -128,8 +139,8 @@ func (m *Machine) roster(r kv.Reader, epoch uint64) (*idkg.Roster, *epochRecord,
 		return nil, nil, fmt.Errorf("epoch %d is not open", epoch)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %x %x", epoch, e.Keys, e.Members)
-	roster, err := recall(m, m.rosters, [32]byte(h.Sum(nil)), 16, func() (*idkg.Roster, error) {
+	fmt.Fprintf(h, "%x %x %d %x %x", m.cfg.Network, m.cfg.Life, epoch, e.Keys, e.Members)
+	roster, err := recall(m.Memo, m.rosters, [32]byte(h.Sum(nil)), 16, func() (*idkg.Roster, error) {
 		var members []idkg.Member
 		for seat, b := range e.Members {
 			if len(b) == 0 {
@@ -151,7 +162,7 @@ func (m *Machine) roster(r kv.Reader, epoch uint64) (*idkg.Roster, *epochRecord,
 }
 
 func (m *Machine) transcript(b []byte) (*idkg.Transcript, error) {
-	return recall(m, m.transcripts, sha256.Sum256(b), 4096, func() (*idkg.Transcript, error) { return idkg.DecodeTranscript(b) })
+	return recall(m.Memo, m.transcripts, sha256.Sum256(b), 4096, func() (*idkg.Transcript, error) { return idkg.DecodeTranscript(b) })
 }
 
 func (m *Machine) decode(list [][]byte) (out []*idkg.Transcript, err error) {
@@ -167,15 +178,26 @@ func (m *Machine) decode(list [][]byte) (out []*idkg.Transcript, err error) {
 
 // dealing decodes and verifies a dealing. What comes out is verified and may be shared.
 func (m *Machine) dealing(s *idkg.Sharing, b []byte) (*idkg.Dealing, error) {
-	id := s.ID()
-	name := sha256.Sum256(append(id[:], b...))
-	return recall(m, m.dealings, name, 256, func() (*idkg.Dealing, error) {
+	return recall(m.Memo, m.dealings, dealingName(s, b), maxDealings, func() (*idkg.Dealing, error) {
 		d, err := idkg.DecodeDealing(b)
 		if err != nil {
 			return nil, err
 		}
 		return d, s.VerifyDealing(d)
 	})
+}
+
+// maxDealings bounds those that are remembered: some rounds of the largest subnets.
+const maxDealings = 256
+
+func dealingName(s *idkg.Sharing, b []byte) [32]byte {
+	id := s.ID()
+	return sha256.Sum256(append(id[:], b...))
+}
+
+// dealt remembers a dealing of this node's own, which need not be verified.
+func (m *Machine) dealt(s *idkg.Sharing, x *idkg.Dealing, b []byte) {
+	_, _ = recall(m.Memo, m.dealings, dealingName(s, b), maxDealings, func() (*idkg.Dealing, error) { return x, nil }) // it cannot fail
 }
 
 // known is a key of this scheme by its name.
@@ -230,12 +252,16 @@ func (m *Machine) Key(r kv.Reader, key string, epoch uint64) *idkg.Transcript {
 	if !ok || !m.complete(p, &rd) {
 		return nil
 	}
-	t, err := m.transcript(rd.Made[len(rd.Made)-1][0])
+	all := made(r, p)
+	if len(all) == 0 {
+		return nil // r is a view whose source has moved on
+	}
+	t, err := m.transcript(all[len(all)-1][0])
 	if err == nil && !bytes.Equal(rd.Life, m.cfg.Life[:]) {
 		var roster *idkg.Roster
 		if roster, _, err = m.roster(r, epoch); err == nil {
 			digest, members := t.Digest(), roster.Digest()
-			t, err = recall(m, m.transcripts, sha256.Sum256(slices.Concat(digest[:], members[:])), 4096, func() (*idkg.Transcript, error) { return t.InLife(roster) })
+			t, err = recall(m.Memo, m.transcripts, sha256.Sum256(slices.Concat(digest[:], members[:])), 4096, func() (*idkg.Transcript, error) { return t.InLife(roster) })
 		}
 	}
 	if err != nil {
@@ -290,11 +316,15 @@ func (m *Machine) sharings(r kv.Reader, p place, rd *round, stage int) ([]*idkg.
 		if stage == 0 {
 			return idkg.PresignFirst(k, receivers, p.serial, rd.Count)
 		}
-		kappa, err := m.decode(rd.Made[0])
+		all := made(r, p)
+		if len(all) < 2 {
+			return nil, errNoPresignature
+		}
+		kappa, err := m.decode(all[0])
 		if err != nil {
 			return nil, err
 		}
-		lambda, err := m.decode(rd.Made[1])
+		lambda, err := m.decode(all[1])
 		if err != nil {
 			return nil, err
 		}
@@ -314,7 +344,11 @@ func (m *Machine) sharings(r kv.Reader, p place, rd *round, stage int) ([]*idkg.
 		q.Left = []*idkg.Transcript{k}
 	case stage == 1:
 		q.Kind = idkg.ReshareMasked
-		if q.Left, err = m.decode(rd.Made[0]); err != nil {
+		all := made(r, p)
+		if len(all) == 0 {
+			return nil, fmt.Errorf("key %q: the first stage is not made", p.key)
+		}
+		if q.Left, err = m.decode(all[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -332,6 +366,16 @@ func batch(a chainkey.Algorithm, n int) int {
 		rest = 2 * (2*f + 1) * (400 + 40*n)
 	}
 	return max(1, min(maxBatch, (maxItemBytes-rest)/each))
+}
+
+func (m *Machine) depth(key chainkey.KeyID) int {
+	switch {
+	case m.cfg.Depth != 0:
+		return m.cfg.Depth
+	case key.Algorithm == chainkey.EcdsaSecp256k1:
+		return 128
+	}
+	return 32
 }
 
 // Advance ends a block for a key that is active in an epoch: stages that take too long are given up, and the pool is refilled.
@@ -366,10 +410,10 @@ func (m *Machine) Advance(s kv.Store, height uint64, key chainkey.KeyID, epoch u
 		}
 	})
 	e, _ := load[epochRecord](s, epochKey(epoch))
-	n := batch(key.Algorithm, len(e.Nodes))
-	for ; making < maxMaking && stock < m.cfg.Depth && len(e.Nodes) > 0; making++ {
-		count := min(n, m.cfg.Depth-stock)
-		if count < min(n, m.cfg.Depth)/2 && stock > 0 {
+	n, depth := batch(key.Algorithm, len(e.Nodes)), m.depth(key)
+	for ; making < maxMaking && stock < depth && len(e.Nodes) > 0; making++ {
+		count := min(n, depth-stock)
+		if count < min(n, depth)/2 && stock > 0 {
 			break // a batch costs little more than one
 		}
 		save(s, place{name, epoch, c.Next}.record(), round{Purpose: presigning, Life: m.cfg.Life[:], From: epoch, Count: count, Started: height, Serves: make([]uint64, count)})
@@ -475,7 +519,11 @@ func (m *Machine) Presignature(r kv.Reader, key string, epoch, serial, request u
 	}
 	k := m.Key(r, key, epoch)
 	var ts [4]*idkg.Transcript
-	for j, list := range rd.Made {
+	all := made(r, p)
+	if k == nil || len(all) == 0 {
+		return nil, errNoPresignature
+	}
+	for j, list := range all {
 		if ts[j], err = m.transcript(list[i]); err != nil {
 			return nil, err
 		}

@@ -13,14 +13,15 @@ const (
 	epochPrefix   = prefix + "e/" // epoch, 8 bytes → epochRecord
 	roundPrefix   = prefix + "r/" // key, a zero byte, epoch and serial, 8 bytes each → round
 	counterPrefix = prefix + "k/" // key → counter
+	madePrefix    = prefix + "m/" // as dealings, without the stage → [][][]byte: by sharing, over all stages that are made, the encoded transcripts
 	dealingPrefix = prefix + "d/" // key, a zero byte, epoch, serial, stage (1 byte) → dealt, which may be large
 )
 
 // Light are the prefixes of records that a copy of the state for a Driver holds. The others, which are large, are read where the copy was made.
 var Light = []string{epochPrefix, roundPrefix, counterPrefix}
 
-// Heavy is the prefix of the large records.
-const Heavy = dealingPrefix
+// Heavy are the prefixes of the large records.
+var Heavy = []string{madePrefix, dealingPrefix}
 
 // epochRecord is who holds the shares of an epoch.
 type epochRecord struct {
@@ -46,15 +47,14 @@ const (
 type round struct {
 	_       struct{} `cbor:",toarray"`
 	Purpose purpose
-	Life    []byte     // of the subnet, 32 bytes, in which it was made
-	From    uint64     // epoch of the dealers
-	Try     uint64     // of a key: how many rounds were given up before
-	Count   int        // secrets of each sharing
-	Stage   int        // that is being made; equal to the number of stages when the round is complete
-	Started uint64     // height at which the stage began
-	Made    [][][]byte // by sharing, over all stages: the encoded transcripts
-	Serves  []uint64   // of presignatures, by index: the request that it serves, 0 when it is free, spent when it is used up
-	Accused []uint32   // nodes convicted for dealings in this round
+	Life    []byte   // of the subnet, 32 bytes, in which it was made
+	From    uint64   // epoch of the dealers
+	Try     uint64   // of a key: how many rounds were given up before
+	Count   int      // secrets of each sharing
+	Stage   int      // that is being made; equal to the number of stages when the round is complete
+	Started uint64   // height at which the stage began
+	Serves  []uint64 // of presignatures, by index: the request that it serves, 0 when it is free, spent when it is used up
+	Accused []uint32 // nodes convicted for dealings in this round
 }
 
 // spent is no request.
@@ -96,6 +96,14 @@ func (p place) suffix() []byte {
 
 func (p place) record() string { return roundPrefix + string(p.suffix()) }
 
+func (p place) made() string { return madePrefix + string(p.suffix()) }
+
+// made are the encoded transcripts of a round, by sharing.
+func made(r kv.Reader, p place) [][][]byte {
+	v, _ := load[[][][]byte](r, p.made())
+	return v
+}
+
 func (p place) dealings(stage int) string {
 	return dealingPrefix + string(append(p.suffix(), byte(stage)))
 }
@@ -120,6 +128,7 @@ func rounds(r kv.Reader, key string, epoch uint64, visit func(place, round)) {
 // drop removes a round with its dealings.
 func drop(s kv.Store, p place) {
 	s.Delete([]byte(p.record()))
+	s.Delete([]byte(p.made()))
 	for stage := range 2 {
 		s.Delete([]byte(p.dealings(stage)))
 	}

@@ -87,6 +87,7 @@ var benchmarks = []benchmark{
 	{"icrc_suite", (*suite).suiteTransfers},
 	{"counter_updates", (*suite).updates},
 	{"gg18_signatures", (*suite).signatures},
+	{"idkg_signatures", (*suite).presigned},
 	{"ckbtc_withdrawals", (*suite).ckbtc},
 	{"ethereum_cketh", (*suite).cketh},
 }
@@ -148,16 +149,24 @@ func (s *suite) add(name string, value float64, unit, referenceName string, refe
 
 // network brings up the network in this process, once.
 func (s *suite) network(ctx context.Context) (*testnets.Network, error) {
-	if s.net != nil {
-		return s.net, nil
+	if s.net == nil {
+		var err error
+		if s.net, err = s.open(ctx, s.dir, testnets.Settings{}); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := testnets.Load(s.dir); errors.Is(err, testnets.ErrNoNetwork) {
-		m, err := testnets.Create(s.dir, testnets.Settings{})
+	return s.net, nil
+}
+
+// open makes a network, if it is not there, and runs it without limits for clients.
+func (s *suite) open(ctx context.Context, dir string, t testnets.Settings) (*testnets.Network, error) {
+	if _, err := testnets.Load(dir); errors.Is(err, testnets.ErrNoNetwork) {
+		m, err := testnets.Create(dir, t)
 		if err != nil {
 			return nil, err
 		}
 		for i := range m.Nodes { // the loads are floods
-			cfg, err := replica.LoadConfig(testnets.NodeDir(s.dir, i))
+			cfg, err := replica.LoadConfig(testnets.NodeDir(dir, i))
 			if err != nil {
 				return nil, err
 			}
@@ -169,15 +178,14 @@ func (s *suite) network(ctx context.Context) (*testnets.Network, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	n, err := testnets.Run(ctx, s.dir, testnets.RunOptions{Progress: s.Progress})
+	n, err := testnets.Run(ctx, dir, testnets.RunOptions{Progress: s.Progress})
 	if err != nil {
 		return nil, err
 	}
-	s.net = n
-	if err := n.Bootstrap(ctx); err != nil {
-		return nil, err
+	if err := errors.Join(n.Bootstrap(ctx), n.WaitKeys(ctx)); err != nil {
+		return nil, errors.Join(err, n.Close())
 	}
-	return n, n.WaitKeys(ctx)
+	return n, nil
 }
 
 // stop ends the network in this process, if it runs.

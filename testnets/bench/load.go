@@ -89,6 +89,11 @@ func (s *suite) setupWith(ctx context.Context, module []byte, arg func(*agent.Ag
 	if err != nil {
 		return nil, nil, none, err
 	}
+	return setupOn(ctx, n, module, arg, prepare)
+}
+
+func setupOn(ctx context.Context, n *testnets.Network, module []byte, arg func(*agent.Agent) any, prepare func(*agent.Agent, principal.Principal) error) (*client, *agent.Agent, principal.Principal, error) {
+	var none principal.Principal
 	c, err := newClient(n)
 	if err != nil {
 		return nil, nil, none, err

@@ -5,17 +5,22 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"fusion/chainkey"
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/keystore"
+	"fusion/ic/agent"
 	"fusion/ic/candid"
 	"fusion/internal/wasmbin"
+	"fusion/replica/genesis"
 	"fusion/replica/management"
 	"fusion/testnets"
 )
@@ -83,6 +88,109 @@ func (s *suite) signatures(ctx context.Context) error {
 	rawTook, rawUsed := time.Since(began).Seconds(), (ownCPU() - cpu).Seconds()
 	s.add("gg18_signatures_per_s", signatureCount/took, "signatures/s", "tss-lib alone, same key and run", signatureCount/rawTook)
 	s.add("gg18_cpu_s_per_signature", used/signatureCount, "CPU-s", "tss-lib alone, same key and run", rawUsed/signatureCount)
+	return nil
+}
+
+// Of the robust scheme: how many signatures are asked for one after the other, at once, and then all the time, by how many users.
+const (
+	presignedAlone, presignedBurst, presignedUsers = 8, 96, 96
+	presignedFor                                   = 20 * time.Second
+)
+
+// presigned lets a canister on a network of the robust scheme ask for signatures: one after the other, as many at once as the pool has, and all the time.
+func (s *suite) presigned(ctx context.Context) (err error) {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	s.Progress.Begin("a network of the robust scheme")
+	n, err := s.open(ctx, s.dir+"-idkg", testnets.Settings{Scheme: genesis.Idkg, Keys: []chainkey.KeyID{testnets.EcdsaKey}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	c, a, forwarder, err := setupOn(ctx, n, forwarderModule(), func(*agent.Agent) any { return nil }, nil)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	var asked atomic.Uint64
+	sign := func(ctx context.Context) error {
+		hash := sha256.Sum256(binary.BigEndian.AppendUint64(nil, asked.Add(1)))
+		in := management.SignWithEcdsaArgs{MessageHash: hash[:], KeyID: management.EcdsaKeyID{
+			Curve: management.EcdsaCurve{Secp256k1: candid.Unit}, Name: testnets.TestKey}}
+		var out management.SignatureResult
+		if err := a.Update(ctx, forwarder, "sign", []any{in}, []any{&out}); err != nil {
+			return fmt.Errorf("signature %x: %w", hash[:4], err)
+		}
+		if len(out.Signature) != 64 {
+			return fmt.Errorf("a signature of %d bytes", len(out.Signature))
+		}
+		return nil
+	}
+	full := func() error {
+		t := time.NewTicker(50 * time.Millisecond)
+		defer t.Stop()
+		for {
+			if k := n.Replica(0).Status().Keys[0]; k.Presignatures >= presignedBurst && k.Making == 0 {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-t.C:
+			}
+		}
+	}
+	s.Progress.Begin("signatures of the robust scheme")
+	if err := full(); err != nil {
+		return err
+	}
+	var each []time.Duration
+	for range presignedAlone {
+		began := time.Now()
+		if err := sign(ctx); err != nil {
+			return err
+		}
+		each = append(each, time.Since(began))
+	}
+	slices.Sort(each)
+	s.add("idkg_latency_p50_ms", milliseconds(each[len(each)/2]), "ms", "", 0)
+	if err := full(); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	began := time.Now()
+	for range presignedBurst {
+		g.Go(func() error { return sign(gctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	s.add("idkg_burst_signatures_per_s", presignedBurst/time.Since(began).Seconds(), "signatures/s", "", 0)
+	if err := full(); err != nil {
+		return err
+	}
+	first := asked.Load()
+	g, gctx = errgroup.WithContext(ctx)
+	began, cpu := time.Now(), ownCPU()
+	for range presignedUsers {
+		g.Go(func() error {
+			for time.Since(began) < presignedFor {
+				if err := sign(gctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	count := float64(asked.Load() - first)
+	took, used := time.Since(began).Seconds(), ownCPU()-cpu
+	s.add("idkg_signatures_per_s", count/took, "signatures/s", "", 0)
+	s.add("idkg_network_cpu_ms_per_signature", milliseconds(used)/count, "CPU-ms", "", 0)
+	s.add("idkg_cores_used", used.Seconds()/took, "cores", "", 0)
 	return nil
 }
 
