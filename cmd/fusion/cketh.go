@@ -258,6 +258,7 @@ func (a *asset) insufficient(needs, has candid.Nat) error {
 // depositCmd deposits an asset; without one the last argument names it.
 func depositCmd(o *options, use string, args cobra.PositionalArgs, which func(context.Context, *client) (*asset, error)) *cobra.Command {
 	var noWait bool
+	var who string
 	cmd := &cobra.Command{Use: use, Short: "send a deposit to the helper contract and wait until it is minted", Args: args,
 		Long: `On a local network the deposit is sent from the identity's own account on the development chain, which the faucet fills as needed,
 and the command waits until it is minted. For another network, named by --network, it prints what to send from your own wallet.`,
@@ -274,13 +275,20 @@ and the command waits until it is minted. For another network, named by --networ
 			if err != nil {
 				return err
 			}
-			return deposit(ctx, o, c, w, a, n, !noWait)
+			whom := c.Sender()
+			if who != "" {
+				if whom, err = parsePrincipal(who, "principal"); err != nil {
+					return err
+				}
+			}
+			return deposit(ctx, o, c, w, a, n, whom, !noWait)
 		})}
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when the deposit is mined")
+	cmd.Flags().StringVar(&who, "for", "", "principal that it is minted for; the default is you")
 	return cmd
 }
 
-func deposit(ctx context.Context, o *options, c *client, w io.Writer, a *asset, n *uint256.Int, wait bool) error {
+func deposit(ctx context.Context, o *options, c *client, w io.Writer, a *asset, n *uint256.Int, whom principal.Principal, wait bool) error {
 	info, err := minterInfo(ctx, c)
 	if err != nil {
 		return err
@@ -292,9 +300,9 @@ func deposit(ctx context.Context, o *options, c *client, w io.Writer, a *asset, 
 	if err != nil {
 		return fmt.Errorf("the minter's helper contract: %w", err)
 	}
-	value, data := n, eth.PackDepositETH(c.Sender(), [32]byte{})
+	value, data := n, eth.PackDepositETH(whom, [32]byte{})
 	if a.contract != nil {
-		value, data = new(uint256.Int), eth.PackDepositERC20(*a.contract, n, c.Sender(), [32]byte{})
+		value, data = new(uint256.Int), eth.PackDepositERC20(*a.contract, n, whom, [32]byte{})
 	}
 	if !c.local {
 		if a.contract != nil {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/url"
@@ -12,11 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/holiman/uint256"
 
 	"fusion/ckledger/icrc"
 	"fusion/eth"
 	"fusion/ic/candid"
+	"fusion/ic/identity"
+	"fusion/ic/principal"
 	"fusion/replica"
 	"fusion/replica/http/face"
 	"fusion/testnets"
@@ -278,4 +283,72 @@ func TestFaceCketh(t *testing.T) {
 	p.submit(ctx, "Redeem for ether", "to", payee, "amount", "0.1")
 	p.wait(ctx, has(card("Redeemed")+".note", "Paid by transaction 0x"), "true")
 	p.tidy(ctx, "cketh")
+}
+
+// TestFaceCkerc20 deposits the development token by the call data that the page shows, sends and redeems it in Chromium.
+func TestFaceCkerc20(t *testing.T) {
+	program(t, "CHROMIUM_BIN")
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	n := ckethNetwork(ctx, t, testnets.EthereumGeth, 1)
+	p := chromium(t).open(ctx, dashboard(t, n.URL(0), "ckerc20"))
+	deposit := card("Deposit " + testnets.TokenSymbol)
+	p.wait(ctx, fmt.Sprintf("document.querySelectorAll(%q).length", deposit+"dd .copy"), "2")
+	p.wait(ctx, text("nav[aria-label=Tokens] [aria-current=page]"), "ck"+testnets.TokenSymbol)
+	enter := func(amount string) {
+		p.value(ctx, fmt.Sprintf("(() => { const x = document.querySelector(%q); x.value = ''; x.focus(); })()", deposit+"[name=deposit]"))
+		must(t, p.do(ctx, p.session, "Input.insertText", params{"text": amount}, nil))
+	}
+	enter("1.2345678")
+	p.wait(ctx, has(deposit+".outcome.bad", "6 decimals"), "true")
+	enter("25")
+	p.wait(ctx, fmt.Sprintf("document.querySelectorAll(%q).length", deposit+".calls .copy"), "3")
+	shown := func(selector string, i int) string {
+		return p.value(ctx, fmt.Sprintf("document.querySelectorAll(%q)[%d].textContent", selector, i))
+	}
+	token, err := eth.ParseAddress(shown(deposit+"dd .copy", 0))
+	must(t, err)
+	helper, err := eth.ParseAddress(shown(deposit+"dd .copy", 1))
+	must(t, err)
+	me, err := principal.Parse(p.value(ctx, text(card("Your account")+".copy")))
+	must(t, err)
+	amount := uint256.NewInt(25_000_000)
+	calls := [][]byte{common.FromHex(shown(deposit+".calls .copy", 0)), common.FromHex(shown(deposit+".calls .copy", 1))}
+	if !bytes.Equal(calls[0], eth.PackApprove(helper, amount)) || !bytes.Equal(calls[1], eth.PackDepositERC20(token, amount, me, [32]byte{})) {
+		t.Fatalf("the page shows the calls %x", calls)
+	}
+	if got, want := shown(deposit+".calls .copy", 2), fmt.Sprintf("fusion ckerc20 deposit 25 ck%s --for %s", testnets.TokenSymbol, me); got != want {
+		t.Errorf("the page shows the command %q, want %q", got, want)
+	}
+	must(t, n.Ethereum().MintToken(ctx, token, eth.Address(crypto.PubkeyToAddress(n.Ethereum().FaucetKey().PublicKey)), amount))
+	for i, to := range []eth.Address{token, helper} {
+		_, err := n.Ethereum().Faucet(ctx, &to, nil, calls[i])
+		must(t, err)
+	}
+	p.wait(ctx, has(deposit+".staged .note", "Minted in ledger block"), "true")
+	p.wait(ctx, text(card("Your account")+".number"), "25 ck"+testnets.TokenSymbol)
+
+	p.submit(ctx, "Send ck"+testnets.TokenSymbol, "to", "aaaaa-aa", "amount", "1.5")
+	p.wait(ctx, has(card("Send ck"+testnets.TokenSymbol)+".outcome", "Sent 1.5 "+testnets.TokenSymbol), "true")
+	const payee = "0x00000000000000000000000000000000DeaDBeef"
+	redeem := "Redeem for " + testnets.TokenSymbol
+	p.submit(ctx, redeem, "to", payee, "amount", "5")
+	p.wait(ctx, has(card(redeem)+".outcome.bad", "deposit some on the page ckETH"), "true")
+	_, err = n.Ethereum().Faucet(ctx, &helper, uint256.NewInt(5e17), eth.PackDepositETH(me, [32]byte{}))
+	must(t, err)
+	a, err := n.Agent(identity.Anonymous{})
+	must(t, err)
+	must(t, golden.Wait(ctx, "ckETH for the fee", func() (string, error) {
+		var has candid.Nat
+		err := a.Ask(ctx, canisters.CkethLedger, "icrc1_balance_of", []any{icrc.Account{Owner: me}}, []any{&has})
+		if has.IsZero() {
+			return "none", err
+		}
+		return "", err
+	}))
+	p.value(ctx, fmt.Sprintf("document.querySelector(%q).focus()", card(redeem)+"[name=amount]")) // the form has kept what was refused
+	p.submit(ctx, redeem)
+	p.wait(ctx, has(card(redeem)+".outcome.good", "Burned 5 "+testnets.TokenSymbol), "true")
+	p.wait(ctx, has(card("Redeemed")+".note", "Paid by transaction 0x"), "true")
+	p.tidy(ctx, "ckerc20")
 }

@@ -1,12 +1,13 @@
 // The frame around the pages: which one is shown, and the replica's state once a second.
 
 import * as ckbtc from './ckbtc.js';
+import * as ckerc20 from './ckerc20.js';
 import * as cketh from './cketh.js';
 import { ago, fill, h, number, say, show } from './dom.js';
 import * as ledgers from './ledgers.js';
 import * as live from './live.js';
 
-const pages = { '': live, ckbtc, cketh, ledgers };
+const pages = { '': live, ckbtc, cketh, ckerc20, ledgers };
 
 const main = document.getElementById('main'), nav = document.getElementById('nav'), pulse = document.getElementById('pulse'), banner = document.getElementById('banner');
 const dot = h('span', { class: 'dot' }), beat = h('span', null, 'connecting');

@@ -17,7 +17,7 @@ const eth = (n) => `${showAmount(n, 18)} ETH`;
 
 const depositStages = ['Arrived', 'Final', 'Minted'];
 
-function deposit(d) {
+export function deposit(d) {
   const kind = tag(d.status), v = d.status[kind];
   const [done, failed] = { Checking: [1], Accepted: [2], Quarantined: [2], Minted: [3], Invalid: [1, true] }[kind] ?? [0];
   return { key: `${d.transaction_hash}:${d.log_index}`, title: `Transaction ${short(d.transaction_hash, 8)}`, amount: d.erc20_contract_address ? 'a token' : eth(d.amount), stages: depositStages, done, failed,
@@ -26,7 +26,7 @@ function deposit(d) {
 
 const withdrawalStages = ['Burned', 'Signed', 'Sent', 'Final'];
 
-function withdrawal(w) {
+export function withdrawal(w) {
   const kind = tag(w.status), v = w.status[kind];
   let [done, note, failed] = {
     Pending: () => [1, 'Waits for its turn.'],
@@ -38,6 +38,9 @@ function withdrawal(w) {
   if (w.message && kind !== 'TxFinalized') note += ` ${sentence(w.message)}`;
   return { key: String(w.withdrawal_id), title: `To ${short(w.recipient_address, 6)}`, amount: w.token_symbol === 'ckETH' ? eth(w.withdrawal_amount) : w.token_symbol, stages: withdrawalStages, done, note, failed };
 }
+
+// withdrawalsOf are an account's withdrawals, of ether and of tokens, as the minter tells them.
+export const withdrawalsOf = async (agent, minter, owner) => (await agent.query(minter, 'withdrawal_status', [search], [{ BySenderAccount: { owner, subaccount: null } }]))[0];
 
 const { title, mount } = page({
   symbol: 'ckETH', asset: 'ether', unit: 'ETH', decimals: 18, route: 'cketh', minter: 'cketh_minter', ledger: 'cketh_ledger', index: 'cketh_index',
@@ -63,8 +66,7 @@ const { title, mount } = page({
     return list.filter((d, i) => list.findIndex((x) => x.key === d.key) === i);
   },
   async withdrawals(agent, minter, owner) {
-    const [all] = await agent.query(minter, 'withdrawal_status', [search], [{ BySenderAccount: { owner, subaccount: null } }]);
-    return all.map(withdrawal).sort((a, b) => Number(b.key) - Number(a.key));
+    return (await withdrawalsOf(agent, minter, owner)).map(withdrawal).sort((a, b) => Number(b.key) - Number(a.key));
   },
   check: {
     label: 'Look',

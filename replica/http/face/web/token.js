@@ -143,7 +143,7 @@ export function page(chain) {
     return {
       update(s) {
         const has = Object.fromEntries((s.certified?.canisters ?? []).filter((c) => c.module).map((c) => [c.name, c.id]));
-        const ids = { minter: has[chain.minter], ledger: has[chain.ledger], index: has[chain.index] };
+        const ids = chain.ids?.(has) ?? { minter: has[chain.minter], ledger: has[chain.ledger], index: has[chain.index] };
         const found = JSON.stringify([ids, s.wallet]);
         if (found === built) return;
         built = found;
@@ -225,8 +225,8 @@ function wallet(chain, agent, me, ids, s) {
   const amount = h('p', { class: 'number' }, '–'), mark = h('span');
   const line = h('p', { class: 'trouble', hidden: true });
   const seen = watcher(chain, ids), about = overview(chain, ids);
-  const where = h('div', { class: 'deposit' }, h('p', { class: 'muted' }, 'The minter derives your address from the subnet’s key…'));
-  const mint = h('button', { type: 'button', class: 'primary', hidden: true }, chain.check.label);
+  const where = h('div', { class: 'deposit' }, h('p', { class: 'muted' }, chain.instructions ? 'Asking the minter…' : 'The minter derives your address from the subnet’s key…'));
+  const mint = h('button', { type: 'button', class: 'primary', hidden: true }, chain.check?.label);
   const minted = h('p', { class: 'outcome', role: 'status' });
   let signed = null, address = '';
 
@@ -248,6 +248,12 @@ function wallet(chain, agent, me, ids, s) {
 
   const locate = async () => {
     if (address) return;
+    if (chain.instructions) { // a token's deposits are transactions of the depositor
+      const steps = await chain.instructions(agent, ids.minter, me, s);
+      address = me;
+      fill(where, steps);
+      return;
+    }
     address = await chain.address(agent, ids.minter, me);
     const steps = s.class === 'local' ? chain.commands(address) : [];
     fill(where, qr(address, 'the deposit address'), h('div', { class: 'beside' },
@@ -266,7 +272,10 @@ function wallet(chain, agent, me, ids, s) {
     if (!mark.querySelector('.certified')) fill(mark, certified());
   };
   const look = guarded(line, async () => {
-    const ready = (async () => show(mint, chain.check.wanted(await seen.look(me))))();
+    const ready = (async () => {
+      const found = await seen.look(me);
+      show(mint, chain.check?.wanted(found) ?? false);
+    })();
     const all = await Promise.allSettled([ready, locate(), read(), about.look()]);
     const bad = all.find((r) => r.status === 'rejected');
     if (bad) throw bad.reason;
@@ -278,7 +287,7 @@ function wallet(chain, agent, me, ids, s) {
       h('div', null, h('dl', { class: 'facts' }, h('dt', null, 'Your account'), h('dd', null, copyable(me, me, 'Copy your principal')), h('dt', null, 'Its blocks'), h('dd', null, h('a', { href: `#/ledgers/${ids.ledger}/account/${me}` }, 'in the ledger'))),
         h('p', { class: 'muted small pad' }, 'Its key was made in this browser and cannot leave it. Clearing this site’s data deletes it, and what it holds.'))),
     h('div', { class: 'columns' },
-      h('div', { class: 'stack' }, card(`Deposit ${chain.asset}`, word(), where, seen.deposits, mint, minted), card('Redeemed', word(), seen.withdrawals)),
+      h('div', { class: 'stack' }, card(`Deposit ${chain.asset}`, word(), where, seen.deposits, chain.check ? [mint, minted] : null), card('Redeemed', word(), seen.withdrawals)),
       h('div', { class: 'stack' },
         form(`Send ${chain.symbol}`, certified(), null, [
           { name: 'to', label: 'To', placeholder: 'principal' },
