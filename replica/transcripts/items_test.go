@@ -1,10 +1,12 @@
 package transcripts
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"fusion/chainkey"
@@ -14,78 +16,167 @@ import (
 
 var testKey = chainkey.KeyID{Algorithm: chainkey.EcdsaSecp256k1, Name: "t"}
 
-// opening is the state of a network whose four members are to register their keys, and the items of the first three of them.
-func opening(t testing.TB) (*Machine, *kv.Mem, [][]byte) {
-	t.Helper()
-	m := NewMachine(Config{Keys: []chainkey.KeyID{testKey}, Network: [32]byte{1}, Life: [32]byte{1},
-		Authentic: func(kv.Reader, uint32, string, any, []byte) error { return nil }})
+// house is the deterministic half with the members that it needs, without drivers.
+type house struct {
+	m       *Machine
+	s       *kv.Mem
+	members []idkg.Identity
+}
+
+// newHouse registers n members of epoch 0 and begins the generation of a key. It returns the items.
+func newHouse(tb testing.TB, n int) (h *house, items [][]byte) {
+	tb.Helper()
+	h = &house{s: kv.NewMem(), m: NewMachine(Config{Keys: []chainkey.KeyID{testKey}, Depth: 2, Network: [32]byte{1}, Life: [32]byte{1},
+		Authentic: func(kv.Reader, uint32, string, any, []byte) error { return nil }, // a fuzzer cannot sign
+		Signing:   func(kv.Reader, uint64) (*idkg.Signing, error) { return nil, errors.New("no request") }})}
+	var nodes []uint32
 	var keys []ed25519.PublicKey
-	var items [][]byte
-	for node := range uint32(4) {
-		public, private, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys = append(keys, public)
-		member, _, err := idkg.NewMember(m.cfg.Network, 0, private, rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		items = append(items, encode(itemReceiver, receiver{Opened: 7, Node: node, Member: member.Encode()}))
+	for i := range n {
+		seed := sha256.Sum256([]byte{byte(i)})
+		key := ed25519.NewKeyFromSeed(seed[:])
+		h.members = append(h.members, idkg.Identity{Seat: i, Node: key, Rand: rand.Reader})
+		nodes, keys = append(nodes, uint32(10+i)), append(keys, key.Public().(ed25519.PublicKey))
 	}
-	s := kv.NewMem()
-	m.OpenEpoch(s, 7, 0, []uint32{0, 1, 2, 3}, keys)
-	return m, s, items
+	h.m.OpenEpoch(h.s, 1, 0, nodes, keys)
+	for i := range h.members {
+		me := &h.members[i]
+		member, own, err := idkg.NewMember([32]byte{1}, 0, me.Node, rand.Reader)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		me.Key = own
+		items = append(items, encode(itemReceiver, receiver{Opened: 1, Node: nodes[i], Member: member.Encode()}))
+		h.apply(tb, items[i])
+	}
+	h.m.Generate(h.s, 1, testKey, 0, 0)
+	return h, items
 }
 
-// TestReceivers: each member registers one key, its own, with a proof of possession.
-func TestReceivers(t *testing.T) {
-	m, s, items := opening(t)
-	if err := m.Check(s, items[0]); err != nil {
-		t.Fatal(err)
+func (h *house) apply(tb testing.TB, item []byte) {
+	tb.Helper()
+	if err := h.m.Check(h.s, item); err != nil {
+		tb.Fatal(err)
 	}
-	m.Apply(s, 8, items[0])
-	other, err := decodeItem[receiver](items[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	other.Node = 1
-	stale, err := decodeItem[receiver](items[2])
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.Opened = 6
-	unproven := bytes.Clone(items[3])
-	unproven[len(unproven)-10] ^= 1
-	for name, body := range map[string][]byte{"again": items[0], "another's": encode(itemReceiver, other), "of an epoch that was closed": encode(itemReceiver, stale), "unproven": unproven} {
-		if err := m.Check(s, body); !errors.Is(err, ErrItem) {
-			t.Errorf("%s: %v", name, err)
-		}
-		m.Apply(s, 8, body)
-	}
-	if left := m.Awaited(s, 0); len(left) != 3 {
-		t.Errorf("awaited: %v", left)
-	}
+	h.m.Apply(h.s, 2, item)
 }
 
-// FuzzItems: no item of a block, whatever its bytes, does more than to be refused or applied.
+// end makes the item that ends a stage to which nothing of another is needed.
+func (h *house) end(tb testing.TB, p place) []byte {
+	tb.Helper()
+	rd, _ := load[round](h.s, p.record())
+	sharings, err := h.m.sharings(h.s, p, &rd, rd.Stage)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	v := dealings{Key: p.key, Epoch: p.epoch, Serial: p.serial, Stage: uint8(rd.Stage)}
+	var digests [][32]byte
+	for _, s := range sharings {
+		var list [][]byte
+		for _, seat := range slices.Sorted(slices.Values(s.Order()[:s.Needed()])) {
+			x, err := s.Deal(h.members[seat], nil, nil)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			list, digests = append(list, x.Encode()), append(digests, x.Digest())
+		}
+		v.Dealings = append(v.Dealings, list)
+	}
+	for _, me := range h.members {
+		sup, err := sharings[0].Receivers.Support(me, digests...)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		v.Supports = append(v.Supports, sup.Encode())
+	}
+	return encode(itemDealings, v)
+}
+
+// dump is all that is stored.
+func dump(s *kv.Mem) string {
+	h := sha256.New()
+	s.Scan(nil, nil, func(k, v []byte) bool {
+		fmt.Fprintf(h, "%x %x\n", k, v)
+		return true
+	})
+	return string(h.Sum(nil))
+}
+
+// FuzzItems: no item of a block makes a replica fall, whoever signed it, and one that is refused changes nothing.
 func FuzzItems(f *testing.F) {
-	m, s, items := opening(f)
-	for _, b := range items {
-		f.Add(b)
+	h, items := newHouse(f, 4)
+	at := place{testKey.String(), 0, 0}
+	item := h.end(f, at)
+	for _, body := range append(items, item) {
+		f.Add(body)
 	}
-	f.Add(encode(itemDealings, dealings{Key: testKey.String(), Dealings: [][][]byte{{{1}}}, Supports: [][]byte{{2}}}))
-	f.Add(encode(itemAccusation, accusation{Key: testKey.String(), Charge: badBox, Evidence: []byte{3}}))
-	for _, b := range items {
-		m.Apply(s, 8, b)
-	}
-	m.Generate(s, 9, testKey, 0, 0)
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if err := m.Check(s, body); err != nil && !errors.Is(err, ErrItem) {
-			t.Errorf("an error of another kind: %v", err)
+	for c := charge(0); c < 6; c++ {
+		for stage := range uint8(3) {
+			f.Add(encode(itemAccusation, accusation{Key: at.key, Stage: stage, Charge: c, Evidence: item[:40]}))
 		}
-		if convicted := m.Apply(s.Clone(), 10, body); len(convicted) > 0 {
-			t.Errorf("convicted of nothing: %v", convicted)
+	}
+	later := &house{m: h.m, s: h.s.Clone()}
+	later.apply(f, item)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, h := range []*house{h, later} {
+			s := h.s.Clone()
+			if err := h.m.Check(s, body); err != nil {
+				if out := h.m.Apply(s, 3, body); out != nil || dump(s) != dump(h.s) {
+					t.Fatal("an item that was refused had an effect")
+				}
+			}
 		}
 	})
+}
+
+// TestStages: an item ends a stage once, nothing less than all of it does, and members register once, each with a key of its own.
+func TestStages(t *testing.T) {
+	h, items := newHouse(t, 4)
+	at := place{testKey.String(), 0, 0}
+	for i, item := range items {
+		if err := h.m.Check(h.s, item); !errors.Is(err, ErrItem) {
+			t.Errorf("member %d registers again: %v", i, err)
+		}
+	}
+	item := h.end(t, at)
+	v, err := decodeItem[dealings](item)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*dealings){
+		"a dealing less":     func(v *dealings) { v.Dealings[0] = v.Dealings[0][1:] },
+		"one dealing twice":  func(v *dealings) { v.Dealings[0] = [][]byte{v.Dealings[0][0], v.Dealings[0][0]} },
+		"no sharing":         func(v *dealings) { v.Dealings = nil },
+		"two sharings":       func(v *dealings) { v.Dealings = append(v.Dealings, v.Dealings[0]) },
+		"supports by f":      func(v *dealings) { v.Supports = v.Supports[:1] },
+		"one support thrice": func(v *dealings) { v.Supports = [][]byte{v.Supports[0], v.Supports[0], v.Supports[0]} },
+		"too many supports":  func(v *dealings) { v.Supports = append(v.Supports, make([][]byte, 40)...) },
+		"the next stage":     func(v *dealings) { v.Stage++ },
+		"another round":      func(v *dealings) { v.Serial++ },
+		"another key":        func(v *dealings) { v.Key = "x" },
+	} {
+		c := *v
+		c.Dealings = append([][][]byte(nil), v.Dealings...)
+		change(&c)
+		if err := h.m.Check(h.s, encode(itemDealings, c)); !errors.Is(err, ErrItem) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	h.apply(t, item)
+	if err := h.m.Check(h.s, item); !errors.Is(err, ErrItem) {
+		t.Errorf("the stage ends twice: %v", err)
+	}
+	twin := &h.members[1]
+	h.m.OpenEpoch(h.s, 3, 1, []uint32{10, 11}, []ed25519.PublicKey{h.members[0].Node.Public().(ed25519.PublicKey), twin.Node.Public().(ed25519.PublicKey)})
+	own, key, err := idkg.NewMember([32]byte{1}, 1, h.members[0].Node, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.apply(t, encode(itemReceiver, receiver{Epoch: 1, Opened: 3, Node: 10, Member: own.Encode()}))
+	same, err := key.Member([32]byte{1}, 1, twin.Node, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.m.Check(h.s, encode(itemReceiver, receiver{Epoch: 1, Opened: 3, Node: 11, Member: same.Encode()})); !errors.Is(err, ErrItem) {
+		t.Errorf("two members have one key: %v", err)
+	}
 }
