@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
+
+	"fusion/replica/genesis"
 )
 
 // disk is the file system that a directory lies on.
@@ -67,6 +69,8 @@ var healthDescs = func() map[string]*prometheus.Desc {
 	} {
 		out[name] = prometheus.NewDesc("fusion_"+name, help, []string{"node"}, nil)
 	}
+	out["signing_presignatures"] = prometheus.NewDesc("fusion_signing_presignatures", "Presignatures of a key that signs from them, by state: ready, or being made.",
+		[]string{"node", "key", "state"}, nil)
 	out["trouble"] = prometheus.NewDesc("fusion_trouble", "1 for each thing that is wrong, by the name that the runbook has for it.", []string{"node", "name"}, nil)
 	return out
 }()
@@ -103,6 +107,12 @@ func (h healthMetrics) Collect(ch chan<- prometheus.Metric) {
 	send("ingress_pool_calls", float64(s.PoolCalls))
 	send("signing_requests_open", float64(len(s.Signing)))
 	send("signing_oldest_request_blocks", float64(s.oldestRequest))
+	for _, k := range s.Keys {
+		if k.Scheme == genesis.Idkg {
+			send("signing_presignatures", float64(k.Presignatures), k.ID.String(), "ready")
+			send("signing_presignatures", float64(k.Making), k.ID.String(), "making")
+		}
+	}
 	offset := 0.0
 	if t := r.committed.Load(); t != nil && !s.CatchingUp && time.Since(*t) < maxLag {
 		offset = time.Since(s.BlockTime).Seconds()

@@ -2,9 +2,11 @@ package testnets_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"fusion/chainkey"
@@ -36,6 +38,11 @@ func TestIdkg(t *testing.T) {
 		}
 	}
 	f := attach(t, n)
+	for _, id := range ids {
+		if name := fmt.Sprintf(`fusion_signing_presignatures{key="%s",node="0",state="ready"}`, id); !strings.Contains(get(t, n.URL(0)+"/metrics"), name) {
+			t.Errorf("there is no %s among the metrics", name)
+		}
+	}
 	signer := must(golden.InstallSigner(f, f.owner, "./testdata/signer"))(t)
 	sign := func(count int) {
 		for i := range count {
