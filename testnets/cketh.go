@@ -225,7 +225,7 @@ func (n *Network) deployHelper(ctx context.Context) error {
 	if _, err := e.Faucet(ctx, &payer, uint256.NewInt(deployerWei), nil); err != nil {
 		return err
 	}
-	got, err := contracts.DeployDeposit(ctx, e.client, bind.NewKeyedTransactor(key, new(big.Int).SetUint64(e.ChainID)), minter)
+	got, err := contracts.DeployDeposit(ctx, patient{e.client}, bind.NewKeyedTransactor(key, new(big.Int).SetUint64(e.ChainID)), minter)
 	if err != nil {
 		return err
 	}

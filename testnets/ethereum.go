@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
@@ -25,6 +27,7 @@ import (
 	"fusion/adapters/ethereum/anvil"
 	"fusion/adapters/ethereum/node"
 	"fusion/eth"
+	"fusion/internal/pause"
 	"fusion/replica"
 )
 
@@ -270,6 +273,30 @@ func (e *Ethereum) Transact(ctx context.Context, key *ecdsa.PrivateKey, to *eth.
 	return SendEthereum(ctx, e.client, key, to, wei, data)
 }
 
+// poolLag is for how long a node's pool of transactions may know less than the node's newest block.
+const poolLag = 5 * time.Second
+
+// patient is a client of a node whose pool may not have seen the newest block yet, of which a receipt has already told: what the pool refuses because the
+// sender has too little, and who has enough in the newest block, is sent again.
+type patient struct{ *ethclient.Client }
+
+// SendTransaction implements ethereum.TransactionSender.
+func (p patient) SendTransaction(ctx context.Context, tx *types.Transaction) error {
+	for began := time.Now(); ; {
+		err := p.Client.SendTransaction(ctx, tx)
+		if err == nil || !strings.Contains(err.Error(), core.ErrInsufficientFunds.Error()) || time.Since(began) > poolLag {
+			return err
+		}
+		from, bad := types.Sender(types.LatestSignerForChainID(tx.ChainId()), tx)
+		if bad != nil {
+			return err
+		}
+		if has, bad := p.BalanceAt(ctx, from, nil); bad != nil || has.Cmp(tx.Cost()) < 0 || pause.For(ctx, pollEvery) != nil {
+			return err
+		}
+	}
+}
+
 // SendEthereum signs a transaction, sends it and waits until it is mined. One that fails is ErrReverted. Two at once of one key may take one nonce.
 func SendEthereum(ctx context.Context, c *ethclient.Client, key *ecdsa.PrivateKey, to *eth.Address, wei *uint256.Int, data []byte) (*types.Receipt, error) {
 	if wei == nil {
@@ -305,7 +332,7 @@ func SendEthereum(ctx context.Context, c *ethclient.Client, key *ecdsa.PrivateKe
 	if err != nil {
 		return fail("signing", err)
 	}
-	if err := c.SendTransaction(ctx, tx); err != nil {
+	if err := (patient{c}).SendTransaction(ctx, tx); err != nil {
 		return fail("sending", err)
 	}
 	t := time.NewTicker(pollEvery)
