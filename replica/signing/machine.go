@@ -14,6 +14,7 @@ import (
 	"fusion/chainkey/gg18"
 	"fusion/chainkey/session"
 	"fusion/chainkey/solo"
+	"fusion/internal/codec"
 	"fusion/internal/kv"
 	"fusion/replica/payload"
 	"fusion/replica/transcripts"
@@ -79,6 +80,9 @@ func NewMachine(cfg Config) (*Machine, error) {
 	cfg.EnsureDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	if cfg.Memo == nil {
+		cfg.Memo = transcripts.NewMemo()
 	}
 	m := &Machine{cfg: cfg}
 	m.shared = m.newShared()
@@ -572,15 +576,19 @@ func (m *Machine) checkResult(r kv.Reader, body []byte) (*Result, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: key %q is not active", ErrItem, q.Key)
 	}
-	child, err := chainkey.Derive(key.Algorithm, k.PublicKey, k.ChainCode, derive.Path(q.Canister, q.Path...))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrItem, err)
-	}
 	message, ok := load[chainkey.Message](r, messageKey(v.Request))
 	if !ok {
 		return nil, fmt.Errorf("%w: request %d is not open", ErrItem, v.Request) // r is a view whose source has moved on
 	}
-	if err := chainkey.Verify(key.Algorithm, child.PublicKey, message, [64]byte(v.Signature)); err != nil {
+	path := derive.Path(q.Canister, q.Path...)
+	name := sha256.Sum256(codec.Marshal([]any{q.Key, k.PublicKey, k.ChainCode, path, message, v.Signature}))
+	if err := m.cfg.Memo.Verified(name, func() error {
+		child, err := chainkey.Derive(key.Algorithm, k.PublicKey, k.ChainCode, path)
+		if err != nil {
+			return err
+		}
+		return chainkey.Verify(key.Algorithm, child.PublicKey, message, [64]byte(v.Signature))
+	}); err != nil {
 		return nil, fmt.Errorf("%w: request %d: %w", ErrItem, v.Request, err)
 	}
 	return v, nil

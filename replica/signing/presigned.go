@@ -167,9 +167,16 @@ const maxEvidence = 8 << 10
 
 // advanceShared ends the block for the pools.
 func (m *Machine) advanceShared(s kv.Store, height uint64) {
+	serving := map[string]bool{}
+	ids, all := requests(s)
+	for i, q := range all {
+		if !serving[q.Key] && m.presigns(q.Key) {
+			_, serving[q.Key] = load[binding](s, bindingKey(ids[i]))
+		}
+	}
 	for _, id := range m.cfg.Keys {
 		if k, _ := load[keyRecord](s, keyPrefix+id.String()); k.Status == KeyActive && m.presigns(id.String()) {
-			m.shared.Advance(s, height, id, k.Epoch)
+			m.shared.Advance(s, height, id, k.Epoch, serving[id.String()])
 		}
 	}
 }

@@ -14,7 +14,7 @@
 // whoever has the blocks, or a copy of the state, has all that shares are computed from, and nobody asks anybody for what it missed. That costs 4 kB of block
 // for an ECDSA presignature at four members, 30 kB at thirteen; batches are as large as an item of 700 KiB holds.
 //
-// Advance keeps a pool of Config.Depth presignatures per key. A stage that is not made in time is given up, and its serials with it. Take binds the
+// Advance keeps a pool of Config.Depth presignatures per key; while requests are served it is refilled when half is gone. A stage that is not made in time is given up, and its serials with it. Take binds the
 // oldest presignature to a request for ever; Spend removes it with all that was stored of it.
 //
 // # Driver: the other half

@@ -180,3 +180,59 @@ func TestStages(t *testing.T) {
 		t.Errorf("two members have one key: %v", err)
 	}
 }
+
+// TestMemo: what was good is not verified again, and what was not good is.
+func TestMemo(t *testing.T) {
+	m, times := NewMemo(), 0
+	verify := func(err error) func() error {
+		return func() error { times++; return err }
+	}
+	bad := errors.New("bad")
+	for i, c := range []struct {
+		name  byte
+		err   error
+		want  error
+		times int
+	}{{1, bad, bad, 1}, {1, bad, bad, 2}, {1, nil, nil, 3}, {1, bad, nil, 3}, {2, bad, bad, 4}} {
+		if err := m.Verified([32]byte{c.name}, verify(c.err)); err != c.want || times != c.times {
+			t.Errorf("%d: %v after %d times", i, err, times)
+		}
+	}
+	for i := range maxGood + 10 {
+		if err := m.Verified(sha256.Sum256([]byte{byte(i), byte(i >> 8)}), verify(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(m.good) > maxGood {
+		t.Errorf("%d names are remembered", len(m.good))
+	}
+}
+
+// TestRefill: an idle pool is filled to the top, and one that serves is when half of it is gone.
+func TestRefill(t *testing.T) {
+	h, _ := newHouse(t, 4)
+	h.m.cfg.Depth = 64
+	name, serial := testKey.String(), uint64(1)
+	stock := func() int {
+		ready, making := h.m.Pool(h.s, name, 0)
+		return ready + making
+	}
+	step := func(serving bool, want int) {
+		t.Helper()
+		if h.m.Advance(h.s, 5, testKey, 0, serving); stock() != want {
+			t.Errorf("%d presignatures, want %d", stock(), want)
+		}
+	}
+	lose := func(count int) { // as if a request had each
+		for range count / maxBatch {
+			drop(h.s, place{name, 0, serial})
+			serial += maxBatch
+		}
+	}
+	step(true, 64) // of none, half is gone
+	lose(32)
+	step(true, 32)
+	step(false, 64)
+	lose(48)
+	step(true, 64)
+}

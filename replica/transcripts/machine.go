@@ -18,7 +18,7 @@ import (
 // Config is what all replicas agree on.
 type Config struct {
 	Keys []chainkey.KeyID // of this scheme
-	// Depth is how many presignatures a key keeps ready. The default is 128 for ECDSA and 32 for Schnorr, whose queues are shorter.
+	// Depth is how many presignatures a key keeps ready. The default is 256 for ECDSA and 32 for Schnorr, whose queues are shorter.
 	Depth int
 	// StageBlocks is how many blocks a stage of presignatures may take before it is given up. The default is 120.
 	StageBlocks uint64
@@ -47,19 +47,29 @@ type Machine struct {
 	*Memo
 }
 
-// Memo remembers what was computed from the same bytes before: dealings that verified above all. Machines may share it.
+// Memo remembers what was computed from the same bytes before: dealings and signatures that verified above all. Machines may share it.
 type Memo struct {
 	mu          sync.Mutex
 	rosters     map[[32]byte]*idkg.Roster
 	transcripts map[[32]byte]*idkg.Transcript
 	dealings    map[[32]byte]*idkg.Dealing
 	made        map[[32]byte][][]byte
+	good        map[[32]byte]bool
 }
 
 // NewMemo makes an empty one.
 func NewMemo() *Memo {
 	return &Memo{rosters: map[[32]byte]*idkg.Roster{}, transcripts: map[[32]byte]*idkg.Transcript{}, dealings: map[[32]byte]*idkg.Dealing{},
-		made: map[[32]byte][][]byte{}}
+		made: map[[32]byte][][]byte{}, good: map[[32]byte]bool{}}
+}
+
+// maxGood is how many names are remembered.
+const maxGood = 1024
+
+// Verified verifies what has a name, which is a hash of all that verify looks at, unless it was good before.
+func (m *Memo) Verified(name [32]byte, verify func() error) error {
+	_, err := recall(m, m.good, name, maxGood, func() (bool, error) { return true, verify() })
+	return err
 }
 
 // NewMachine makes a machine.
@@ -373,13 +383,14 @@ func (m *Machine) depth(key chainkey.KeyID) int {
 	case m.cfg.Depth != 0:
 		return m.cfg.Depth
 	case key.Algorithm == chainkey.EcdsaSecp256k1:
-		return 128
+		return 256
 	}
 	return 32
 }
 
 // Advance ends a block for a key that is active in an epoch: stages that take too long are given up, and the pool is refilled.
-func (m *Machine) Advance(s kv.Store, height uint64, key chainkey.KeyID, epoch uint64) {
+// While some serve, half a pool is enough: what is made for later would take the processors from what is asked for now.
+func (m *Machine) Advance(s kv.Store, height uint64, key chainkey.KeyID, epoch uint64, serving bool) {
 	name := key.String()
 	c, _ := load[counter](s, counterPrefix+name)
 	changed := c.Epoch != epoch || c.Next == 0
@@ -411,6 +422,9 @@ func (m *Machine) Advance(s kv.Store, height uint64, key chainkey.KeyID, epoch u
 	})
 	e, _ := load[epochRecord](s, epochKey(epoch))
 	n, depth := batch(key.Algorithm, len(e.Nodes)), m.depth(key)
+	if serving && stock >= depth/2 {
+		depth = stock
+	}
 	for ; making < maxMaking && stock < depth && len(e.Nodes) > 0; making++ {
 		count := min(n, depth-stock)
 		if count < min(n, depth)/2 && stock > 0 {

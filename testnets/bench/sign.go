@@ -94,7 +94,10 @@ func (s *suite) signatures(ctx context.Context) error {
 // Of the robust scheme: how many signatures are asked for one after the other, at once, and then all the time, by how many users.
 const (
 	presignedAlone, presignedBurst, presignedUsers = 8, 96, 96
+	presignedPool                                  = 240 // ready before each of these
 	presignedFor                                   = 20 * time.Second
+	// presignedPause is the pause between blocks (commit_wait), which most of the latency is: a signature takes four blocks.
+	presignedPause = 50 * time.Millisecond
 )
 
 // presigned lets a canister on a network of the robust scheme ask for signatures: one after the other, as many at once as the pool has, and all the time.
@@ -103,7 +106,7 @@ func (s *suite) presigned(ctx context.Context) (err error) {
 		return err
 	}
 	s.Progress.Begin("a network of the robust scheme")
-	n, err := s.open(ctx, s.dir+"-idkg", testnets.Settings{Scheme: genesis.Idkg, Keys: []chainkey.KeyID{testnets.EcdsaKey}})
+	n, err := s.open(ctx, s.dir+"-idkg", testnets.Settings{Scheme: genesis.Idkg, Keys: []chainkey.KeyID{testnets.EcdsaKey}, CommitWait: presignedPause})
 	if err != nil {
 		return err
 	}
@@ -131,7 +134,7 @@ func (s *suite) presigned(ctx context.Context) (err error) {
 		t := time.NewTicker(50 * time.Millisecond)
 		defer t.Stop()
 		for {
-			if k := n.Replica(0).Status().Keys[0]; k.Presignatures >= presignedBurst && k.Making == 0 {
+			if k := n.Replica(0).Status().Keys[0]; k.Presignatures >= presignedPool && k.Making == 0 {
 				return nil
 			}
 			select {
