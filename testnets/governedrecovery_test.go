@@ -27,7 +27,7 @@ func TestGovernedRecovery(t *testing.T) {
 	dir := t.TempDir()
 	keys := []chainkey.KeyID{{Algorithm: chainkey.Bip340Secp256k1, Name: testnets.TestKey}}
 	must(testnets.Create(dir, testnets.Settings{Keys: keys, CommitWait: 100 * time.Millisecond, Operators: []string{"ann", "bea", "cyd"}, TimeLock: time.Second}))(t)
-	snapshotsEvery(t, dir, 20)
+	snapshotsEvery(t, dir, 80) // two are kept, and a newcomer looks for offers for five seconds before it fetches one
 	n := must(testnets.Run(ctx, dir, testnets.RunOptions{}))(t)
 	check(t, n.WaitKeys(ctx))
 	path, b := backup(ctx, t, dir, 0, n.Replica(0).View().Height)
