@@ -54,6 +54,11 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// idkg makes a document that has its first key shared by the robust scheme.
+func idkg(d *Doc) {
+	d.Schemes, d.Presignatures = map[chainkey.KeyID]string{d.Keys[0]: Idkg}, 4096
+}
+
 func TestValidateNamesTheField(t *testing.T) {
 	for want, change := range map[string]func(*Doc){
 		"version":        func(d *Doc) { d.Version = 9 },
@@ -77,8 +82,13 @@ func TestValidateNamesTheField(t *testing.T) {
 			public(d)
 			d.Bitcoin = &Bitcoin{Network: "mainnet", StabilityThreshold: 144, Snapshot: &BitcoinSnapshot{Height: 840_000, Block: zeros, Hash: zeros}}
 		},
-		"at least 4":   func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
-		"signing_para": func(d *Doc) { d.SigningParallel = 0 },
+		"at least 4":                           func(d *Doc) { d.Class = Public; d.Nodes = d.Nodes[:1] },
+		"signing_para":                         func(d *Doc) { d.SigningParallel = 0 },
+		"presignatures is 5, want":             func(d *Doc) { d.Presignatures = 5 },
+		"presignatures is 4097":                func(d *Doc) { idkg(d); d.Presignatures = 4097 },
+		"presignatures is -1":                  func(d *Doc) { idkg(d); d.Presignatures = -1 },
+		"schemes: \"frost\"":                   func(d *Doc) { d.Schemes = map[chainkey.KeyID]string{d.Keys[0]: "frost"} },
+		"schemes: \"idkg\" for \"ed25519:none": func(d *Doc) { d.Schemes = map[chainkey.KeyID]string{{Algorithm: chainkey.Ed25519, Name: "none"}: Idkg} },
 		"subnet_admins[1": func(d *Doc) {
 			d.SubnetAdmins = []principal.Principal{principal.FromUint64(1), principal.FromUint64(1)}
 		},
@@ -120,6 +130,10 @@ func TestValidateNamesTheField(t *testing.T) {
 	d.Governance = &Governance{Operators: []principal.Principal{principal.SelfAuthenticating(nil)}, ProposalSeconds: 60}
 	if err := d.Validate(); err != nil {
 		t.Error(err)
+	}
+	d = sample(4)
+	if idkg(d); d.Validate() != nil {
+		t.Error(d.Validate())
 	}
 	for _, n := range []int{1, 4, 5, 6, 7, MaxNodes} {
 		if err := sample(n).Validate(); err != nil {

@@ -55,7 +55,8 @@ type Config struct {
 // FromGenesis reads the configuration out of a genesis document. life is its hash, or what took its place (package recovery).
 func FromGenesis(doc *genesis.Doc, life [32]byte) Config {
 	c := Config{Genesis: doc.Hash(), Life: life, Local: doc.Class == genesis.Local,
-		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel, Schemes: doc.Schemes}
+		SigningDeadline: doc.SigningDeadlineBlocks, KeygenDeadline: doc.KeygenDeadlineBlocks, Parallel: doc.SigningParallel, Schemes: doc.Schemes,
+		Presignatures: doc.Presignatures}
 	for _, k := range doc.Keys {
 		if k.Algorithm.Signs() {
 			c.Keys = append(c.Keys, k)

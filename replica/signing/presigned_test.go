@@ -17,6 +17,7 @@ import (
 	"fusion/chainkey"
 	"fusion/chainkey/derive"
 	"fusion/internal/codec"
+	"fusion/replica/genesis"
 	"fusion/replica/payload"
 	"fusion/replica/transcripts"
 )
@@ -73,6 +74,13 @@ func (net *testNet) verify(q Request) {
 	}
 	if err := chainkey.Verify(q.Key.Algorithm, child.PublicKey, q.Message, [64]byte(r.Signature)); err != nil {
 		net.t.Errorf("request %d: %v", q.ID, err)
+	}
+}
+
+func TestPresignedFromGenesis(t *testing.T) {
+	doc := &genesis.Doc{Keys: presignKeys, Schemes: map[chainkey.KeyID]string{presignKeys[0]: genesis.Idkg}, Presignatures: 7}
+	if c := FromGenesis(doc, [32]byte{1}); c.Presignatures != 7 || c.Schemes[presignKeys[0]] != transcripts.Name || len(c.Schemes) != 1 {
+		t.Errorf("%+v", c)
 	}
 }
 
