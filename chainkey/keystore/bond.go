@@ -20,8 +20,8 @@ type Bond struct{ Name, Value [32]byte }
 // The log of bonds is records of a name, a value and their CRC-32C.
 const (
 	bondSize = 64 + 4
-	// keepBonds is how many survive an Open: those of some ten thousand signatures, many more than an epoch's presignatures that could still be
-	// asked for.
+	// keepBonds is how many survive an Open, and are kept when there are twice as many: those of some ten thousand signatures, many more than an
+	// epoch's presignatures that could still be asked for.
 	keepBonds = 1 << 17
 )
 
@@ -72,6 +72,23 @@ func (s *Store) Bind(bonds ...Bond) error {
 		_ = s.bonds.Close()
 		s.bonds = nil // what is in memory must not pass for what is on the disk
 		return fmt.Errorf("binding, in %s: %w; make room on the disk or replace it, then start again", s.dir, err)
+	}
+	if len(s.bound) >= 2*keepBonds {
+		return s.shortenBonds()
+	}
+	return nil
+}
+
+// shortenBonds forgets all but the newest.
+func (s *Store) shortenBonds() error {
+	err := s.bonds.Close()
+	s.bonds = nil
+	if err == nil {
+		clear(s.bound)
+		err = s.openBonds()
+	}
+	if err != nil {
+		return fmt.Errorf("shortening the log of bonds, in %s: %w", s.dir, err)
 	}
 	return nil
 }

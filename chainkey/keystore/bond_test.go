@@ -69,3 +69,52 @@ func TestBond(t *testing.T) {
 		_ = s.Close()
 	}
 }
+
+// TestManyBonds: the log does not grow for ever; the newest bonds hold, before and after the store was opened again.
+func TestManyBonds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	s, err := Open(Options{Dir: dir, AllowPlain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bond := func(i int) Bond { return Bond{[32]byte{byte(i), byte(i >> 8), byte(i >> 16), 1}, [32]byte{7}} }
+	var bonds []Bond
+	for i := range 2*keepBonds - 1 {
+		bonds = append(bonds, bond(i))
+	}
+	if err := s.Bind(bonds...); err != nil {
+		t.Fatal(err)
+	}
+	check := func(first int) {
+		t.Helper()
+		for _, i := range []int{0, first - 1, first, 2*keepBonds - 2} {
+			if _, ok := s.Bound(bond(i).Name); ok != (i >= first) {
+				t.Errorf("bond %d is there: %v", i, ok)
+			}
+		}
+		if err := s.Bind(Bond{bond(2*keepBonds - 2).Name, [32]byte{8}}); !errors.Is(err, ErrBound) {
+			t.Errorf("the newest bond: %v", err)
+		}
+	}
+	check(0)
+	if err := s.Bind(bond(2*keepBonds - 1)); err != nil {
+		t.Fatal(err)
+	}
+	check(keepBonds)
+	if err := s.Bind(bond(2 * keepBonds)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(Options{Dir: dir, AllowPlain: true}); err != nil {
+		t.Fatal(err)
+	}
+	check(keepBonds + 1)
+	if info, err := os.Stat(filepath.Join(dir, "bound")); err != nil || info.Size() != keepBonds*bondSize {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
