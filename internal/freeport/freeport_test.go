@@ -7,35 +7,42 @@ import (
 	"testing"
 )
 
-// What somebody listens at is not found, and nothing is found twice.
+// What somebody listens at is not found, and nothing is found twice: not by two who look in the same place either, as two processes may.
 func TestFind(t *testing.T) {
-	var all []string
-	for range 3 {
-		addrs, err := Addr(20)
-		if err != nil {
-			t.Fatal(err)
+	a, b := &finder{start: process.start}, &finder{start: process.start}
+	t.Cleanup(func() {
+		for _, l := range append(a.locks, b.locks...) {
+			l.Close()
 		}
-		all = append(all, addrs...)
-	}
-	slices.Sort(all)
-	if n := len(slices.Compact(slices.Clone(all))); n != 60 {
-		t.Errorf("%d different ports of 60", n)
-	}
-	addrs, err := Addr(1)
+	})
+	all, err := Addr(20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", addrs[0])
+	var ports []int
+	for range 3 {
+		for _, f := range []*finder{&process, a, b} {
+			found, err := f.find(block / 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ports = append(ports, found...)
+		}
+	}
+	slices.Sort(ports)
+	if n := len(slices.Compact(slices.Clone(ports))); n != 9*block/2 || len(all) != 20 {
+		t.Errorf("%d different ports of %d, %d addresses of 20", n, 9*block/2, len(all))
+	}
+	l, err := listen(a.next)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	next.Add(^uint32(0)) // once more from there
-	again, err := Addr(1)
-	if err != nil || again[0] == addrs[0] {
-		t.Errorf("%s is in use and was found, %v", again, err)
+	again, err := a.find(1)
+	if err != nil || again[0] == l.Addr().(*net.TCPAddr).Port {
+		t.Errorf("%d is in use and was found, %v", again, err)
 	}
-	if _, err := Find(count + 1); !errors.Is(err, ErrNone) {
+	if _, err := a.find(count + 1); !errors.Is(err, ErrNone) {
 		t.Errorf("%v, want %v", err, ErrNone)
 	}
 }
