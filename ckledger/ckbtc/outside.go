@@ -1,9 +1,12 @@
 package ckbtc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"fusion/btc"
 	"fusion/cdk"
@@ -78,6 +81,16 @@ type getUtxosResponse struct {
 	Epoch        *uint32 `candid:"epoch"` // not every Bitcoin canister tells
 }
 
+type headersRequest struct {
+	StartHeight uint32         `candid:"start_height"`
+	EndHeight   *uint32        `candid:"end_height"`
+	Network     bitcoinNetwork `candid:"network"`
+}
+
+type headersResponse struct {
+	BlockHeaders [][]byte `candid:"block_headers"`
+}
+
 type feesRequest struct {
 	Network bitcoinNetwork `candid:"network"`
 }
@@ -91,6 +104,7 @@ type sendRequest struct {
 // Calls on regtest cost nothing.
 var (
 	utxosCycles     = map[btc.Network]uint64{btc.Mainnet: 10_000_000_000, btc.Testnet4: 4_000_000_000}
+	headersCycles   = utxosCycles
 	feesCycles      = map[btc.Network]uint64{btc.Mainnet: 100_000_000, btc.Testnet4: 40_000_000}
 	sendBaseCycles  = map[btc.Network]uint64{btc.Mainnet: 5_000_000_000, btc.Testnet4: 2_000_000_000}
 	sendByteCycles  = map[btc.Network]uint64{btc.Mainnet: 20_000_000, btc.Testnet4: 8_000_000}
@@ -183,6 +197,34 @@ func (m *minter) listUtxos(what reading, done func(us []core.Utxo, tip uint32, h
 		})
 	}
 	page()
+}
+
+// medianSpan is how many of the last blocks Bitcoin takes the median time of (BIP 113).
+const medianSpan = 11
+
+// medianTime gives the median time of the tip, in ns: more than half of the miners of the last blocks say that it was later.
+func (m *minter) medianTime(tip uint32, hash []byte, cleanup func(), done func(ns uint64, err error)) {
+	n := m.state.Config.Network
+	req := headersRequest{StartHeight: tip - min(tip, medianSpan-1), EndHeight: &tip, Network: bitcoinNetworkOf(n)}
+	call := m.c.Call(bitcoinCanister(n), "bitcoin_get_block_headers", req).WithCycles(cdk.CyclesOf(headersCycles[n])).OnCleanup(cleanup)
+	cdk.Then(call, func(r headersResponse, err error) {
+		var times []uint32
+		var last btc.Hash
+		for i := 0; err == nil && i < len(r.BlockHeaders); i++ {
+			var h btc.Header
+			h, err = btc.ParseHeader(r.BlockHeaders[i])
+			times, last = append(times, h.Time), h.Hash()
+		}
+		if want := int(tip - req.StartHeight + 1); err == nil && (len(times) != want || !bytes.Equal(last[:], hash)) {
+			err = errTip
+		}
+		if err != nil {
+			done(0, err)
+			return
+		}
+		slices.Sort(times)
+		done(uint64(times[len(times)/2])*uint64(time.Second), nil)
+	})
 }
 
 type checkTransactionArgs struct {

@@ -31,8 +31,19 @@ func (u *universe) backup() backup {
 	return backup{u.m.log.Len(), l}
 }
 
-// restore begins again from a backup, and waits until the minter may compare log and chain.
+// restore begins again from a backup, and mines until the minter may compare log and chain.
 func (u *universe) restore(b backup) {
+	u.t.Helper()
+	u.beginAgain(b)
+	for range 6 {
+		u.advance(time.Second)
+		u.chain.mine()
+	}
+	u.advance(time.Second)
+}
+
+// beginAgain begins again from a backup.
+func (u *universe) beginAgain(b backup) {
 	u.t.Helper()
 	u.advance(instant)
 	u.w.SetEnv("FUSION_RECOVERY", "1")
@@ -46,9 +57,6 @@ func (u *universe) restore(b backup) {
 			u.m.postUpgrade(a)
 		})
 	}, nil))
-	for range 10 {
-		u.advance(time.Second)
-	}
 }
 
 // transaction finds one in the blocks.
@@ -222,6 +230,57 @@ func paidAfterTheBackup(t *testing.T, settled, late uint64, young bool) {
 	}
 }
 
+// The restored Bitcoin canister begins where the backup ends, and there is nothing wrong yet with the log: time may pass, the minter does not resume before it shows
+// blocks of after the recovery.
+func TestResumeBeforeTheChainIsKnown(t *testing.T) {
+	u := newUniverse(t, 64, deep(20, 0))
+	alice, to := user(0), destination(1)
+	u.deposit(alice, 900_000)
+	u.ledger.allowances[core.Account{Owner: alice}] = 1 << 40
+	u.chain.congested = true
+	if e := retrieve(u, alice, to.String(), 400_000); e != nil {
+		t.Fatal(e)
+	}
+	b, known := u.backup(), len(u.chain.blocks)
+	for range 10 {
+		u.advance(time.Second)
+	}
+	u.chain.congested = false
+	u.settle(10)
+	if _, times := u.chain.paid(to); times != 1 || u.m.state.Open() != 0 {
+		t.Fatalf("paid %d times", times)
+	}
+	blocks, times := u.chain.blocks, u.chain.times
+	u.chain.blocks, u.chain.times = blocks[:known:known], times[:known:known]
+	u.errorf = func(string, ...any) {}
+	u.beginAgain(b)
+	for i := range 12 { // the canister gets what was mined before
+		for range 100 {
+			u.advance(time.Minute)
+		}
+		if r := u.resume(); r.Err == nil || !strings.Contains(*r.Err, "has to catch up") {
+			t.Fatalf("%d blocks of before, and it resumes: %+v", i, r)
+		}
+		if n := known + i + 1; n <= len(blocks) {
+			u.chain.blocks, u.chain.times = blocks[:n:n], times[:n:n]
+		}
+	}
+	for i := range 6 {
+		if r := u.resume(); r.Err == nil || !strings.Contains(*r.Err, "has to catch up") {
+			t.Fatalf("%d blocks of after, and it resumes: %+v", i, r)
+		}
+		u.chain.mine()
+		u.advance(time.Second)
+	}
+	if r, _ := u.explain(); r.Ok == nil {
+		t.Fatal(*r.Err)
+	}
+	u.settle(20)
+	if _, times := u.chain.paid(to); times != 1 {
+		t.Errorf("paid %d times", times)
+	}
+}
+
 // What the forgotten payments paid besides comes out of custody: the minter records the withdrawal that it knows, names the rest, and goes on when what is missing is there.
 func TestForgottenPaymentsOfOthers(t *testing.T) {
 	u := newUniverse(t, 62, deep(20, 0))
@@ -242,11 +301,14 @@ func TestForgottenPaymentsOfOthers(t *testing.T) {
 	if n := u.m.state.Queued(); n != 0 {
 		t.Fatalf("%d wait", n)
 	}
-	for range 2 {
-		u.chain.mine()
-	}
 	u.errorf = func(string, ...any) {}
-	u.restore(b)
+	u.beginAgain(b)
+	u.chain.congested = true
+	for i := range 6 {
+		u.advance(time.Second)
+		u.chain.mine()
+		u.chain.congested = i < 3
+	}
 	if r := u.resume(); r.Err == nil || !strings.Contains(*r.Err, "less than 3 confirmations") {
 		t.Fatalf("%+v", r)
 	}

@@ -299,12 +299,23 @@ func parseGiven(list []string) (map[btc.Hash]*btc.Tx, error) {
 	return given, nil
 }
 
-// catchUp is how long resume waits after a recovery of the subnet: before the Bitcoin canister has seen the blocks since the backup, it does not show what the
-// minter paid in them.
-const (
-	catchUp        = time.Hour
-	catchUpRegtest = 5 * time.Second
-)
+// caughtUp makes sure that the Bitcoin canister, which began again where the backup ends, has seen everything that Bitcoin had when the subnet was restored: before,
+// it does not show what the minter paid since the backup. The last blocks are a proof, since all that were mined before them are below them; no time that passes is.
+func (m *minter) caughtUp(tip uint32, hash []byte, cleanup func(), done func(error)) {
+	since, stale := m.state.Stale()
+	if !stale {
+		done(nil)
+		return
+	}
+	m.medianTime(tip, hash, cleanup, func(ns uint64, err error) {
+		if err == nil && ns <= since {
+			at := func(ns uint64) string { return time.Unix(0, int64(ns)).UTC().Format(time.RFC3339) }
+			err = fmt.Errorf("the Bitcoin canister has to catch up: it shows block %d, and half of the %d blocks up to there are not of after the recovery of the subnet at %s (median %s): "+
+				"call resume when six later ones are mined", tip, medianSpan, at(since), at(ns))
+		}
+		done(err)
+	})
+}
 
 // resume is the operator's way out of a deficit that Bitcoin does not close. Outputs at the minter's own address that it knows nothing of are taken into
 // custody; if that is then enough for all that is owed, the missing deposits are written off. Change that is missing because a transaction of the minter is in no
@@ -340,12 +351,6 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 		}
 	}
 	m.recovered()
-	if since, stale := m.state.Stale(); stale {
-		if wait := since + uint64(m.pace(catchUpRegtest, catchUp)); m.c.Time() < wait {
-			fail("the subnet was restored from a backup, and the Bitcoin canister has to catch up before its answers can be compared with the log: call resume after %s", time.Unix(0, int64(wait)).UTC().Format(time.RFC3339))
-			return
-		}
-	}
 	if m.rechecking.running {
 		fail("the minter is just comparing its log with the chain: call resume again")
 		return
@@ -372,52 +377,64 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 				refuse(err)
 				return
 			}
-			m.recheck(us, tip, hash, func(err error) {
+			m.caughtUp(tip, hash, release, func(err error) {
 				if err != nil {
-					refuse(err)
-					return
-				}
-				other, err := m.recall(us, tip, past)
-				if err != nil {
+					release()
 					fail("%v", err)
 					return
 				}
-				var r Resumed
-				taken := 0
-				slices.SortFunc(us, func(a, b core.Utxo) int { return b.Compare(a) })
-				for _, u := range us {
-					if taken == maxRestored {
-						break
+				m.recheck(us, tip, hash, func(err error) {
+					if err != nil {
+						refuse(err)
+						return
 					}
-					if u.Value >= leastRestored && u.Height > 0 && u.Height <= tip && tip-u.Height+1 >= m.state.Config.Confirmations && m.state.Foreign(u) {
-						m.emit(core.Event{Restored: &u})
-						r.Restored += u.Value
-						taken++
-					}
-				}
-				before := m.state.WrittenOff()
-				e, err := m.state.Resume(m.c.Time(), never)
-				if errors.Is(err, core.ErrUnmined) {
-					fail("%v. Send them (signed_tx in get_events) until they are mined: the deficit then closes by itself. Name in never those alone that cannot be mined any more, "+
-						"because a deep block spends one of their inputs otherwise: what they were to make is written off, and what would spend it is paid by others", err)
-					return
-				}
-				if err != nil && len(other) > 0 {
-					err = fmt.Errorf("%w; no withdrawal that the log knows explains %s", err, strings.Join(other, ", "))
-				}
-				if err != nil {
-					fail("%v, after %d satoshi were taken into custody: pay at least what is missing to %v, wait for %d confirmations, and call resume again", err,
-						r.Restored, m.main, m.state.Config.Confirmations)
-					return
-				}
-				if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || m.state.Paused() != "" {
-					m.emit(*e)
-				}
-				r.WrittenOff = m.state.WrittenOff() - before
-				m.logf("resumed: %d satoshi restored, %d written off", r.Restored, r.WrittenOff)
-				out.Send(ResumeResult{Ok: &r})
-				m.work()
+					m.conclude(us, tip, past, never, fail, out)
+				})
 			})
 		})
 	})
+}
+
+// conclude ends a pause if what the chain shows allows it. us is what lies at the minter's own address.
+func (m *minter) conclude(us []core.Utxo, tip uint32, past core.Past, never []btc.Hash, fail func(string, ...any), out *cdk.Reply[ResumeResult]) {
+	other, err := m.recall(us, tip, past)
+	if err != nil {
+		fail("%v", err)
+		return
+	}
+	var r Resumed
+	taken := 0
+	slices.SortFunc(us, func(a, b core.Utxo) int { return b.Compare(a) })
+	for _, u := range us {
+		if taken == maxRestored {
+			break
+		}
+		if u.Value >= leastRestored && u.Height > 0 && u.Height <= tip && tip-u.Height+1 >= m.state.Config.Confirmations && m.state.Foreign(u) {
+			m.emit(core.Event{Restored: &u})
+			r.Restored += u.Value
+			taken++
+		}
+	}
+	before := m.state.WrittenOff()
+	e, err := m.state.Resume(m.c.Time(), never)
+	if errors.Is(err, core.ErrUnmined) {
+		fail("%v. Send them (signed_tx in get_events) until they are mined: the deficit then closes by itself. Name in never those alone that cannot be mined any more, "+
+			"because a deep block spends one of their inputs otherwise: what they were to make is written off, and what would spend it is paid by others", err)
+		return
+	}
+	if err != nil && len(other) > 0 {
+		err = fmt.Errorf("%w; no withdrawal that the log knows explains %s", err, strings.Join(other, ", "))
+	}
+	if err != nil {
+		fail("%v, after %d satoshi were taken into custody: pay at least what is missing to %v, wait for %d confirmations, and call resume again", err,
+			r.Restored, m.main, m.state.Config.Confirmations)
+		return
+	}
+	if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || m.state.Paused() != "" {
+		m.emit(*e)
+	}
+	r.WrittenOff = m.state.WrittenOff() - before
+	m.logf("resumed: %d satoshi restored, %d written off", r.Restored, r.WrittenOff)
+	out.Send(ResumeResult{Ok: &r})
+	m.work()
 }

@@ -362,6 +362,7 @@ func (s *fakeSigner) checkPersisted(digest [32]byte) {
 type fakeChain struct {
 	u      *universe
 	blocks [][]*btc.Tx
+	times  []uint32 // of blocks, in seconds
 	pool   []*btc.Tx
 	made   uint64
 	mine1  map[string]bool // scripts of the minter
@@ -379,17 +380,31 @@ func newFakeChain(u *universe) *fakeChain {
 	return &fakeChain{u: u, mine1: map[string]bool{}, blocks: make([][]*btc.Tx, 10), deposits: map[btc.Hash]*btc.Tx{}, reorgs: map[bool]int{}}
 }
 
-// hash stands for the tip: all blocks say what they hold.
-func (c *fakeChain) hash() []byte {
+// stamp gives the blocks from a height on the time of now.
+func (c *fakeChain) stamp(from int) {
+	c.times = c.times[:min(from, len(c.times))]
+	for len(c.times) < len(c.blocks) {
+		c.times = append(c.times, uint32(c.u.w.Now()/1e9))
+	}
+}
+
+// header stands for a block: it says what this one and all before it hold.
+func (c *fakeChain) header(height int) btc.Header {
+	c.stamp(len(c.times))
 	h := sha256.New()
-	for i, b := range c.blocks {
+	for i, b := range c.blocks[:height+1] {
 		fmt.Fprint(h, i, len(b))
 		for _, tx := range b {
 			id := tx.Txid()
 			h.Write(id[:])
 		}
 	}
-	return h.Sum(nil)
+	return btc.Header{MerkleRoot: btc.Hash(h.Sum(nil)), Time: c.times[height]}
+}
+
+func (c *fakeChain) hash() []byte {
+	h := c.header(len(c.blocks) - 1).Hash()
+	return h[:]
 }
 
 type coin struct {
@@ -485,6 +500,7 @@ func (c *fakeChain) mine() {
 		}
 	}
 	c.blocks, c.pool = append(c.blocks, block), rest
+	c.stamp(len(c.blocks) - 1)
 }
 
 // missing is what deposits that were in a block at some time, and are in none now, were worth.
@@ -558,6 +574,7 @@ func (c *fakeChain) takeBack(depth int, keep func(*btc.Tx) bool) (gone []*btc.Tx
 		}
 	}
 	c.blocks = append(c.blocks[:len(c.blocks)-depth], make([][]*btc.Tx, depth+1)...)
+	c.stamp(len(c.blocks) - depth - 1)
 	return gone
 }
 
@@ -593,6 +610,15 @@ func (c *fakeChain) handle(in *native.Incoming) {
 		})
 		seen := tip - min(tip, max(least, 1)-1) // the last block with the confirmations asked for
 		c.u.answer(func() { in.Reply(getUtxosResponse{Utxos: us, TipHeight: seen, TipBlockHash: c.hash(), Epoch: c.epoch}) })
+	case "bitcoin_get_block_headers":
+		var a headersRequest
+		must(c.u.t, candid.Unmarshal(in.Arg, &a))
+		var r headersResponse
+		for i := a.StartHeight; i <= *a.EndHeight && int(i) < len(c.blocks); i++ {
+			b := c.header(int(i)).Bytes()
+			r.BlockHeaders = append(r.BlockHeaders, b[:])
+		}
+		c.u.answer(func() { in.Reply(r) })
 	case "bitcoin_send_transaction":
 		var a sendRequest
 		must(c.u.t, candid.Unmarshal(in.Arg, &a))

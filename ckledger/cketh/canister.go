@@ -70,19 +70,17 @@ type minter struct {
 	base  core.Amount // the base fee of the next block
 	feeAt uint64      // when they were learnt, 0 for never
 
-	tasks    *ledger.Schedule[core.Task]
-	busy     map[principal.Principal]bool // users with a withdrawal being accepted
-	asking   bool                         // the key is being asked for
-	reader   reader
-	pipe     pipe
-	personal map[core.Account]*personal
-	rechecks int
-	audits   map[core.Asset]*audit
-	// recoveredAt is when this instance learnt of a recovery of the subnet.
-	recoveredAt uint64
-	rpcCycles   uint64
-	asked       uint64 // calls to the EVM-RPC canister
-	problem     string // the last failure of reading the chain, "" after a success
+	tasks     *ledger.Schedule[core.Task]
+	busy      map[principal.Principal]bool // users with a withdrawal being accepted
+	asking    bool                         // the key is being asked for
+	reader    reader
+	pipe      pipe
+	personal  map[core.Account]*personal
+	rechecks  int
+	audits    map[core.Asset]*audit
+	rpcCycles uint64
+	asked     uint64 // calls to the EVM-RPC canister
+	problem   string // the last failure of reading the chain, "" after a success
 
 	observe func() // tests: runs after every event
 }

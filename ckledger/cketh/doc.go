@@ -43,7 +43,7 @@
 // On a development chain (development_chain_id 1337 or 31337) the minter looks every second; elsewhere every three minutes. Which blocks count as
 // scanned, and how far answers are verified, is decided where the replicas' own providers are asked: package adapters/ethereum.
 //
-// After a recovery of the subnet from a backup the minter is halted until a controller calls resume. Transactions of the main address that the log does not know are
+// After a recovery of the subnet from a backup the minter is halted until a controller calls resume, which refuses until a block of after the recovery is final. Transactions of the main address that the log does not know are
 // then read by nonce. One with the payload that a waiting withdrawal would have, and a fee within its amount, becomes that withdrawal's transaction, with its
 // receipt; one that fits none needs the controller's word.
 package cketh

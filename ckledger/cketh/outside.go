@@ -253,6 +253,7 @@ func (m *minter) tag() rpcTag {
 type rpcBlock struct {
 	Hash         string      `candid:"hash"`
 	Number       candid.Nat  `candid:"number"`
+	Timestamp    candid.Nat  `candid:"timestamp"` // seconds since 1970
 	BaseFee      *candid.Nat `candid:"baseFeePerGas"`
 	Transactions []string    `candid:"transactions"`
 }
@@ -266,8 +267,8 @@ func (b rpcBlock) block() (core.Block, error) {
 	return core.Block{Number: n, Hash: h}, err
 }
 
-// block asks for a block's number and hash.
-func (m *minter) block(at rpcTag, cleanup func(), done func(core.Block, []string, error)) {
+// block asks for a block.
+func (m *minter) block(at rpcTag, cleanup func(), done func(core.Block, rpcBlock, error)) {
 	ask(m, "eth_getBlockByNumber", agreed[rpcBlock], cleanup, func(b rpcBlock, err error) {
 		var x core.Block
 		if err == nil {
@@ -276,7 +277,7 @@ func (m *minter) block(at rpcTag, cleanup func(), done func(core.Block, []string
 		if err == nil && at.Number != nil && at.Number.Cmp(b.Number) != 0 {
 			err = fmt.Errorf("asked for block %v, got %d", *at.Number, x.Number)
 		}
-		done(x, b.Transactions, err)
+		done(x, b, err)
 	}, at)
 }
 

@@ -13,8 +13,7 @@ type reader struct {
 	running bool
 	at      uint64 // when to read again
 	calls   int    // of this round
-	began   uint64 // when this round began
-	done    uint64 // when the last round began that ended well
+	time    uint64 // of the last final block, in seconds since 1970; 0 before one is read
 	span    [core.Scrapers]uint64
 	rounds  uint64
 	behind  int // rounds in a row whose last final block lay below one that was seen before
@@ -39,12 +38,13 @@ func (m *minter) read(now uint64) {
 	if r.running || now < r.at || m.state.Halt() != nil && !m.state.Stale() { // after a recovery it reads, for the comparison
 		return
 	}
-	r.running, r.calls, r.began = true, 0, now
-	m.block(m.tag(), m.stopReading, func(b core.Block, _ []string, err error) {
+	r.running, r.calls = true, 0
+	m.block(m.tag(), m.stopReading, func(b core.Block, what rpcBlock, err error) {
 		old := m.state.Observed()
 		if err == nil {
 			if r.behind++; b.Number >= old.Number || old.Hash.IsZero() {
 				r.behind = 0
+				r.time, err = small(what.Timestamp)
 			}
 		}
 		switch {
@@ -61,7 +61,7 @@ func (m *minter) read(now uint64) {
 		case b.Number == old.Number:
 			m.compare(b, b, old)
 		default:
-			m.block(number(old.Number), m.stopReading, func(again core.Block, _ []string, err error) {
+			m.block(number(old.Number), m.stopReading, func(again core.Block, _ rpcBlock, err error) {
 				if err != nil {
 					m.endRound(fmt.Errorf("look at block %d again: %w", old.Number, err))
 					return
@@ -101,7 +101,6 @@ func (m *minter) endRound(err error) {
 		r.at = m.c.Time() + min(m.state.Config.Every, uint64(30e9))
 		return
 	}
-	r.done = r.began
 	m.work()
 }
 

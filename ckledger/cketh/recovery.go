@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"fusion/cdk"
 	"fusion/ckledger/cketh/core"
@@ -19,7 +20,6 @@ import (
 func (m *minter) recovered() {
 	if e := m.state.Recovery(m.c.Recovery()); e != nil {
 		m.emit(*e)
-		m.recoveredAt = m.c.Time()
 		m.c.Print("halted: %s", m.state.Halt().Reason)
 	}
 }
@@ -67,8 +67,13 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 	case m.state.HaltedOtherwise():
 		refuse("the minter is halted for another reason too: %s; end that by the upgrade argument resume first", m.state.Halt().Reason)
 		return
-	case m.reader.done <= m.recoveredAt || m.problem != "":
-		refuse("the minter has not read the chain since: call resume again; %s", m.problem)
+	case m.problem != "":
+		refuse("the chain cannot be read: call resume again; %s", m.problem)
+		return
+	case m.reader.time*uint64(time.Second) <= m.state.StaleSince(): // blocks of before the recovery may not be all that there were
+		at := func(seconds uint64) string { return time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339) }
+		refuse("the subnet was restored at %s, and the last final block that the minter has read is of %s: call resume again when a later one is final",
+			at(m.state.StaleSince()/uint64(time.Second)), at(m.reader.time))
 		return
 	}
 	for k := range core.Scraper(core.Scrapers) {

@@ -328,18 +328,18 @@ func (m *minter) search(t *core.Transfer, at uint64, next func()) {
 func (m *minter) locate(from eth.Address, nonce, at uint64, cleanup func(), done func(eth.Hash, *rpc.Transaction, core.Block, error)) {
 	fail := func(err error) { done(eth.Hash{}, nil, core.Block{}, err) }
 	inBlock := func(b uint64) {
-		m.block(number(b), cleanup, func(x core.Block, txs []string, err error) {
+		m.block(number(b), cleanup, func(x core.Block, what rpcBlock, err error) {
 			if err != nil {
 				fail(err)
 				return
 			}
 			var look func(i int)
 			look = func(i int) {
-				if i == len(txs) {
+				if i == len(what.Transactions) {
 					fail(fmt.Errorf("not in block %d", b))
 					return
 				}
-				h, err := eth.ParseHash(txs[i])
+				h, err := eth.ParseHash(what.Transactions[i])
 				if err != nil {
 					fail(err)
 					return

@@ -461,6 +461,7 @@ type fakeReceipt struct {
 
 type fakeBlock struct {
 	number   uint64
+	time     uint64 // seconds since 1970
 	hash     eth.Hash
 	base     core.Amount
 	txs      []*fakeTx
@@ -611,7 +612,7 @@ func (c *fakeChain) send(s eth.Signed) string {
 // mine puts most of the pool into a block.
 func (c *fakeChain) mine() {
 	prev := c.tip()
-	b := &fakeBlock{number: prev.number + 1, hash: c.tag(), base: c.base, receipts: map[eth.Hash]*fakeReceipt{}, balances: maps.Clone(prev.balances), nonces: maps.Clone(prev.nonces)}
+	b := &fakeBlock{number: prev.number + 1, time: c.u.w.Now() / 1e9, hash: c.tag(), base: c.base, receipts: map[eth.Hash]*fakeReceipt{}, balances: maps.Clone(prev.balances), nonces: maps.Clone(prev.nonces)}
 	pool := c.pool
 	c.pool = nil
 	slices.SortStableFunc(pool, func(x, y *fakeTx) int { return int(x.nonce) - int(y.nonce) })
@@ -786,7 +787,7 @@ func (c *fakeChain) handle(in *native.Incoming) {
 			refuse[rpcBlock](c, in, -32000, "block not found")
 			return
 		}
-		x := rpcBlock{Hash: b.hash.String(), Number: *natOf(b.number), Transactions: []string{}}
+		x := rpcBlock{Hash: b.hash.String(), Number: *natOf(b.number), Timestamp: *natOf(b.time), Transactions: []string{}}
 		for _, tx := range b.txs {
 			x.Transactions = append(x.Transactions, tx.hash.String())
 		}

@@ -84,7 +84,7 @@ func TestHaltedSubnetBeginsAgain(t *testing.T) {
 		var res ckbtc.ResumeResult
 		err := controller.Agent.Update(ctx, w.Minter, "resume", []any{(*ckbtc.ResumeArgs)(nil)}, []any{&res})
 		if err == nil && res.Err != nil {
-			return *res.Err, nil
+			return *res.Err, w.Mine(ctx, 1)
 		}
 		return "", err
 	}))

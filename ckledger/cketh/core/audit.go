@@ -47,7 +47,7 @@ func (t Task) compare(u Task) int {
 func (s *State) Tasks(now uint64) []Task {
 	var ts []Task
 	for src, d := range s.openMints {
-		if (s.halt != nil || s.paused[d.Asset] != "") && !(s.stale && d.State == DepositSeen) {
+		if (s.halt != nil || s.paused[d.Asset] != "") && !(s.stale != 0 && d.State == DepositSeen) {
 			continue
 		}
 		switch d.State {

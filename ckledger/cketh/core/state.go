@@ -165,7 +165,7 @@ type State struct {
 	observed Block
 	halt     *Halt
 	recovery uint64 // number of the subnet's last recovery from a backup that the log knows
-	stale    bool   // no controller has reconciled the log with the chain since
+	stale    uint64 // when the log learnt of it, in ns; 0 once a controller has reconciled the log with the chain
 	paused   map[Asset]string
 	books    map[Asset]*Book
 
@@ -255,21 +255,21 @@ func (s *State) Apply(e *Event) error {
 		if *e.Recovery <= s.recovery {
 			return misfit("recovery %d of the subnet follows %d", *e.Recovery, s.recovery)
 		}
-		s.recovery, s.stale = *e.Recovery, true
+		s.recovery, s.stale = *e.Recovery, max(e.Time, 1)
 		s.halt = &Halt{Number: s.observed.Number, Want: s.observed.Hash, Got: s.observed.Hash, Reason: RecoveryHalt(s.recovery)}
 	case e.Forgotten != nil:
-		if !s.stale || e.Forgotten.Nonce != s.nonce {
-			return misfit("nonce %d was used by a forgotten transaction, the next is %d, stale: %v", e.Forgotten.Nonce, s.nonce, s.stale)
+		if s.stale == 0 || e.Forgotten.Nonce != s.nonce {
+			return misfit("nonce %d was used by a forgotten transaction, the next is %d, stale: %v", e.Forgotten.Nonce, s.nonce, s.stale != 0)
 		}
 		s.unused++
 		s.nonce++
 	case e.Reconciled != nil:
 		n := e.Reconciled.Nonce
-		if !s.stale || n < s.nonce {
-			return misfit("the log is reconciled up to nonce %d of %d, stale: %v", n, s.nonce, s.stale)
+		if s.stale == 0 || n < s.nonce {
+			return misfit("the log is reconciled up to nonce %d of %d, stale: %v", n, s.nonce, s.stale != 0)
 		}
 		s.unused += n - s.nonce
-		s.nonce, s.stale, s.halt = n, false, nil
+		s.nonce, s.stale, s.halt = n, 0, nil
 		clear(s.paused)
 	case e.Halted != nil:
 		s.halt = e.Halted
@@ -318,7 +318,7 @@ func (s *State) change(x *Change) error {
 		s.halt, s.observed = nil, Block{}
 		clear(s.paused)
 	}
-	if x.Resume && s.stale { // that ends by a comparison alone
+	if x.Resume && s.stale != 0 { // that ends by a comparison alone
 		s.halt = &Halt{Reason: RecoveryHalt(s.recovery)}
 	}
 	return s.Config.Check()
@@ -962,7 +962,10 @@ func (s *State) HaltedOtherwise() bool {
 }
 
 // Stale reports whether the subnet was restored from a backup and the log is not reconciled with the chain since.
-func (s *State) Stale() bool { return s.stale }
+func (s *State) Stale() bool { return s.stale != 0 }
+
+// StaleSince is when the log learnt that the subnet was restored, in ns; 0 if it is not stale.
+func (s *State) StaleSince() uint64 { return s.stale }
 
 // Claims is what the minter owes of an asset: issued, burned and not paid, to be minted, and claimed by deposits that are not verified yet.
 func (s *State) Claims(a Asset) Amount {
