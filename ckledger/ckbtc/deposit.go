@@ -67,7 +67,7 @@ func (m *minter) updateBalance(msg *cdk.Msg, a AddressArgs, out *cdk.Reply[Updat
 				u.fail("derive the address: " + err.Error())
 				return
 			}
-			u.places = append(u.places, place{addr.String(), taproot})
+			u.places = append(u.places, place{addr, taproot})
 		}
 		u.list()
 	})
@@ -80,7 +80,7 @@ func (m *minter) hasTaproot(a core.Account) bool {
 
 // place is an address of the account.
 type place struct {
-	address string
+	btc.Address
 	taproot bool
 }
 
@@ -88,6 +88,7 @@ type place struct {
 type found struct {
 	core.Utxo
 	taproot bool
+	spent   bool // by a payment of the minter that its log has forgotten: core.Orphan
 }
 
 // listing names what is listed, listed what was seen there.
@@ -132,7 +133,7 @@ func (u *update) eachPlace(confirmations uint32, fn func(us []found, tip uint32)
 	var next func()
 	add := func(us []core.Utxo, height uint32) {
 		for _, x := range us {
-			all = append(all, found{x, left[0].taproot})
+			all = append(all, found{Utxo: x, taproot: left[0].taproot})
 		}
 		tip, left = height, left[1:]
 		next()
@@ -142,7 +143,7 @@ func (u *update) eachPlace(confirmations uint32, fn func(us []found, tip uint32)
 			fn(all, tip)
 			return
 		}
-		what := listing{left[0].address, confirmations}
+		what := listing{left[0].String(), confirmations}
 		if l, ok := m.listings[what]; ok && m.outage == "" && m.c.Time() < l.at+keep {
 			add(l.utxos, l.tip)
 			return
@@ -187,6 +188,11 @@ func (u *update) list() {
 	u.eachPlace(m.state.Config.Confirmations, func(us []found, tip uint32) {
 		// The tip that comes with a listing is the last block that has the confirmations asked for.
 		u.tip = tip + max(m.state.Config.Confirmations, 1) - 1
+		for _, p := range u.places {
+			for _, x := range m.state.Orphans(p.Script()) {
+				us = append(us, found{x, p.taproot, true})
+			}
+		}
 		for _, x := range us {
 			if u.isNew(x.Utxo) {
 				u.todo = append(u.todo, x)
@@ -271,7 +277,13 @@ func (u *update) next() {
 		u.next()
 		return
 	}
-	if x.Value < m.state.Config.MinDeposit(m.knownFeeRate()) {
+	if x.spent && m.state.Surplus() < x.Value {
+		u.trouble = fmt.Sprintf("deposit %v was minted and spent in the time that the subnet lost when it was restored from a backup, and custody does not cover that it is minted again: "+
+			"the minter's controller has to pay %d satoshi to %v and call resume", x.Outpoint(), x.Value-m.state.Surplus(), m.main)
+		u.next()
+		return
+	}
+	if !x.spent && x.Value < m.state.Config.MinDeposit(m.knownFeeRate()) {
 		m.emit(core.Event{SuspendedUtxo: &core.Suspension{Utxo: x.Utxo, Account: u.acct, Reason: core.ValueTooSmall}})
 		report(UtxoStatus{ValueTooSmall: &public})
 		return
@@ -287,7 +299,7 @@ func (u *update) next() {
 			later("a reorganisation of Bitcoin took blocks back meanwhile: call again", 0)
 			return
 		}
-		if !u.deep(x) { // others were minted meanwhile
+		if !u.deep(x) || x.spent && m.state.Surplus() < x.Value { // others were minted meanwhile
 			u.next()
 			return
 		}
@@ -332,7 +344,7 @@ func (u *update) next() {
 
 // deep reports whether a deposit has the confirmations that its value needs now.
 func (u *update) deep(x found) bool {
-	return x.Height > 0 && x.Height <= u.tip && u.tip-x.Height+1 >= u.m.state.Required(x.Value, u.tip)
+	return x.spent || x.Height > 0 && x.Height <= u.tip && u.tip-x.Height+1 >= u.m.state.Required(x.Value, u.tip)
 }
 
 // checkWait is when the checker may be asked again about a deposit: each question costs cycles, and anybody can make the minter ask.

@@ -37,8 +37,8 @@
 // # Recovery of the subnet
 //
 // After a recovery of the subnet from a backup nothing is minted or paid until a controller calls resume, which refuses until the Bitcoin canister shows blocks of after
-// the recovery. If withdrawals wait, resume asks for the transactions
-// behind the outputs at the minter's own address that the log does not know: what they pay of these withdrawals is recorded as paid (core.State.Recall).
+// the recovery. It asks for the transactions behind the outputs at the minter's own address that the log does not know: what they pay of withdrawals that wait is
+// recorded as paid (core.State.Recall), and deposits of after the backup that they spent are minted again when update_balance asks and custody covers it (core.Orphan).
 //
 // # For operators
 //

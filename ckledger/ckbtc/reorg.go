@@ -247,9 +247,9 @@ const (
 	maxRestored   = 1000
 )
 
-// recall writes down what the minter forgot in a recovery of the subnet: which of the withdrawals that wait are paid.
+// recall writes down what the minter forgot in a recovery of the subnet: which of the withdrawals that wait are paid, and which deposits were spent.
 func (m *minter) recall(us []core.Utxo, tip uint32, past core.Past) (other []string, err error) {
-	if _, stale := m.state.Stale(); !stale || !m.state.Waiting() && len(past.Given) == 0 {
+	if _, stale := m.state.Stale(); !stale {
 		return nil, nil
 	}
 	past.Own, past.Tip, past.Utxos = *m.key, tip, us
@@ -261,6 +261,9 @@ func (m *minter) recall(us []core.Utxo, tip uint32, past core.Past) (other []str
 		other = append(other, more...)
 		for _, e := range events {
 			m.emit(e)
+			if e.Orphaned != nil {
+				m.logf("%d outputs that the log does not know were spent after the backup: what lay at an account's address is minted when that account asks", len(e.Orphaned.List))
+			}
 			if e.Recalled != nil {
 				m.logf("payment %d was made after the backup: it paid withdrawals %v", e.Recalled.Payment, m.state.Payment(e.Recalled.Payment).Requests)
 			}

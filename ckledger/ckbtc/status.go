@@ -83,10 +83,10 @@ func (m *minter) getDepositStatus(msg *cdk.Msg, a AddressArgs, out *cdk.Reply[[]
 	n := m.state.Config.Network
 	var places []place
 	if addr, err := m.key.Address(n, acct); err == nil && !a.taproot() {
-		places = append(places, place{addr.String(), false})
+		places = append(places, place{addr, false})
 	}
 	if addr, err := m.key.TaprootAddress(n, acct); err == nil && (a.AddressType == nil || a.taproot()) {
-		places = append(places, place{addr.String(), true})
+		places = append(places, place{addr, true})
 	}
 	g := &gathering{m: m, acct: acct, out: out, seen: map[btc.Outpoint]bool{}}
 	g.places(places)
@@ -109,11 +109,11 @@ func (g *gathering) places(left []place) {
 	}
 	at, network := left[0], bitcoinNetworkOf(m.state.Config.Network)
 	bitcoin := bitcoinCanister(m.state.Config.Network)
-	cdk.Then(m.c.Call(bitcoin, "bitcoin_get_mempool_utxos_query", mempoolRequest{network, at.address}), func(us []mempoolUtxo, err error) {
+	cdk.Then(m.c.Call(bitcoin, "bitcoin_get_mempool_utxos_query", mempoolRequest{network, at.String()}), func(us []mempoolUtxo, err error) {
 		if err != nil {
 			us = nil // without a mempool the blocks still tell
 		}
-		req, pages := getUtxosRequest{Network: network, Address: at.address}, 0
+		req, pages := getUtxosRequest{Network: network, Address: at.String()}, 0
 		var page func()
 		page = func() {
 			cdk.Then(m.c.Call(bitcoin, "bitcoin_get_utxos_query", req), func(r getUtxosResponse, err error) {

@@ -165,6 +165,7 @@ func samples() []Event {
 		{Time: 27, Restored: &u}, {Time: 28, Resumed: &WriteOff{List: []btc.Outpoint{op}, Never: []btc.Hash{op.Txid}}}, {Time: 29, Doubted: number(30)},
 		{Time: 29, FeeBurned: &FeeBurned{1, 2, 3, "bcrt1"}}, {Time: 31, Epoch: number(32)}, {Time: 32, Recovery: number(33)},
 		{Time: 33, Recalled: &Recalled{1, []Utxo{u}, []uint64{2}, []byte{3}, 4, 5, 6, Cancels}},
+		{Time: 34, Orphaned: &Orphaned{[]Orphan{{u, []byte{0, 20}}}}},
 	}
 }
 

@@ -42,6 +42,7 @@ type Event struct {
 	Doubted  *uint64       // everything may have been taken back, settled or not: this many outputs are watched again
 	Epoch    *uint64       // how often the Bitcoin canister forgot its chain and began again, when that is learnt first and whenever it is more
 	Recalled *Recalled     // a transaction that was made after the backup is found
+	Orphaned *Orphaned     // transactions that were made after the backup spent what the log does not know
 	Recovery *uint64       // number of a recovery of the subnet from a backup: what the minter did since the backup is not in this log
 	Resumed  *WriteOff     // a controller gave what is missing up, custody being enough without it
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,8 +44,49 @@ type Past struct {
 	Others map[btc.Hash]bool    // by the controller's word, what they pay to an address that waits is not for what waits
 }
 
-// Waiting reports whether there is anything that a forgotten transaction may have paid.
-func (s *State) Waiting() bool { return len(s.queue)+len(s.burns)+len(s.payments) > 0 }
+// Orphan is an output that a transaction of after the backup spent and the log does not know. If it lies at an account's address, the minter has minted for it, for it spends
+// nothing else; and the ledger has forgotten that.
+type Orphan struct {
+	Utxo   // the height is that of the spending transaction at most
+	Script []byte
+}
+
+// Orphaned lists orphans.
+type Orphaned struct{ List []Orphan }
+
+func (s *State) orphaned(x *Orphaned) error {
+	for _, o := range x.List {
+		if op := o.Outpoint(); s.heardOf(op) {
+			return misfit("output %v is an orphan and known", op)
+		}
+		s.orphans[o.Outpoint()] = o
+	}
+	return nil
+}
+
+// Orphans lists the orphans at an address that are not minted again, in order.
+func (s *State) Orphans(script []byte) (us []Utxo) {
+	for _, op := range slices.SortedFunc(maps.Keys(s.orphans), compareOutpoints) {
+		if bytes.Equal(s.orphans[op].Script, script) {
+			us = append(us, s.orphans[op].Utxo)
+		}
+	}
+	return us
+}
+
+// Orphan reports whether an output is an orphan that is not minted again.
+func (s *State) Orphan(op btc.Outpoint) bool {
+	_, is := s.orphans[op]
+	return is
+}
+
+// Orphanage is the number of orphans, and their value in satoshi. Some may be others' outputs, which nobody can claim.
+func (s *State) Orphanage() (n int, sum uint64) {
+	for _, o := range s.orphans {
+		sum += o.Value
+	}
+	return len(s.orphans), sum
+}
 
 // Recall gives the events of the next forgotten transaction whose predecessors the log knows; nil if there is none left. other are outputs that such transactions pay
 // and no withdrawal explains.
@@ -53,7 +95,7 @@ func (s *State) Recall(now uint64, p Past) (events []Event, other []string, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	r := recall{State: s, Past: p, self: self.Script(), seen: map[btc.Hash]uint32{}}
+	r := recall{State: s, Past: p, self: self.Script(), seen: map[btc.Hash]uint32{}, whole: map[btc.Hash]bool{}}
 	if r.key, err = p.Own.Of(s.Minter); err != nil {
 		return nil, nil, err
 	}
@@ -71,17 +113,17 @@ func (s *State) Recall(now uint64, p Past) (events []Event, other []string, err 
 		}
 		r.look(u.Txid, u.Height)
 	}
+	for _, id := range r.order { // predecessors first
+		if events, other, err = r.place(now, id); err != nil || events != nil {
+			return events, other, err
+		}
+	}
 	if len(r.lacking) > 0 {
 		more := ""
 		if n := len(r.lacking); n > maxNamed {
 			r.lacking, more = r.lacking[:maxNamed], fmt.Sprintf(" and %d more", n-maxNamed)
 		}
 		return nil, nil, fmt.Errorf("%w: give %s%s as they are in blocks, in hexadecimal (transactions)", ErrForgotten, strings.Join(r.lacking, ", "), more)
-	}
-	for _, id := range r.order { // predecessors first
-		if events, other, err = r.place(now, id); err != nil || events != nil {
-			return events, other, err
-		}
 	}
 	return nil, nil, nil
 }
@@ -92,7 +134,8 @@ type recall struct {
 	self    []byte // the script of the minter's own address
 	key     [33]byte
 	seen    map[btc.Hash]uint32 // height at most
-	order   []btc.Hash
+	whole   map[btc.Hash]bool   // given, with all that it takes to tell what it is
+	order   []btc.Hash          // of those
 	lacking []string
 }
 
@@ -133,19 +176,28 @@ func (r *recall) own(in btc.TxIn) bool {
 	return len(in.Witness) == 0 && len(in.ScriptSig) == 0
 }
 
-// look goes through a mined transaction and those whose outputs at the minter's own address it spends.
-func (r *recall) look(id btc.Hash, height uint32) {
+// alike reports whether a transaction looks like one of the minter's: change comes last, and inputs are as the minter signs them.
+func (r *recall) alike(tx *btc.Tx) bool {
+	return bytes.Equal(tx.Outputs[len(tx.Outputs)-1].Script, r.self) && !slices.ContainsFunc(tx.Inputs, func(in btc.TxIn) bool {
+		w := in.Witness
+		return in.Sequence != btc.SequenceRBF || !(len(w) == 2 && len(w[1]) == 33 || len(w) == 1 && (len(w[0]) == 64 || len(w[0]) == 65))
+	})
+}
+
+// look goes through a mined transaction and those whose outputs at the minter's own address it spends. It reports whether all of them are whole.
+func (r *recall) look(id btc.Hash, height uint32) (whole bool) {
 	if h, seen := r.seen[id]; seen {
 		r.seen[id] = min(h, height)
-		return
+		return r.whole[id]
 	}
 	r.seen[id] = height
 	tx := r.Given[id]
 	if tx == nil {
 		r.lack(id)
-		return
+		return false
 	}
-	mine := slices.ContainsFunc(tx.Outputs, func(o btc.TxOut) bool { return r.wanted(o.Script) })
+	whole = true
+	mine := r.alike(tx) || slices.ContainsFunc(tx.Outputs, func(o btc.TxOut) bool { return r.wanted(o.Script) })
 	for _, in := range tx.Inputs {
 		_, ours, known := r.source(in.Prev)
 		mine = mine || ours && known
@@ -156,11 +208,15 @@ func (r *recall) look(id btc.Hash, height uint32) {
 		switch {
 		case !known && (mine || r.own(in)):
 			r.lack(in.Prev.Txid)
+			whole = false
 		case known && ours && !logged && !r.holds(in.Prev):
-			r.look(in.Prev.Txid, height)
+			whole = r.look(in.Prev.Txid, height) && whole
 		}
 	}
-	r.order = append(r.order, id)
+	if whole {
+		r.whole[id], r.order = true, append(r.order, id)
+	}
+	return whole
 }
 
 func (r *recall) lack(id btc.Hash) {
@@ -173,6 +229,12 @@ func (r *recall) lack(id btc.Hash) {
 func (s *State) holds(op btc.Outpoint) bool {
 	_, free := s.available[op]
 	return free || s.watched[op] != nil || s.spends[op] != 0
+}
+
+// heardOf reports whether the log has an output, had it or has it as an orphan.
+func (s *State) heardOf(op btc.Outpoint) bool {
+	_, ours := s.txids[op.Txid]
+	return ours || s.holds(op) || s.deposits[op] != nil || s.rebuilt[op] || s.Orphan(op)
 }
 
 // wanted reports whether a withdrawal to an address waits.
@@ -194,11 +256,17 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 	var open uint64 // the payment some of whose inputs it spends
 	mine, complete := false, true
 	var in, out uint64
+	var orphans []Orphan
 	for _, i := range tx.Inputs {
 		op := i.Prev
 		u, ours, known := r.source(op)
 		complete = complete && known
 		mine = mine || ours
+		if from := r.Given[op.Txid]; known && !ours && from != nil && !r.heardOf(op) {
+			o := Orphan{u, from.Outputs[op.Vout].Script}
+			o.Height = height
+			orphans = append(orphans, o)
+		}
 		if p := r.payments[r.txids[op.Txid]]; p != nil && known {
 			return []Event{{Time: now, Confirmed: &ConfirmedTx{Payment: p.ID, Txid: op.Txid, Height: height}}}, nil, nil // what a mined transaction spends is mined
 		}
@@ -274,10 +342,14 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		x.Kind = Consolidates
 		x.MinterFee = 0
 	}
-	if !mine && len(x.Requests) == 0 {
-		return nil, nil, nil
+	paid := mine || len(x.Requests) > 0
+	if len(orphans) > 0 && (paid || r.alike(tx)) {
+		events = append(events, Event{Time: now, Orphaned: &Orphaned{orphans}})
 	}
-	return []Event{{Time: now, Recalled: x}, confirmed}, other, nil
+	if !paid {
+		return events, nil, nil
+	}
+	return append(events, Event{Time: now, Recalled: x}, confirmed), other, nil
 }
 
 // like finds a withdrawal that waits, besides some, and that an output could be for.

@@ -215,3 +215,31 @@ func TestDoubtWatchesSettledOutputs(t *testing.T) {
 	}
 	y.deficit(140_000)
 }
+
+// Two orphans, and what is nobody's covers one of them: the other waits, and neither is minted twice or for another value.
+func TestOrphansAreCovered(t *testing.T) {
+	y := newStory(t)
+	y.minted(1, 1_000_000)
+	n := uint64(1)
+	y.apply(Event{Time: 1, Recovery: &n})
+	at := func(id byte, value uint64) Utxo { return Utxo{Txid: btc.Hash{id}, Value: value, Height: 5} }
+	a, b := at(7, 400_000), at(8, 400_000)
+	y.apply(Event{Orphaned: &Orphaned{[]Orphan{{a, []byte{7}}, {b, []byte{8}}}}})
+	y.refuses(Event{Orphaned: &Orphaned{[]Orphan{{a, []byte{7}}}}})
+	y.apply(Event{Restored: &Utxo{Txid: btc.Hash{9}, Value: 500_000, Height: 6}})
+	if got := y.s.Orphans([]byte{7}); !slices.Equal(got, []Utxo{a}) {
+		t.Fatalf("orphans %v", got)
+	}
+	checked := func(u Utxo) Event { return Event{CheckedUtxo: &UtxoOf{Utxo: u, Account: y.u}} }
+	y.refuses(checked(at(7, 400_001)))
+	y.apply(checked(a))
+	y.refuses(checked(b))
+	y.refuses(checked(a))
+	stamp := y.s.Stamp(1)
+	y.apply(Event{MintAsked: &MintAsked{Outpoint: a.Outpoint(), Amount: 400_000, CreatedAt: stamp}}, Event{Minted: &Minted{Outpoint: a.Outpoint(), BlockIndex: 5, Utxo: a, Account: y.u}})
+	y.refuses(checked(b))
+	if y.s.Orphan(a.Outpoint()) || !y.s.Orphan(b.Outpoint()) || y.s.Surplus() != 100_000 || y.s.Custody() != 1_500_000 {
+		t.Errorf("orphans %v, surplus %d, custody %d", y.s.orphans, y.s.Surplus(), y.s.Custody())
+	}
+	y.apply(Event{Restored: &Utxo{Txid: btc.Hash{10}, Value: 300_000, Height: 6}}, checked(b))
+}

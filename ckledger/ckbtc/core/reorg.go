@@ -137,12 +137,20 @@ func (s *State) Restored() uint64 { return s.restored }
 
 // Shortfall is by how much what is owed, to holders and for burns, exceeds what is there.
 func (s *State) Shortfall() uint64 {
-	var owed uint64
-	for _, r := range s.requests {
-		owed += r.owed()
+	supply, have := s.minted+s.refunded+s.Owed()+s.feesDue(), s.Custody()+s.burned
+	return supply - min(supply, have)
+}
+
+// Surplus is what is there and nobody's: what the minter earned, and what payments of after a backup left of deposits that the ledger forgot.
+func (s *State) Surplus() uint64 {
+	owed := s.Owed()
+	for op := range s.orphans {
+		if d := s.deposits[op]; d != nil { // about to be minted
+			owed += d.Utxo.Value
+		}
 	}
 	supply, have := s.minted+s.refunded+owed+s.feesDue(), s.Custody()+s.burned
-	return supply - min(supply, have)
+	return have - min(supply, have)
 }
 
 // feesDue is what was burned for consolidations and is not spent yet: custody will fall by as much.

@@ -30,6 +30,7 @@ type Deposit struct {
 	State   DepositState
 	Mint    MintAsked // the last one asked
 	Block   uint64    // of the ledger, once minted
+	Spent   bool      // an orphan: it is minted and never the minter's to spend
 }
 
 // Suspended is a deposit that did not pass its checks. It may be tried again later (Limits.Suspend).
@@ -156,8 +157,9 @@ type State struct {
 	restored uint64                // satoshi
 	epoch    *uint64               // of the Bitcoin canister, nil until it is known
 	recovery uint64                // number of the subnet's last recovery from a backup that the log knows
-	stale    uint64                // when that was learnt, in ns, 0 once a controller has resumed
-	reset    bool                  // it changed, and no controller has resumed since
+	orphans  map[btc.Outpoint]Orphan
+	stale    uint64 // when that was learnt, in ns, 0 once a controller has resumed
+	reset    bool   // it changed, and no controller has resumed since
 
 	cancelled      map[uint64]bool   // requests to refund
 	feeBurns       map[uint64]uint64 // block of the ledger → what was burned for consolidations
@@ -182,7 +184,7 @@ func NewState(minter Account) *State {
 		taproot: map[btc.Outpoint]bool{}, byOwner: map[Account][]btc.Outpoint{}, byAccount: map[Account][]uint64{}, refunds: map[uint64]*Request{}, payments: map[uint64]*Payment{}, txids: map[btc.Hash]uint64{},
 		cancelled: map[uint64]bool{}, feeBurns: map[uint64]uint64{},
 		stamps: map[uint64]Task{}, unknown: map[Task]bool{}, final: map[uint64]*Payment{}, spends: map[btc.Outpoint]uint64{},
-		watched: map[btc.Outpoint]*Watch{}, pins: map[uint64][]pin{}, rebuilt: map[btc.Outpoint]bool{}}
+		watched: map[btc.Outpoint]*Watch{}, pins: map[uint64][]pin{}, rebuilt: map[btc.Outpoint]bool{}, orphans: map[btc.Outpoint]Orphan{}}
 }
 
 func misfit(format string, args ...any) error {
@@ -229,6 +231,8 @@ func (s *State) Apply(e *Event) error {
 		return s.signed(e)
 	case e.Recalled != nil:
 		return s.recalled(e)
+	case e.Orphaned != nil:
+		return s.orphaned(e.Orphaned)
 	case e.Confirmed != nil:
 		return s.confirmed(e)
 	case e.Refund != nil, e.RefundAsked != nil, e.RefundRefused != nil, e.RefundUnknown != nil, e.Refunded != nil:
@@ -249,14 +253,18 @@ func (s *State) checked(x *UtxoOf) error {
 	if x.Account == s.Minter {
 		return misfit("deposit %v belongs to the minter itself", op)
 	}
+	o, spent := s.orphans[op]
+	if spent && (o.Value != x.Utxo.Value || s.Surplus() < o.Value) {
+		return misfit("deposit %v of %d satoshi, which was spent after the backup, is worth %d, and %d are nobody's", op, x.Utxo.Value, o.Value, s.Surplus())
+	}
 	delete(s.suspended, op)
-	d := &Deposit{Utxo: x.Utxo, Account: x.Account, State: DepositChecked}
+	d := &Deposit{Utxo: x.Utxo, Account: x.Account, State: DepositChecked, Spent: spent}
 	s.byOwner[x.Account] = append(s.byOwner[x.Account], op)
 	if x.Taproot {
 		s.taproot[op] = true
 	}
 	s.deposits[op], s.openMints[op] = d, d
-	if s.Config.settles() {
+	if s.Config.settles() && !spent {
 		s.watch(Owned{x.Utxo, x.Account}, 0)
 	}
 	return nil
@@ -316,9 +324,10 @@ func (s *State) mint(e *Event) error {
 		s.minted += d.Mint.Amount
 		if w := s.watched[op]; w != nil && !w.Missing {
 			s.regain(w)
-		} else if w == nil {
+		} else if w == nil && !d.Spent {
 			s.own(Owned{d.Utxo, d.Account})
 		}
+		delete(s.orphans, op)
 	}
 	return nil
 }
@@ -826,8 +835,8 @@ func (s *State) CheckInvariants() error {
 		if s.suspended[op] != nil {
 			return bad("deposit %v is suspended and checked", op)
 		}
-		if _, have := s.available[op]; have && d.State != DepositMinted {
-			return bad("deposit %v is spendable in state %d", op, d.State)
+		if _, have := s.available[op]; have && (d.State != DepositMinted || d.Spent) {
+			return bad("deposit %v is spendable in state %d, spent: %v", op, d.State, d.Spent)
 		}
 	}
 	if supply, have := s.minted+s.refunded+owed+s.feesDue(), s.Custody()+s.burned+s.Deficit(); supply > have && s.stale == 0 { // Resumed closes the gap

@@ -42,6 +42,7 @@ const (
 	kindEpoch
 	kindRecovery
 	kindRecalled
+	kindOrphaned
 	kinds // one more than the last
 )
 
@@ -145,6 +146,8 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindRecovery
 	case part(v, kind, kindRecalled, &e.Recalled, (*Recalled).visit):
 		return kindRecalled
+	case part(v, kind, kindOrphaned, &e.Orphaned, (*Orphaned).visit):
+		return kindOrphaned
 	}
 	return 0
 }
@@ -319,6 +322,13 @@ func (x *Recalled) visit(v *minting.Visitor) {
 	v.Num(&x.MinterFee)
 	v.Num(&x.FeeRate)
 	minting.Small(v, &x.Kind)
+}
+
+func (x *Orphaned) visit(v *minting.Visitor) { minting.List(v, &x.List, (*Orphan).visit) }
+
+func (o *Orphan) visit(v *minting.Visitor) {
+	o.Utxo.visit(v)
+	v.Bytes(&o.Script)
 }
 
 func (x *Refund) visit(v *minting.Visitor) {
