@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -66,11 +65,12 @@ func (s *State) orphaned(x *Orphaned) error {
 
 // Orphans lists the orphans at an address that are not minted again, in order.
 func (s *State) Orphans(script []byte) (us []Utxo) {
-	for _, op := range slices.SortedFunc(maps.Keys(s.orphans), compareOutpoints) {
-		if bytes.Equal(s.orphans[op].Script, script) {
-			us = append(us, s.orphans[op].Utxo)
+	for _, o := range s.orphans {
+		if bytes.Equal(o.Script, script) {
+			us = append(us, o.Utxo)
 		}
 	}
+	slices.SortFunc(us, func(a, b Utxo) int { return compareOutpoints(a.Outpoint(), b.Outpoint()) })
 	return us
 }
 
