@@ -32,7 +32,7 @@ func (c *Coin) mature(height uint32) bool {
 }
 
 // element is what a coin contributes to the set's MuHash (Bitcoin Core, kernel/coinstats.cpp, TxOutSer).
-func (c *Coin) element() []byte { return c.appendElement(make([]byte, 0, 36+4+8+9+len(c.Script))) }
+func (c *Coin) element() []byte { return c.appendElement(make([]byte, 0, elementHead+9+len(c.Script))) }
 
 func (c *Coin) appendElement(b []byte) []byte {
 	b = append(b, c.Outpoint.Txid[:]...)
@@ -48,15 +48,22 @@ func (c *Coin) appendElement(b []byte) []byte {
 	return append(b, c.Script...)
 }
 
-// elementCoin reads what appendElement wrote; the script is a part of it.
-func elementCoin(e []byte) Coin {
-	script := e[36+4+8+1:]
-	if e[36+4+8] == 0xfd {
-		script = script[2:]
+// elementHead is what of an element is in front of the script and its length.
+const elementHead = 36 + 4 + 8
+
+// What follows reads an element that appendElement wrote; the script is a part of it.
+func elementVout(e []byte) uint32  { return binary.LittleEndian.Uint32(e[32:]) }
+func elementCode(e []byte) uint32  { return binary.LittleEndian.Uint32(e[36:]) }
+func elementValue(e []byte) uint64 { return binary.LittleEndian.Uint64(e[40:]) }
+func elementScript(e []byte) []byte {
+	if e[elementHead] == 0xfd {
+		return e[elementHead+3:]
 	}
-	code := binary.LittleEndian.Uint32(e[36:])
-	return Coin{btc.Outpoint{Txid: btc.Hash(e[:32]), Vout: binary.LittleEndian.Uint32(e[32:])}, btc.Satoshi(binary.LittleEndian.Uint64(e[40:])),
-		code >> 1, code&1 == 1, script}
+	return e[elementHead+1:]
+}
+
+func compareOutpoints(x, y []byte) int {
+	return cmp.Or(bytes.Compare(x[:32], y[:32]), cmp.Compare(elementVout(x), elementVout(y)))
 }
 
 func (c *Coin) code() uint32 {
@@ -170,9 +177,9 @@ func indexKey(address []byte, c *Coin) []byte {
 }
 
 // appendIndexed is the value under an "a" key.
-func appendIndexed(b []byte, c *Coin) []byte {
-	value := uint64(c.Value) << 1
-	if c.Coinbase {
+func appendIndexed(b []byte, value uint64, coinbase bool) []byte {
+	value <<= 1
+	if coinbase {
 		value |= 1
 	}
 	return binary.AppendUvarint(b, value)
@@ -237,12 +244,16 @@ func addUp(r kv.Reader, key []byte, limit uint64) (v balance) {
 
 // change is a coin that enters or leaves the stable set.
 type change struct {
-	rank    uint64 // start of its key, so that sorting rarely looks at the whole
-	address uint64 // likewise of its address, 0 if it has none
-	at      int    // where its element starts in the writer's
-	size    int32
-	leaves  bool
-	look    bool // see lookEvery
+	at     int // where its element starts in the writer's
+	size   int32
+	leaves bool
+	look   bool // see lookEvery
+}
+
+// place is where a change stands in an order of keys.
+type place struct {
+	rank uint64 // start of its key, so that sorting rarely looks at the whole
+	i    int32  // among the changes
 }
 
 // writer moves final blocks into the stable set. All their changes are gathered first: what came and went in between touches neither the store
@@ -253,34 +264,36 @@ type writer struct {
 	mu         *MuHash
 	count      *uint64
 	many       map[string]bool // addresses with a stored balance, by their keys without the prefix
-	changes    []change
+	changes    []change        // in the order in which they came
 	elements   []byte
-	came       []uint64 // where elements start, in the order in which they came, and whether they leave the set, in the lowest bit
-	key, value []byte   // of the latest write
+	addresses  []place // of the changes that have one
+	outpoints  []place
+	coinbases  []*body
+	key, value []byte // of the latest write
 }
 
 // elementSize is what an element with an address takes, give or take a few bytes.
-const elementSize = 36 + 4 + 8 + 1 + 30
+const elementSize = elementHead + 1 + 30
 
 // expect makes room for so many changes: growing it would copy what is there again and again.
 func (w *writer) expect(changes int) {
-	w.changes, w.came, w.elements = make([]change, 0, changes), make([]uint64, 0, changes), make([]byte, 0, changes*elementSize)
+	w.changes, w.elements = make([]change, 0, changes), make([]byte, 0, changes*elementSize)
+	w.addresses, w.outpoints = make([]place, 0, changes), make([]place, 0, changes)
+	kv.Expect(w.store, changes*changeBytes)
 }
+
+// changeBytes is what a change takes in a store's batch at most, under both keys, unless its script is a long one without an address.
+const changeBytes = 190
 
 // add gathers one change.
 func (w *writer) add(c *Coin, leaves, look bool) {
-	ch := change{rank: binary.BigEndian.Uint64(c.Outpoint.Txid[:]), at: len(w.elements), leaves: leaves, look: look}
+	i, at := int32(len(w.changes)), len(w.elements)
+	w.outpoints = append(w.outpoints, place{binary.BigEndian.Uint64(c.Outpoint.Txid[:]), i})
 	if kind, payload := btc.ScriptAddress(c.Script); kind != 0 {
-		ch.address = uint64(kind)<<56 | binary.BigEndian.Uint64(payload)>>8
+		w.addresses = append(w.addresses, place{uint64(kind)<<56 | binary.BigEndian.Uint64(payload)>>8, i})
 	}
-	came := uint64(len(w.elements)) << 1
-	if leaves {
-		came |= 1
-	}
-	w.came = append(w.came, came)
 	w.elements = c.appendElement(w.elements)
-	ch.size = int32(len(w.elements) - ch.at)
-	w.changes = append(w.changes, ch)
+	w.changes = append(w.changes, change{at, int32(len(w.elements) - at), leaves, look})
 	if leaves {
 		*w.count--
 	} else {
@@ -288,9 +301,10 @@ func (w *writer) add(c *Coin, leaves, look bool) {
 	}
 }
 
-func (w *writer) element(c *change) []byte { return w.elements[c.at : c.at+int(c.size)] }
-
-func (w *writer) coin(c *change) Coin { return elementCoin(w.element(c)) }
+func (w *writer) element(i int32) []byte {
+	c := &w.changes[i]
+	return w.elements[c.at : c.at+int(c.size)]
+}
 
 // block gathers what a block does; first is the height of the first block of this write.
 func (w *writer) block(b *body, first uint32) {
@@ -305,7 +319,7 @@ func (w *writer) block(b *body, first uint32) {
 			w.add(c, false, (binary.LittleEndian.Uint64(c.Outpoint.Txid[:])^seed)%lookEvery == 0)
 		}
 	}
-	w.coinbase(b)
+	w.coinbases = append(w.coinbases, b)
 }
 
 // coinbase notes the coins of a block's coinbase, spent or not, while views may have to leave them out.
@@ -324,36 +338,27 @@ func (w *writer) coinbase(b *body) {
 func (w *writer) flush() {
 	var hashing sync.WaitGroup
 	hashing.Go(func() {
-		w.mu.Update(len(w.came), func(i int, _ []byte) ([]byte, bool) {
-			end := len(w.elements)
-			if i+1 < len(w.came) {
-				end = int(w.came[i+1] >> 1)
-			}
-			return w.elements[w.came[i]>>1 : end], w.came[i]&1 == 1
-		})
+		w.mu.Update(len(w.changes), func(i int, _ []byte) ([]byte, bool) { return w.element(int32(i)), w.changes[i].leaves })
 	})
-	defer func() {
-		hashing.Wait()
-		w.changes, w.came, w.elements = nil, nil, nil
-	}()
-	w.index()
-	w.write()
+	defer hashing.Wait()
+	spare := make([]place, len(w.changes))
+	w.index(spare)
+	w.write(spare)
+	for _, b := range w.coinbases { // last: a store takes keys fastest that are above all it was given before
+		w.coinbase(b)
+	}
 }
 
 // write writes the changes under their outpoints.
-func (w *writer) write() {
-	slices.SortFunc(w.changes, func(x, y change) int {
-		if x.rank != y.rank {
-			return cmp.Compare(x.rank, y.rank)
-		}
-		a, b := w.coin(&x), w.coin(&y)
-		return cmp.Or(bytes.Compare(a.Outpoint.Txid[:], b.Outpoint.Txid[:]), cmp.Compare(a.Outpoint.Vout, b.Outpoint.Vout))
-	})
-	for i := range w.changes {
-		c := w.coin(&w.changes[i])
-		w.key = appendOutpoint(append(w.key[:0], 'u'), c.Outpoint)
-		w.value = appendCoin(w.value[:0], &c)
-		w.put(w.changes[i].leaves)
+func (w *writer) write(spare []place) {
+	w.sort(w.outpoints, spare, compareOutpoints)
+	for _, p := range w.outpoints {
+		e := w.element(p.i)
+		w.key = append(append(w.key[:0], 'u'), e[:32]...)
+		w.key = binary.BigEndian.AppendUint32(w.key, elementVout(e))
+		w.value = binary.AppendUvarint(binary.AppendUvarint(w.value[:0], uint64(elementCode(e))), elementValue(e))
+		w.value = appendPacked(w.value, elementScript(e))
+		w.put(w.changes[p.i].leaves)
 	}
 }
 
@@ -367,47 +372,41 @@ func (w *writer) put(leaves bool) {
 }
 
 // index writes the changes under their addresses.
-func (w *writer) index() {
-	slices.SortFunc(w.changes, func(x, y change) int {
-		if x.address != y.address || x.address == 0 {
-			return cmp.Compare(x.address, y.address)
-		}
-		a, b := w.coin(&x), w.coin(&y)
-		return cmp.Or(bytes.Compare(a.Script, b.Script), order(&a, &b))
+func (w *writer) index(spare []place) {
+	w.sort(w.addresses, spare, func(x, y []byte) int {
+		return cmp.Or(bytes.Compare(elementScript(x), elementScript(y)), cmp.Compare(elementCode(y)>>1, elementCode(x)>>1), compareOutpoints(x, y))
 	})
-	list := w.changes
-	for len(list) > 0 {
-		n := 1
-		if list[0].address != 0 {
-			first := w.coin(&list[0])
-			for n < len(list) && list[n].address == list[0].address && bytes.Equal(w.coin(&list[n]).Script, first.Script) {
-				n++
-			}
-			w.address(first.Script, list[:n])
+	for list := w.addresses; len(list) > 0; {
+		n, script := 1, elementScript(w.element(list[0].i))
+		for n < len(list) && list[n].rank == list[0].rank && bytes.Equal(elementScript(w.element(list[n].i)), script) {
+			n++
 		}
+		w.address(script, list[:n])
 		list = list[n:]
 	}
 }
 
 // address writes the changes of one address.
-func (w *writer) address(script []byte, list []change) {
+func (w *writer) address(script []byte, list []place) {
 	var in, out balance
 	look := false
 	w.key = appendPacked(append(w.key[:0], 'a'), script)
 	size := len(w.key)
-	for i := range list {
-		c := w.coin(&list[i])
-		w.key = appendOutpoint(binary.BigEndian.AppendUint32(w.key[:size], ^c.Height), c.Outpoint)
-		w.value = appendIndexed(w.value[:0], &c)
-		w.put(list[i].leaves)
-		if list[i].leaves {
-			out.sum += uint64(c.Value)
+	for _, p := range list {
+		c, e := &w.changes[p.i], w.element(p.i)
+		code, value := elementCode(e), elementValue(e)
+		w.key = append(binary.BigEndian.AppendUint32(w.key[:size], ^(code>>1)), e[:32]...)
+		w.key = binary.BigEndian.AppendUint32(w.key, elementVout(e))
+		w.value = appendIndexed(w.value[:0], value, code&1 == 1)
+		w.put(c.leaves)
+		if c.leaves {
+			out.sum += value
 			out.count++
 			continue
 		}
-		in.sum += uint64(c.Value)
+		in.sum += value
 		in.count++
-		look = look || list[i].look
+		look = look || c.look
 	}
 	switch key := w.key[:size]; {
 	case w.many[string(key[1:])]:
@@ -423,6 +422,51 @@ func (w *writer) address(script []byte, list []change) {
 			w.many[name] = true
 			w.keep(name, addUp(w.store, key, math.MaxUint64))
 		}
+	}
+}
+
+// sort puts the places into the order of their ranks, and those of one rank into that of their elements. spare is as long at least.
+func (w *writer) sort(list, spare []place, order func(x, y []byte) int) {
+	sortRanks(list, spare)
+	for from := 0; from < len(list); {
+		to := from + 1
+		for to < len(list) && list[to].rank == list[from].rank {
+			to++
+		}
+		if to-from > 1 {
+			slices.SortFunc(list[from:to], func(x, y place) int { return order(w.element(x.i), w.element(y.i)) })
+		}
+		from = to
+	}
+}
+
+// sortRanks sorts by rank, a byte at a time, the lowest first. spare is as long at least; what it holds afterwards means nothing.
+func sortRanks(list, spare []place) {
+	var counts [8][256]int32
+	for _, p := range list {
+		for k := range counts {
+			counts[k][byte(p.rank>>(8*k))]++
+		}
+	}
+	from, to := list, spare[:len(list)]
+	for k := range counts {
+		starts, start := &counts[k], int32(0)
+		if len(list) == 0 || starts[byte(list[0].rank>>(8*k))] == int32(len(list)) {
+			continue // all have the same
+		}
+		for v, n := range starts {
+			starts[v] = start
+			start += n
+		}
+		for _, p := range from {
+			at := &starts[byte(p.rank>>(8*k))]
+			to[*at] = p
+			*at++
+		}
+		from, to = to, from
+	}
+	if len(list) > 0 && &from[0] != &list[0] {
+		copy(list, from)
 	}
 }
 

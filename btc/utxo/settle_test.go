@@ -1,9 +1,11 @@
 package utxo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"testing"
 
 	"fusion/btc"
@@ -190,5 +192,37 @@ func TestSpentAboveTheAnchor(t *testing.T) {
 	}
 	if len(st.spends) != 0 || len(st.created) != len(st.bodies) {
 		t.Errorf("%d spent coins and %d new ones are remembered of %d blocks with a coinbase only", len(st.spends), len(st.created), len(st.bodies))
+	}
+}
+
+// Places come into the order of their ranks, and those of one rank into that of their elements.
+func TestWriterSorts(t *testing.T) {
+	rng := rand.New(rand.NewSource(5))
+	for _, n := range []int{0, 1, 2, 300, 5000} {
+		for _, mask := range []uint64{0, 3, 0xff00, 1<<63 | 7, ^uint64(0)} {
+			w := &writer{}
+			var list []place
+			for i := range n {
+				c := Coin{Outpoint: btc.Outpoint{Vout: rng.Uint32() & 0xff}}
+				w.changes = append(w.changes, change{at: len(w.elements), size: elementHead + 1})
+				w.elements = c.appendElement(w.elements)
+				list = append(list, place{rng.Uint64() & mask, int32(i)})
+			}
+			want := slices.Clone(list)
+			order := func(x, y place) int {
+				return cmp.Or(cmp.Compare(x.rank, y.rank), compareOutpoints(w.element(x.i), w.element(y.i)))
+			}
+			slices.SortStableFunc(want, order)
+			w.sort(list, make([]place, n+3), compareOutpoints)
+			if !slices.IsSortedFunc(list, order) {
+				t.Errorf("%d places with ranks of %x are not sorted", n, mask)
+			}
+			byIndex := func(x, y place) int { return cmp.Compare(x.i, y.i) }
+			slices.SortFunc(list, byIndex)
+			slices.SortFunc(want, byIndex)
+			if !slices.Equal(list, want) {
+				t.Errorf("%d places with ranks of %x are not the same afterwards", n, mask)
+			}
+		}
 	}
 }

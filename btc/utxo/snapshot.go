@@ -445,7 +445,7 @@ func (im *importer) flush() error {
 		if kind, payload := btc.ScriptAddress(c.Script); kind != 0 {
 			key = append(append(key[:0], 'a', byte(kind)), payload...)
 			key = appendOutpoint(binary.BigEndian.AppendUint32(key, ^c.Height), c.Outpoint)
-			value = appendIndexed(value[:0], c)
+			value = appendIndexed(value[:0], uint64(c.Value), c.Coinbase)
 			if err := im.set(key, value); err != nil {
 				return err
 			}

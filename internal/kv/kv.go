@@ -48,6 +48,19 @@ func DeleteOld(s Store, key, old []byte) {
 	}
 }
 
+// Expecter is a Store that can make room for many writes at once.
+type Expecter interface {
+	// Expect says that about so many bytes of keys and values follow.
+	Expect(bytes int)
+}
+
+// Expect tells a store that can make room what follows.
+func Expect(s Store, bytes int) {
+	if e, ok := s.(Expecter); ok {
+		e.Expect(bytes)
+	}
+}
+
 // Finder is a Reader that finds many keys for less than one by one.
 type Finder interface {
 	// Find calls found for each of the keys that is there, by its place in keys, which are sorted. The value is valid only during the call, and found must not
@@ -109,6 +122,7 @@ func (p *prefixed) Set(k, v []byte)             { p.s.Set(p.own(k), v) }
 func (p *prefixed) Delete(k []byte)             { p.s.Delete(p.own(k)) }
 func (p *prefixed) SetNew(k, v []byte)          { SetNew(p.s, p.own(k), v) }
 func (p *prefixed) DeleteOld(k, old []byte)     { DeleteOld(p.s, p.own(k), old) }
+func (p *prefixed) Expect(bytes int)            { Expect(p.s, bytes) }
 func (p *prefixed) Find(keys [][]byte, found func(i int, value []byte)) {
 	own := make([][]byte, len(keys))
 	for i, k := range keys {

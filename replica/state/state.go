@@ -369,6 +369,21 @@ type Block struct {
 	sum     *sum              // set by Digest
 }
 
+// leastExpected is how many bytes make it worth to copy what a block holds already.
+const leastExpected = 4 << 20
+
+// Expect implements kv.Expecter: a batch that grows to its size would be copied again and again.
+func (b *Block) Expect(bytes int) {
+	if bytes < max(leastExpected, b.batch.Len()) {
+		return
+	}
+	larger := b.db.p.NewIndexedBatchWithSize(b.batch.Len() + bytes)
+	if err := errors.Join(larger.Apply(b.batch, nil), b.batch.Close()); err != nil {
+		panic(fmt.Errorf("block: making room for %d bytes: %w", bytes, err))
+	}
+	b.batch, b.s = larger, larger
+}
+
 // before is what a key held when it was first touched.
 type before struct {
 	known bool // else it is what the key held when the block began
