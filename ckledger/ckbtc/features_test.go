@@ -291,28 +291,6 @@ func TestStatusesInDetail(t *testing.T) {
 		least, delay := uint64(5000), uint64(600e9) // a day of it would be a hundred thousand ticks
 		a.DepositBtcMinAmount, a.Limits = &least, &Limits{ResubmissionDelayNanos: &delay}
 	})
-	u.w.Handle(bitcoinCanister(btc.Regtest), func(in *native.Incoming) {
-		switch in.Method {
-		case "bitcoin_get_utxos_query":
-			in.Method = "bitcoin_get_utxos"
-			u.chain.handle(in)
-		case "bitcoin_get_mempool_utxos_query":
-			var a mempoolRequest
-			must(t, candid.Unmarshal(in.Arg, &a))
-			us := []mempoolUtxo{}
-			for _, tx := range u.chain.pool {
-				for i, out := range tx.Outputs {
-					if to, ok := btc.AddressOf(btc.Regtest, out.Script); ok && to.String() == a.Address {
-						id := tx.Txid()
-						us = append(us, mempoolUtxo{Outpoint{id[:], uint32(i)}, uint64(out.Value), 77})
-					}
-				}
-			}
-			in.Reply(us)
-		default:
-			u.chain.handle(in)
-		}
-	})
 	alice := user(0)
 	addr, err := native.Update[string](u.w, alice, minterID, "get_btc_address", AddressArgs{})
 	must(t, err)

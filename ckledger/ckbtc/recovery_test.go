@@ -457,6 +457,9 @@ func TestDepositSpentAfterTheBackup(t *testing.T) {
 			if r := u.update(alice); r.Ok != nil && len(c.deposits) > 0 {
 				t.Errorf("alice gets %+v", *r.Ok)
 			}
+			if s, err := native.Query[[]DepositStatus](u.w, bob, minterID, "get_deposit_status", AddressArgs{}); err != nil || len(s) != len(c.deposits) || s[0].Status.Confirmed == nil {
+				t.Errorf("the status of bob's deposits: %+v, %v", s, err)
+			}
 			for range 5 {
 				a := u.update(bob)
 				u.crash()

@@ -265,17 +265,6 @@ func TestEveryAddressIsReadThoughTheTipMoves(t *testing.T) {
 // The confirmations that a status names are those that the deposit's value needs.
 func TestStatusNamesTheConfirmationsOfTheValue(t *testing.T) {
 	u := newUniverse(t, 35, deep(12, 1))
-	u.w.Handle(bitcoinCanister(btc.Regtest), func(in *native.Incoming) {
-		switch in.Method {
-		case "bitcoin_get_mempool_utxos_query":
-			in.Reply([]mempoolUtxo{})
-		case "bitcoin_get_utxos_query":
-			in.Method = "bitcoin_get_utxos"
-			fallthrough
-		default:
-			u.chain.handle(in)
-		}
-	})
 	alice := user(0)
 	u.fund(alice, 290*uint64(btc.Coin)) // worth almost six blocks
 	s, err := native.Query[[]DepositStatus](u.w, alice, minterID, "get_deposit_status", AddressArgs{})

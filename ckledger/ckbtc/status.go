@@ -137,6 +137,9 @@ func (g *gathering) places(left []place) {
 						g.add(x, at.taproot, r.TipHeight, &seen)
 					}
 				}
+				for _, x := range m.state.Orphans(at.Script()) {
+					g.add(x, at.taproot, r.TipHeight, nil)
+				}
 				g.places(left[1:])
 			})
 		}

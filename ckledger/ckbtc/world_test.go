@@ -578,6 +578,29 @@ func (c *fakeChain) takeBack(depth int, keep func(*btc.Tx) bool) (gone []*btc.Tx
 	return gone
 }
 
+func (c *fakeChain) utxos(in *native.Incoming) getUtxosResponse {
+	var a getUtxosRequest
+	must(c.u.t, candid.Unmarshal(in.Arg, &a))
+	addr, err := btc.ParseAddress(btc.Regtest, a.Address)
+	must(c.u.t, err)
+	least := uint32(0)
+	if a.Filter != nil && a.Filter.MinConfirmations != nil {
+		least = *a.Filter.MinConfirmations
+	}
+	tip := uint32(len(c.blocks) - 1)
+	var us []Utxo
+	for op, x := range c.coins(false) {
+		if bytes.Equal(x.out.Script, addr.Script()) && tip-x.height+1 >= least {
+			us = append(us, Utxo{Outpoint{append([]byte(nil), op.Txid[:]...), op.Vout}, uint64(x.out.Value), x.height})
+		}
+	}
+	slices.SortFunc(us, func(a, b Utxo) int {
+		return cmp.Or(bytes.Compare(a.Outpoint.Txid, b.Outpoint.Txid), int(a.Outpoint.Vout)-int(b.Outpoint.Vout))
+	})
+	seen := tip - min(tip, max(least, 1)-1) // the last block with the confirmations asked for
+	return getUtxosResponse{Utxos: us, TipHeight: seen, TipBlockHash: c.hash(), Epoch: c.epoch}
+}
+
 func (c *fakeChain) handle(in *native.Incoming) {
 	if c.halted {
 		c.refused++
@@ -590,26 +613,23 @@ func (c *fakeChain) handle(in *native.Incoming) {
 	}
 	switch in.Method {
 	case "bitcoin_get_utxos":
-		var a getUtxosRequest
+		r := c.utxos(in)
+		c.u.answer(func() { in.Reply(r) })
+	case "bitcoin_get_utxos_query":
+		in.Reply(c.utxos(in))
+	case "bitcoin_get_mempool_utxos_query":
+		var a mempoolRequest
 		must(c.u.t, candid.Unmarshal(in.Arg, &a))
-		addr, err := btc.ParseAddress(btc.Regtest, a.Address)
-		must(c.u.t, err)
-		least := uint32(0)
-		if a.Filter != nil && a.Filter.MinConfirmations != nil {
-			least = *a.Filter.MinConfirmations
-		}
-		tip := uint32(len(c.blocks) - 1)
-		var us []Utxo
-		for op, x := range c.coins(false) {
-			if bytes.Equal(x.out.Script, addr.Script()) && tip-x.height+1 >= least {
-				us = append(us, Utxo{Outpoint{append([]byte(nil), op.Txid[:]...), op.Vout}, uint64(x.out.Value), x.height})
+		us := []mempoolUtxo{}
+		for _, tx := range c.pool {
+			for i, out := range tx.Outputs {
+				if to, ok := btc.AddressOf(btc.Regtest, out.Script); ok && to.String() == a.Address {
+					id := tx.Txid()
+					us = append(us, mempoolUtxo{Outpoint{id[:], uint32(i)}, uint64(out.Value), 77})
+				}
 			}
 		}
-		slices.SortFunc(us, func(a, b Utxo) int {
-			return cmp.Or(bytes.Compare(a.Outpoint.Txid, b.Outpoint.Txid), int(a.Outpoint.Vout)-int(b.Outpoint.Vout))
-		})
-		seen := tip - min(tip, max(least, 1)-1) // the last block with the confirmations asked for
-		c.u.answer(func() { in.Reply(getUtxosResponse{Utxos: us, TipHeight: seen, TipBlockHash: c.hash(), Epoch: c.epoch}) })
+		in.Reply(us)
 	case "bitcoin_get_block_headers":
 		var a headersRequest
 		must(c.u.t, candid.Unmarshal(in.Arg, &a))
