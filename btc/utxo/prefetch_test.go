@@ -51,7 +51,7 @@ func TestManyStableInputs(t *testing.T) {
 				}
 			}()
 			blk := parsed(t, good)
-			st.sources(blk, draftOf(blk, good.height))
+			st.sources(blk, draftOf(blk, good.height), 0)
 		}()
 		runtime.GOMAXPROCS(before)
 	}

@@ -186,12 +186,12 @@ func TestSpentAboveTheAnchor(t *testing.T) {
 		if a, b, c := balanceOf(t, st, alice, 0), balanceOf(t, st, bob, 0), balanceOf(t, st, carol, 0); a != 0 || b != 0 || c != 50*btc.Coin {
 			t.Errorf("%d blocks on: alice has %v, bob %v, carol %v", n, a, b, c)
 		}
-		if re := sim.open(t, 6, st.store); re.Digest() != st.Digest() || len(re.spends) != len(st.spends) || len(re.created) != len(st.created) {
-			t.Errorf("%d blocks on: reopened it has %d coins made and %d spent above the anchor, not %d and %d", n, len(re.created), len(re.spends), len(st.created), len(st.spends))
+		if re := sim.open(t, 6, st.store); re.Digest() != st.Digest() || re.spends.used != st.spends.used || re.created.used != st.created.used {
+			t.Errorf("%d blocks on: reopened it has %d coins made and %d spent above the anchor, not %d and %d", n, re.created.used, re.spends.used, st.created.used, st.spends.used)
 		}
 	}
-	if len(st.spends) != 0 || len(st.created) != len(st.bodies) {
-		t.Errorf("%d spent coins and %d new ones are remembered of %d blocks with a coinbase only", len(st.spends), len(st.created), len(st.bodies))
+	if st.spends.used != 0 || st.created.used != len(st.bodies) {
+		t.Errorf("%d spent coins and %d new ones are remembered of %d blocks with a coinbase only", st.spends.used, st.created.used, len(st.bodies))
 	}
 }
 

@@ -158,7 +158,7 @@ func (t *madeTx) named(id *btc.Hash) *madeTx {
 }
 
 // made finds a transaction above the anchor. Those of other branches are next.named of it.
-func (s *State) made(id *btc.Hash) *madeTx { return s.created[txTag(id)].named(id) }
+func (s *State) made(id *btc.Hash) *madeTx { return s.created.get(txTag(id)).named(id) }
 
 // coin is one of the transaction's, or nil.
 func (t *madeTx) coin(vout uint32) *createdRef {
@@ -209,9 +209,9 @@ type State struct {
 	mu      sync.RWMutex // guards what views read below against Apply
 	tip     *chain.Node
 	bodies  map[btc.Hash]*body
-	created map[uint64]*madeTx   // by txTag
-	spends  map[uint64]*spentRef // by coinTag: of the stable set's coins; others are noted where they were created
-	gen     uint64               // counts the applied blocks that changed something
+	created table[madeTx]   // by txTag
+	spends  table[spentRef] // by coinTag: of the stable set's coins; others are noted where they were created
+	gen     uint64          // counts the applied blocks that changed something
 
 	outgoing []Outgoing // by id
 	bytes    uint64     // of the bodies
@@ -274,7 +274,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		return nil, err
 	}
 	s := &State{opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
-		created: map[uint64]*madeTx{}, spends: map[uint64]*spentRef{}, muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
+		muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
 	if raw, ok := store.Get([]byte("m")); ok {
 		var m setMeta
 		if err := codec.Unmarshal(raw, &m); err != nil {
@@ -595,8 +595,8 @@ func (s *State) link(b *body, size int) {
 	for i := range b.txs {
 		t := &b.txs[i]
 		tag := txTag(&t.coins[0].coin.Outpoint.Txid)
-		t.by, t.next = b, s.created[tag]
-		s.created[tag] = t
+		t.by, t.next = b, s.created.get(tag)
+		s.created.set(tag, t)
 	}
 	for i, m := range b.made {
 		if m.own >= 0 {
@@ -604,8 +604,8 @@ func (s *State) link(b *body, size int) {
 		}
 		if m.ref == nil {
 			tag := coinTag(&b.spent[i].Outpoint)
-			spent[i] = spentRef{b, nil, s.spends[tag], int32(i)}
-			s.spends[tag] = &spent[i]
+			spent[i] = spentRef{b, nil, s.spends.get(tag), int32(i)}
+			s.spends.set(tag, &spent[i])
 			continue
 		}
 		spent[i] = spentRef{b, m.ref, m.ref.spent, int32(i)}
@@ -656,7 +656,7 @@ func (s *State) release(b *body) {
 		u := &b.uses[i]
 		switch {
 		case u.of == nil || u.of.gone:
-			unchain(s.spends, coinTag(u.outpoint()), u, func(r *spentRef) **spentRef { return &r.next })
+			s.spends.unchain(coinTag(u.outpoint()), u, func(r *spentRef) **spentRef { return &r.next })
 		default:
 			for at := &u.of.spent; *at != nil; at = &(*at).next {
 				if *at == u {
@@ -668,35 +668,16 @@ func (s *State) release(b *body) {
 	}
 	for i := range b.txs {
 		t := &b.txs[i]
-		unchain(s.created, txTag(&t.coins[0].coin.Outpoint.Txid), t, func(t *madeTx) **madeTx { return &t.next })
+		s.created.unchain(txTag(&t.coins[0].coin.Outpoint.Txid), t, func(t *madeTx) **madeTx { return &t.next })
 		for k := range t.coins {
 			own := &t.coins[k]
 			own.gone = true
 			for u := own.spent; u != nil; {
 				next, tag := u.next, coinTag(&own.coin.Outpoint)
-				u.next = s.spends[tag]
-				s.spends[tag] = u
+				u.next = s.spends.get(tag)
+				s.spends.set(tag, u)
 				u = next
 			}
-		}
-	}
-}
-
-// unchain drops a reference from the list under key.
-func unchain[R any](m map[uint64]*R, key uint64, ref *R, next func(*R) **R) {
-	head := m[key]
-	if head == ref {
-		if head = *next(ref); head == nil {
-			delete(m, key)
-		} else {
-			m[key] = head
-		}
-		return
-	}
-	for at := head; at != nil; at = *next(at) {
-		if *next(at) == ref {
-			*next(at) = *next(ref)
-			return
 		}
 	}
 }
@@ -754,6 +735,8 @@ type source struct {
 	tx      int32   // of this block, or negative
 	created *madeTx // by blocks above the anchor, of any branch
 	stable  *Coin   // in the stable set, looked up if it is in neither of the others
+	coin    *Coin   // what unspent says of one that is not of this block
+	ref     *createdRef
 }
 
 // readShare is how many coins make it worth to read with another goroutine.
@@ -761,7 +744,7 @@ const readShare = 64
 
 // sources finds the inputs' coins. Those of the stable set are read on all processors and in the order of their keys; what is found does not depend
 // on the number of processors.
-func (s *State) sources(blk *btc.Block, d *draft) []source {
+func (s *State) sources(blk *btc.Block, d *draft, mark uint64) []source {
 	type read struct {
 		rank uint64
 		o    *btc.Outpoint
@@ -775,10 +758,8 @@ func (s *State) sources(blk *btc.Block, d *draft) []source {
 	}
 	out := make([]source, len(prevs))
 	share(len(prevs), readShare, func(from, to int) {
-		for i := from; i < to; i++ {
-			if out[i].tx = d.tx(&prevs[i].Txid); out[i].tx < 0 {
-				out[i].created = s.made(&prevs[i].Txid)
-			}
+		for at := from; at < to; at += stride {
+			s.makers(d, mark, prevs[at:min(at+stride, to)], out[at:])
 		}
 	})
 	var list []read
@@ -799,8 +780,46 @@ func (s *State) sources(blk *btc.Block, d *draft) []source {
 			keys[i] = coinKey(*list[from+i].o)
 		}
 		kv.Find(s.store, keys, func(i int, raw []byte) { out[list[from+i].at].stable = mustCoin(*list[from+i].o, raw) })
+		for _, r := range list[from:to] {
+			out[r.at].coin, out[r.at].ref = s.unspent(*r.o, mark, out[r.at])
+		}
 	})
 	return out
+}
+
+// stride is how many coins are looked for side by side.
+const stride = 64
+
+// makers finds the transactions of this block and of others above the anchor that make the coins, and the coins of the latter. They lie all over the memory, which takes longer than
+// all else: so each step to another place is taken for all coins before the next one, and a processor fetches what does not depend on each other at once.
+func (s *State) makers(d *draft, mark uint64, prevs []*btc.Outpoint, out []source) {
+	var touched uint64
+	for i, o := range prevs {
+		if out[i].tx = d.tx(&o.Txid); out[i].tx < 0 {
+			touched += s.created.touch(txTag(&o.Txid))
+		}
+	}
+	for i, o := range prevs {
+		if out[i].tx >= 0 {
+			continue
+		}
+		if out[i].created = s.created.get(txTag(&o.Txid)); out[i].created == nil {
+			touched += s.spends.touch(coinTag(o))
+		} else {
+			touched += uint64(len(out[i].created.coins))
+		}
+	}
+	for i := range prevs {
+		if t := out[i].created; t != nil && t.coins[0].gone {
+			touched++
+		}
+	}
+	for i, o := range prevs {
+		if out[i].created = out[i].created.named(&o.Txid); out[i].created != nil {
+			out[i].coin, out[i].ref = s.unspent(*o, mark, out[i])
+		}
+	}
+	runtime.KeepAlive(touched)
 }
 
 // share calls do for all numbers below n, on all processors in runs of at least so many neighbours.
@@ -839,7 +858,7 @@ func (s *State) unspent(o btc.Outpoint, mark uint64, src source) (*Coin, *create
 		}
 		return r.coin, r
 	}
-	for u := s.spends[coinTag(&o)]; u != nil; u = u.next {
+	for u := s.spends.get(coinTag(&o)); u != nil; u = u.next {
 		if u.by.mark == mark && *u.outpoint() == o {
 			return nil, nil
 		}
@@ -970,7 +989,7 @@ func (s *State) validate(blk *btc.Block, d *draft, n *chain.Node) (*body, error)
 	}
 	b := &body{node: n, coins: d.coins, created: d.created, txs: d.txs, spent: make([]*Coin, 0, d.inputs), made: make([]maker, 0, d.inputs),
 		fees: make([]btc.MillisatPerVByte, 0, len(blk.Txs))}
-	from := s.sources(blk, d)
+	from := s.sources(blk, d, mark)
 	gone := make(map[btc.Outpoint]bool, d.inputs)
 	var fees btc.Satoshi
 	overwrites := s.overwrites(n.Height)
@@ -990,10 +1009,11 @@ func (s *State) validate(blk *btc.Block, d *draft, n *chain.Node) (*body, error)
 				if made.own >= 0 {
 					c = &b.coins[made.own]
 				} else {
-					if src.tx >= 0 {
+					if c, made.ref = src.coin, src.ref; src.tx >= 0 {
 						src.created = s.made(&o.Txid)
+						c, made.ref = s.unspent(o, mark, src)
 					}
-					if c, made.ref = s.unspent(o, mark, src); c == nil {
+					if c == nil {
 						return nil, fail(i, fmt.Errorf("%w: %v", errMissingInput, o))
 					}
 				}

@@ -54,8 +54,8 @@ func TestSharedTags(t *testing.T) {
 			}
 		}
 		st.forget(bodies[1-first])
-		if len(st.created) != 0 || len(st.spends) != 0 {
-			t.Errorf("%d and %d are left", len(st.created), len(st.spends))
+		if st.created.used != 0 || st.spends.used != 0 {
+			t.Errorf("%d and %d are left", st.created.used, st.spends.used)
 		}
 	}
 }
