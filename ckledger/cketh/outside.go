@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/holiman/uint256"
@@ -479,7 +480,7 @@ func (m *minter) feeHistory(cleanup func(), done func(eth.FeeHistory, error)) {
 			return h, false
 		}
 		next := func(h rpcFeeHistory) candid.Nat { return h.BaseFeePerGas[len(h.BaseFeePerGas)-1] }
-		slices.SortStableFunc(hs, func(a, b rpcFeeHistory) int { return next(a).Cmp(next(b)) })
+		sort.SliceStable(hs, func(i, j int) bool { return next(hs[i]).Cmp(next(hs[j])) < 0 })
 		return hs[len(hs)/2], true
 	}
 	ask(m, "eth_feeHistory", middle, cleanup, func(h rpcFeeHistory, err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"fusion/ckledger/cketh/core"
@@ -211,7 +212,7 @@ func (s settings) apply(c *core.Config) error {
 }
 
 func sorted(as []eth.Address) []eth.Address {
-	slices.SortFunc(as, func(a, b eth.Address) int { return bytes.Compare(a[:], b[:]) })
+	sort.Slice(as, func(i, j int) bool { return bytes.Compare(as[i][:], as[j][:]) < 0 })
 	return slices.Compact(as)
 }
 

@@ -3,8 +3,7 @@ package core
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
+	"sort"
 )
 
 // TaskKind says what is to be asked of others.
@@ -41,6 +40,10 @@ func (t Task) compare(u Task) int {
 	}
 	return t.Source.compare(u.Source)
 }
+
+// sortTasks, like whatever else is sorted in this canister, uses package sort: slices.SortFunc would bring a copy of itself for each type, 5 kB of a module that has
+// to fit into a message.
+func sortTasks(ts []Task) { sort.Slice(ts, func(i, j int) bool { return ts[i].compare(ts[j]) < 0 }) }
 
 // Tasks lists what is to be asked of others now, in an order that depends on the state only. While the minter is halted only burns go on, which settle what
 // users were told.
@@ -96,7 +99,7 @@ func (s *State) Tasks(now uint64) []Task {
 			}
 		}
 	}
-	slices.SortFunc(ts, Task.compare)
+	sortTasks(ts)
 	return ts
 }
 
@@ -194,11 +197,12 @@ func (s *State) Match(a Asset, b LedgerBlock) (t Task, ours bool, finding string
 // Unknown lists the transfers of an asset whose outcome its ledger's methods can no longer tell.
 func (s *State) Unknown(a Asset) []Task {
 	var ts []Task
-	for _, t := range slices.SortedFunc(maps.Keys(s.unknown), Task.compare) {
+	for t := range s.unknown {
 		if s.assetOf(t) == a {
 			ts = append(ts, t)
 		}
 	}
+	sortTasks(ts)
 	return ts
 }
 

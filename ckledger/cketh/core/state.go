@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"fusion/eth"
 )
@@ -1051,12 +1052,7 @@ func (s *State) Transfer(id uint64) *Transfer { return s.transfers[id] }
 // Transfers lists the transfers that are not final, oldest first.
 func (s *State) Transfers() []*Transfer {
 	ts := slices.Collect(maps.Values(s.transfers))
-	slices.SortFunc(ts, func(a, b *Transfer) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
+	sort.Slice(ts, func(i, j int) bool { return ts[i].ID < ts[j].ID })
 	return ts
 }
 
@@ -1100,10 +1096,12 @@ func (s *State) RequestOf(transfer uint64) *Request { return s.requests[s.owners
 
 // SortedAccounts are the keys of a map in an order of their own.
 func SortedAccounts[V any](m map[Account]V) []Account {
-	return slices.SortedFunc(maps.Keys(m), func(a, b Account) int {
-		if c := a.Owner.Compare(b.Owner); c != 0 {
-			return c
+	as := slices.Collect(maps.Keys(m))
+	sort.Slice(as, func(i, j int) bool {
+		if c := as[i].Owner.Compare(as[j].Owner); c != 0 {
+			return c < 0
 		}
-		return bytes.Compare(a.Subaccount[:], b.Subaccount[:])
+		return bytes.Compare(as[i].Subaccount[:], as[j].Subaccount[:]) < 0
 	})
+	return as
 }
