@@ -76,6 +76,7 @@ type minter struct {
 	reader    reader
 	pipe      pipe
 	personal  map[core.Account]*personal
+	compared  *comparison
 	rechecks  int
 	audits    map[core.Asset]*audit
 	rpcCycles uint64
@@ -148,6 +149,7 @@ func (m *minter) open() {
 	}
 	m.state = core.NewState(core.Account{Owner: m.c.Self()})
 	m.busy = map[principal.Principal]bool{}
+	m.compared = &comparison{}
 	m.personal, m.audits = map[core.Account]*personal{}, map[core.Asset]*audit{}
 }
 

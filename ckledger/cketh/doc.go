@@ -46,4 +46,9 @@
 // After a recovery of the subnet from a backup the minter is halted until a controller calls resume, which refuses until a block of after the recovery is final. Transactions of the main address that the log does not know are
 // then read by nonce. One with the payload that a waiting withdrawal would have, and a fee within its amount, becomes that withdrawal's transaction, with its
 // receipt; one that fits none needs the controller's word.
+//
+// Sweeps that the log does not know are found in the same way: of all deposit addresses that it has sweeps of, before resume lets anything go on, and of any other when
+// notify_deposit is called for it, also while the minter is halted. Each becomes a deposit like any other, or ends the open sweep with its nonce. What resume finds the
+// main address to hold beyond the books is kept for those that come to light later. If they are worth more than that, it has covered something else: they are
+// owed all the same, and the minter halts until a controller has paid in what is missing and calls resume.
 package cketh

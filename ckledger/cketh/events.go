@@ -247,6 +247,8 @@ func hasPublicForm(e *core.Event) bool {
 		return e.Seen.Asset == core.Ether
 	case e.Burned != nil, e.Signed != nil, e.Finalized != nil:
 		return true
+	case e.Swept != nil:
+		return !e.Swept.Value.IsZero()
 	}
 	return false
 }
@@ -296,6 +298,8 @@ func (m *minter) payload(e *core.Event) EventType {
 		return EventType{SkippedBlock: &SkippedBlock{text(s.Config.Helpers[e.Skipped.Scraper]), *natOf(e.Skipped.Block)}}
 	case e.Seen != nil:
 		return m.acceptedEth(s.Deposit(e.Seen.Source))
+	case e.Swept != nil:
+		return m.acceptedEth(s.Deposit(core.Source{Tx: e.Swept.Hash}))
 	case e.Verified != nil:
 		d := s.Deposit(e.Verified.Source)
 		return EventType{AcceptedErc20Deposit: &AcceptedErc20{d.Source.Tx.String(), *natOf(d.Block), *natOf(d.Source.Index), d.From.String(), nat(d.Value), d.To.Owner,

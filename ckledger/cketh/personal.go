@@ -63,11 +63,12 @@ func (m *minter) getDepositAddress(_ *cdk.Msg, a Account, out *cdk.Reply[string]
 // notifyDeposit looks at an account's address now, and goes on looking for an hour.
 func (m *minter) notifyDeposit(_ *cdk.Msg, a Account, out *cdk.Reply[TextResult]) {
 	acct := m.depositAccount(a)
+	m.recovered()
 	switch {
 	case !m.state.Config.Personal:
 		out.Send(errText("deposit addresses are switched off on this minter"))
 		return
-	case m.halt() != nil:
+	case m.halt() != nil && (!m.state.Stale() || m.state.HaltedOtherwise()): // after a recovery sweeps are looked for, and none begins
 		out.Send(errText("the minter is halted: " + m.halt().Reason + "; what was sent is not lost"))
 		return
 	case m.key == nil || m.feeAt == 0 || m.state.Observed().Hash.IsZero():
@@ -120,7 +121,7 @@ func (m *minter) watch(now uint64) {
 	}
 }
 
-// look asks what an address holds in a final block and sweeps it if it is worth it.
+// look asks what an address holds in a final block and sweeps it if it is worth it. After a recovery it first finds the sweeps that the log does not know.
 func (m *minter) look(acct core.Account, p *personal, then func(string, error)) {
 	addr, err := m.key.Address(acct)
 	if err != nil {
@@ -141,6 +142,24 @@ func (m *minter) look(acct core.Account, p *personal, then func(string, error)) 
 		return
 	}
 	at := m.state.Observed().Number
+	m.recallSweeps(acct, at, stop, func(sum core.Amount, err error) {
+		switch {
+		case err != nil:
+			finish("", err)
+		case !sum.IsZero():
+			p.until = m.c.Time() + watchFor
+			finish(fmt.Sprintf("%s wei were moved to the minter before the subnet was restored from a backup, and are minted now; what arrived since is moved afterwards", sum.Dec()), nil)
+			m.work()
+		case m.state.Stale():
+			finish("all that was moved from the address is known. The minter is halted: "+m.halt().Reason+"; what was sent is not lost", nil)
+		default:
+			m.lookAt(acct, p, addr, at, stop, finish)
+		}
+	})
+}
+
+// lookAt asks what an address holds in a block.
+func (m *minter) lookAt(acct core.Account, p *personal, addr eth.Address, at uint64, stop func(), finish func(string, error)) {
 	m.ether(addr, at, stop, func(held core.Amount, err error) {
 		if err != nil {
 			finish("", err)

@@ -76,11 +76,9 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 			at(m.state.StaleSince()/uint64(time.Second)), at(m.reader.time))
 		return
 	}
-	for k := range core.Scraper(core.Scrapers) {
-		if _, _, more := m.state.Range(k, at.Number); more {
-			refuse("the minter is still reading the deposits of the blocks since the backup: call resume again")
-			return
-		}
+	if done, all, why := m.comparedAddresses(); done < all {
+		refuse("%d of %d deposit addresses are compared with the chain: call resume again%s", done, all, why)
+		return
 	}
 	m.withKey(nil, func(_ *core.PublicKey, err error) {
 		if err != nil {
@@ -117,11 +115,11 @@ func (m *minter) resume(msg *cdk.Msg, a *ResumeArgs, out *cdk.Reply[ResumeResult
 							refuse("the log ends before nonce %d, and the minter's address %v has sent %d transactions: the log does not know %s, and no withdrawal that waits is what they pay. "+
 								"They were made after the backup. Look at what they paid; then call resume with nonce = %d", m.state.Nonce(), m.main, used, strings.Join(list, ", "), used)
 						default:
-							m.weighAll(at.Number, refuse, out)
+							m.weighAll(refuse, out)
 						}
 					})
 				default:
-					m.weighAll(at.Number, refuse, out)
+					m.weighAll(refuse, out)
 				}
 			})
 		})
@@ -209,19 +207,51 @@ func (m *minter) place(r *recalling, tx *rpc.Transaction, block core.Block, rec 
 	return nil
 }
 
-// weighAll ends the comparison: if the chain holds what is owed of each asset, the halt is over.
-func (m *minter) weighAll(at uint64, refuse func(string, ...any), out *cdk.Reply[ResumeResult]) {
-	m.weigh(append([]core.Asset{core.Ether}, assets(m.state.Tokens())...), at, nil, func(short []string, err error) {
+// weighing is the end of the comparison: what is owed, and what the books have, when everything up to a block was in the log.
+type weighing struct {
+	at       uint64
+	owed     map[core.Asset]core.Amount
+	booked   core.Amount // wei
+	held     core.Amount // wei
+	recalled uint64
+	sweeps   []*core.Transfer // that were open
+	assets   []core.Asset     // to be asked about
+	short    []string
+}
+
+// weighAll ends the comparison: if the chain holds what is owed of each asset, the halt is over. What it holds beyond that may be of sweeps that the log does not
+// know; how much it is goes into the log, so that it covers them and nothing else.
+func (m *minter) weighAll(refuse func(string, ...any), out *cdk.Reply[ResumeResult]) {
+	w := &weighing{at: m.state.Observed().Number, owed: map[core.Asset]core.Amount{}, booked: m.state.Book(core.Ether).Custody, recalled: m.state.Recalled(),
+		assets: append([]core.Asset{core.Ether}, assets(m.state.Tokens())...)}
+	for k := range core.Scraper(core.Scrapers) {
+		if _, _, more := m.state.Range(k, w.at); more {
+			refuse("the minter is still reading the deposits of the blocks since the backup: call resume again")
+			return
+		}
+	}
+	for _, a := range w.assets {
+		w.owed[a] = m.state.Claims(a)
+	}
+	for _, t := range m.state.Transfers() {
+		if t.IsSweep() && !t.Disputed {
+			w.sweeps = append(w.sweeps, t)
+		}
+	}
+	m.weigh(w, func(err error) {
 		switch {
 		case err != nil:
-			refuse("the chain cannot be read: %v", err)
-		case len(short) > 0:
-			refuse("custody does not cover what is owed: %s. Pay what is missing to %v by plain transfers, wait until they are final, and call resume again", strings.Join(short, "; "), m.main)
+			refuse("%v", err)
+		case len(w.short) > 0:
+			refuse("custody does not cover what is owed: %s. Pay what is missing to %v by plain transfers, wait until they are final, and call resume again", strings.Join(w.short, "; "), m.main)
 		case !m.state.Stale():
 			refuse("another call of resume was faster")
 		case m.state.HaltedOtherwise():
 			refuse("the minter is halted for another reason too: %s; end that by the upgrade argument resume first", m.state.Halt().Reason)
+		case m.state.Recalled() != w.recalled:
+			refuse("a sweep that the log did not know was found meanwhile: call resume again")
 		default:
+			m.emit(core.Event{Weighed: &core.Weighed{Block: w.at, Held: w.held, Booked: w.booked}})
 			m.emit(core.Event{Reconciled: &core.Reconciled{Nonce: m.state.Nonce()}})
 			m.c.Print("resumed at nonce %d", m.state.Nonce())
 			n := m.state.Nonce()
@@ -231,28 +261,160 @@ func (m *minter) weighAll(at uint64, refuse func(string, ...any), out *cdk.Reply
 	})
 }
 
-// weigh compares what the chain holds of each asset with what is owed.
-func (m *minter) weigh(left []core.Asset, at uint64, short []string, done func([]string, error)) {
-	if len(left) == 0 {
-		done(short, nil)
-		return
-	}
-	a := left[0]
-	check := func(held core.Amount, err error) {
-		if err != nil {
-			done(nil, err)
+// weigh makes sure that no open sweep has been mined, and compares what the chain holds of each asset with what is owed.
+func (m *minter) weigh(w *weighing, done func(error)) {
+	fail := func(err error) { done(fmt.Errorf("the chain cannot be read: %w", err)) }
+	switch {
+	case len(w.sweeps) > 0:
+		t := w.sweeps[0]
+		w.sweeps = w.sweeps[1:]
+		m.count(t.From, number(w.at), nil, func(used uint64, err error) {
+			switch {
+			case err != nil:
+				fail(err)
+			case t.Nonce < used:
+				done(fmt.Errorf("the sweep of the deposit address %v became final and is being settled: call resume again", t.From))
+			default:
+				m.weigh(w, done)
+			}
+		})
+	case len(w.assets) > 0:
+		a := w.assets[0]
+		w.assets = w.assets[1:]
+		check := func(held core.Amount, err error) {
+			if err != nil {
+				fail(err)
+				return
+			}
+			if owed := w.owed[a]; held.Lt(&owed) {
+				var missing core.Amount
+				missing.Sub(&owed, &held)
+				w.short = append(w.short, fmt.Sprintf("%s of %s are owed, the minter's address holds %s in block %d, %s are missing", owed.Dec(), m.state.Symbol(a), held.Dec(), w.at, missing.Dec()))
+			}
+			if a == core.Ether {
+				w.held = held
+			}
+			m.weigh(w, done)
+		}
+		if a == core.Ether {
+			m.ether(m.main, w.at, nil, check)
 			return
 		}
-		if owed := m.state.Claims(a); held.Lt(&owed) {
-			var missing core.Amount
-			missing.Sub(&owed, &held)
-			short = append(short, fmt.Sprintf("%s of %s are owed, the minter's address holds %s in block %d, %s are missing", owed.Dec(), m.state.Symbol(a), held.Dec(), at, missing.Dec()))
-		}
-		m.weigh(left[1:], at, short, done)
+		m.tokens(a, m.main, w.at, nil, check)
+	default:
+		done(nil)
 	}
-	if a == core.Ether {
-		m.ether(m.main, at, nil, check)
+}
+
+// comparison is how far the deposit addresses that the log knows are compared with the chain after a recovery. It is on the heap: a new instance begins again.
+type comparison struct {
+	since   uint64 // when the log began to be doubted
+	next    int    // of the list of addresses: those before it are compared
+	open    int    // of those that are being compared
+	at      uint64 // when to go on after a failure
+	problem error  // of the last failure
+}
+
+// compareAddresses looks for sweeps that the log does not know, a few addresses at a time, until all are done.
+func (m *minter) compareAddresses(now uint64) {
+	since, list := m.state.StaleSince(), m.state.Addresses()
+	if m.compared.since != since {
+		m.compared = &comparison{since: since}
+	}
+	c := m.compared
+	if since == 0 || c.open > 0 || now < c.at || c.next >= len(list) || m.key == nil || m.reader.time*uint64(time.Second) <= since {
 		return
 	}
-	m.tokens(a, m.main, at, nil, check)
+	list = list[c.next:min(len(list), c.next+maxLooks)]
+	c.open, c.problem = len(list), nil
+	for _, acct := range list {
+		end := func(err error) {
+			if err != nil {
+				c.problem, c.at = err, m.c.Time()+m.pace(time.Second, time.Minute)
+				m.c.Print("compare the deposit address of %v: %v", acct.Owner, err)
+			}
+			if c.open--; c.open == 0 && c.problem == nil {
+				c.next += len(list)
+			}
+		}
+		m.recallSweeps(acct, m.state.Observed().Number, func() { end(errors.New("the minter trapped")) }, func(_ core.Amount, err error) { end(err) })
+	}
+}
+
+// comparedAddresses is how many of the deposit addresses that the log knows are compared with the chain, and what stands in the way.
+func (m *minter) comparedAddresses() (done, all int, why string) {
+	if c := m.compared; c.since == m.state.StaleSince() {
+		done = c.next
+		if c.problem != nil {
+			why = "; " + c.problem.Error()
+		}
+	}
+	return done, len(m.state.Addresses()), why
+}
+
+// recallSweeps finds the sweeps of an account's deposit address up to a final block that the log does not know, by nonce as those of the main address, and writes
+// them into it. done gets how many wei they brought.
+func (m *minter) recallSweeps(acct core.Account, at uint64, cleanup func(), done func(core.Amount, error)) {
+	var sum core.Amount
+	addr, err := m.key.Address(acct)
+	if err != nil || !m.state.Restored() {
+		done(sum, err)
+		return
+	}
+	m.count(addr, number(at), cleanup, func(used uint64, err error) {
+		if err != nil {
+			done(sum, err)
+			return
+		}
+		var next func()
+		next = func() {
+			nonce, lost := m.state.LostNonce(acct, used)
+			if !lost {
+				done(sum, nil)
+				return
+			}
+			fail := func(err error) { done(sum, fmt.Errorf("transaction %d of %v: %w", nonce, addr, err)) }
+			m.locate(addr, nonce, at, cleanup, func(h eth.Hash, tx *rpc.Transaction, block core.Block, err error) {
+				if err != nil {
+					fail(err)
+					return
+				}
+				m.receipt(h, cleanup, func(r *receipt, err error) {
+					again, lost := m.state.LostNonce(acct, used)
+					switch {
+					case err != nil:
+						fail(err)
+						return
+					case r == nil || r.Block != block || r.from != addr:
+						fail(fmt.Errorf("%v has no receipt in block %d", h, block.Number))
+						return
+					case lost && again == nonce: // else somebody else was faster
+						x := m.recallSweep(acct, addr, tx, r)
+						sum.Add(&sum, &x.Value)
+					}
+					next()
+				})
+			})
+		}
+		next()
+	})
+}
+
+// recallSweep writes a sweep into the log that this did not know. It returns nil if the transaction has the nonce of an open sweep and is none.
+func (m *minter) recallSweep(acct core.Account, from eth.Address, tx *rpc.Transaction, r *receipt) *core.Swept {
+	var signed *eth.Transaction
+	if x, ok := m.signs(tx); ok {
+		signed = &x
+	}
+	e := m.state.RecallSweep(acct, from, m.main, tx.Nonce, signed, r.Facts)
+	if e == nil {
+		return nil
+	}
+	before := m.state.Halt()
+	m.emit(*e)
+	m.c.Print("%v (nonce %d of the deposit address %v) moved %s wei after the backup", r.Hash, tx.Nonce, from, e.Swept.Value.Dec())
+	if h := m.state.Halt(); h != before {
+		m.c.Print("halted: %s", h.Reason)
+	}
+	return e.Swept
 }

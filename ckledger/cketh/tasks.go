@@ -32,6 +32,7 @@ func (m *minter) tick() {
 	m.pipeline(now)
 	m.work()
 	m.watch(now)
+	m.compareAddresses(now)
 	m.readLedgers(now)
 }
 
@@ -301,12 +302,17 @@ func (m *minter) judge(t *core.Transfer, version int, r *receipt) {
 	}
 	e := m.state.Judge(t, version, r.Facts)
 	m.emit(e)
+	m.forget(t)
+	if e.Disputed != nil {
+		m.c.Print("transfer %d is disputed: %s", t.ID, e.Disputed.Confusion)
+	}
+}
+
+// forget drops what the schedule has of a transfer that ended.
+func (m *minter) forget(t *core.Transfer) {
 	for i := range t.Versions {
 		m.tasks.Forget(core.Task{Kind: core.TaskSend, ID: t.ID, Version: uint64(i)})
 		m.tasks.Forget(core.Task{Kind: core.TaskSign, ID: t.ID, Version: uint64(i)})
-	}
-	if e.Disputed != nil {
-		m.c.Print("transfer %d is disputed: %s", t.ID, e.Disputed.Confusion)
 	}
 }
 
@@ -417,20 +423,29 @@ func (m *minter) found(t *core.Transfer, h eth.Hash, tx *rpc.Transaction, at cor
 			}
 		}
 	}
-	if version < 0 {
+	foreign := func() {
 		m.emit(t.Foreign(h, at))
 		m.c.Print("halted: %s", m.state.Halt().Reason)
+	}
+	if version < 0 && !(t.IsSweep() && m.state.Restored()) {
+		foreign()
 		next()
 		return
 	}
 	m.receipt(h, m.stopPipe, func(r *receipt, err error) {
-		if err == nil && r == nil {
-			err = errors.New("no receipt")
+		if err == nil && (r == nil || r.Block != at || r.from != t.From) {
+			err = errors.New("no receipt of that block")
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			m.c.Print("adopt %v: %v", h, err)
-		} else {
+		case version >= 0:
 			m.judge(t, version, r)
+		case m.state.Transfer(t.ID) == nil || t.Disputed: // settled meanwhile
+		case m.recallSweep(t.Account, t.From, tx, r) == nil:
+			foreign()
+		default:
+			m.forget(t)
 		}
 		next()
 	})

@@ -61,6 +61,8 @@ type universe struct {
 	faults float64 // probability of each fault
 	down   bool    // the EVM-RPC canister answers nothing useful
 	lossy  bool    // every answer of a ledger is lost
+	frail  bool    // the minter is replaced by a new instance after every message that writes into its log
+	deaths int     // of frail ones
 	broken bool    // the chain was reorganised beyond finality: supply may exceed custody
 	events int
 	fees   [3]core.Amount // of approvals
@@ -189,6 +191,15 @@ func (u *universe) pump() bool {
 // quiesce runs what can run now.
 func (u *universe) quiesce() {
 	for {
+		if u.frail {
+			for before := u.events; u.w.Step(); before = u.events {
+				if u.events != before {
+					u.w.Pass(instant)
+					u.replaceNow()
+					u.deaths++
+				}
+			}
+		}
 		must(u.t, u.w.Run())
 		if !u.pump() {
 			return
@@ -201,7 +212,11 @@ func (u *universe) run(d time.Duration) {
 	for d > 0 {
 		step := min(d, 500*time.Millisecond)
 		u.quiesce()
-		must(u.t, u.w.Advance(step))
+		if u.frail { // message by message
+			u.w.Pass(step)
+		} else {
+			must(u.t, u.w.Advance(step))
+		}
 		u.quiesce()
 		d -= step
 	}
@@ -481,14 +496,16 @@ type fakeChain struct {
 	depth    uint64          // blocks above the last final one
 	huge     map[uint64]bool // blocks whose logs are too large
 	withheld map[eth.Hash]bool
-	oddFails bool // transfers of the odd token revert
-	oddLies  bool // transfers of the odd token move nothing and succeed
-	lagging  bool // the provider's view is behind
+	unread   map[eth.Hash]bool // transactions whose receipts are withheld
+	stall    bool              // what the minter's address holds is answered later
+	oddFails bool              // transfers of the odd token revert
+	oddLies  bool              // transfers of the odd token move nothing and succeed
+	lagging  bool              // the provider's view is behind
 	calls    map[string]int
 }
 
 func newFakeChain(u *universe) *fakeChain {
-	c := &fakeChain{u: u, base: core.AmountOf(10 * gwei), depth: 3, huge: map[uint64]bool{}, withheld: map[eth.Hash]bool{}, calls: map[string]int{}}
+	c := &fakeChain{u: u, base: core.AmountOf(10 * gwei), depth: 3, huge: map[uint64]bool{}, withheld: map[eth.Hash]bool{}, unread: map[eth.Hash]bool{}, calls: map[string]int{}}
 	c.blocks = []*fakeBlock{{hash: eth.Hash{1}, base: c.base, receipts: map[eth.Hash]*fakeReceipt{}, balances: map[holding]core.Amount{}, nonces: map[eth.Address]uint64{}}}
 	for range 5 {
 		c.mine()
@@ -813,7 +830,7 @@ func (c *fakeChain) handle(in *native.Incoming) {
 		h, err := eth.ParseHash(text)
 		must(t, err)
 		r := c.receiptOf(h)
-		if r == nil {
+		if r == nil || c.unread[h] {
 			reply[*rpcReceipt](c, in, nil)
 			return
 		}
@@ -924,6 +941,10 @@ func (c *fakeChain) query(in *native.Incoming, q rpc.Query) {
 			return
 		}
 		held := c.blocks[n].balances[holding{eth.Address{}, who}]
+		if c.stall && who == c.u.signer.main {
+			c.u.held = append(c.u.held, func() { reply(c, in, string(rpc.EncodeQuantity(&held))) })
+			return
+		}
 		reply(c, in, string(rpc.EncodeQuantity(&held)))
 	case "eth_getTransactionByHash":
 		h, err := eth.ParseHash(text(0))

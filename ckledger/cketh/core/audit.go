@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -312,8 +313,8 @@ func (s *State) CheckInvariants() error {
 			}
 		}
 		if t.IsSweep() {
-			if s.sweeps[t.Account] != id {
-				return bad("sweep %d is not the one of its address", id)
+			if s.sweeps[t.Account] != id || !slices.Contains(s.nonces[t.Account], t.Nonce) {
+				return bad("sweep %d is not the one of its address, or its nonce is not known", id)
 			}
 			continue
 		}

@@ -18,7 +18,8 @@
 // that at most one of them can be mined, and it is final for the withdrawal: paid, or minted back. A withdrawal without transaction may be given up.
 //
 // A deposit is known by its log (transaction hash, index) and minted at most once. What an ERC-20 deposit is worth is the smaller of what the helper contract
-// says and of what the token says moved. What a personal deposit address received is minted when a sweep has brought it, keyed by the sweep.
+// says and of what the token says moved. What a personal deposit address received is minted when a sweep has brought it, keyed by the sweep. Each nonce of such an
+// address has one sweep for ever; after a recovery of the subnet from a backup LostNonce and RecallSweep tell of those that the log has forgotten.
 //
 // # Books
 //

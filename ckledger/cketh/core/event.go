@@ -23,6 +23,7 @@ type Event struct {
 	Minted      *Minted     // the ledger minted
 	Recovery    *uint64     // number of a recovery of the subnet from a backup: what the minter did since the backup is not in this log
 	Forgotten   *Forgotten  // a transaction that was made after the backup pays no withdrawal that the log knows
+	Weighed     *Weighed    // what the main address held of ether when that was compared; written with Reconciled
 	Reconciled  *Reconciled // a controller has compared the log with the chain after it
 	Halted      *Halt       // the chain changed beneath us: nothing is minted or paid until an operator says so
 	Paused      *PauseAsset // the chain holds less of an asset than its ledger issued
@@ -50,6 +51,7 @@ type Event struct {
 	Refunded      *Refunded
 
 	Sweep *SweepCreated // what lies at a deposit address goes to the main address; written before a signature is asked
+	Swept *Swept        // after a recovery: a final transaction of a deposit address that the log does not know
 }
 
 // Start is the beginning of the log.
@@ -125,6 +127,13 @@ type Minted struct {
 type Forgotten struct {
 	Nonce uint64
 	Hash  eth.Hash
+}
+
+// Weighed is what the main address held of ether in a final block, and what the books said that it holds at least: those of that block, but for sweeps that the log
+// does not know and for forgotten transactions.
+type Weighed struct {
+	Block        uint64
+	Held, Booked Amount // wei
 }
 
 // Reconciled ends the halt of a recovery.
@@ -209,6 +218,18 @@ type SweepCreated struct {
 	Nonce    uint64
 	Fee      Fee
 	Value    Amount
+}
+
+// Swept is a transaction of a deposit address that was made after the backup. It ends the open sweep with its nonce, or is one of its own.
+type Swept struct {
+	Transfer  uint64 // that sweep's, or the next
+	Account   Account
+	From      eth.Address
+	Nonce     uint64
+	Hash      eth.Hash
+	Block     Block
+	Value     Amount // wei that it brought to the main address; 0 if it failed
+	Confusion string // if it is no sweep: what is wrong. Somebody else has the key then
 }
 
 // Signed is a version's signed form.

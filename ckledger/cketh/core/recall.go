@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"fusion/eth"
 )
@@ -64,4 +65,135 @@ func (s *State) Recognise(t *Transfer, tx eth.Transaction) *Event {
 		return nil
 	}
 	return &Event{Replaced: &x}
+}
+
+// Nonces of deposit addresses are counted by the log: whatever else the chain has of them was made after the backup, by a sweep whose deposit nobody remembers.
+
+// note enters a nonce of a deposit address.
+func (s *State) note(a Account, nonce uint64) {
+	list := s.nonces[a]
+	if list == nil {
+		s.addresses = append(s.addresses, a)
+	}
+	if slices.Contains(list, nonce) {
+		return
+	}
+	list = append(list, nonce)
+	for i := len(list) - 1; i > 0 && list[i] < list[i-1]; i-- {
+		list[i], list[i-1] = list[i-1], list[i]
+	}
+	s.nonces[a] = list
+}
+
+// Addresses lists the accounts whose deposit addresses the log has sweeps of. It only grows.
+func (s *State) Addresses() []Account { return s.addresses }
+
+// Recalled is how many sweeps were found that the log did not know.
+func (s *State) Recalled() uint64 { return s.recalled }
+
+// Restored reports whether the log knows of a recovery of the subnet.
+func (s *State) Restored() bool { return s.recovery != 0 }
+
+// LostNonce is the lowest nonce of an account's deposit address that no sweep of the log has; ok is false if it is not below used, the number of transactions that
+// the address has sent.
+func (s *State) LostNonce(a Account, used uint64) (nonce uint64, ok bool) {
+	for _, n := range s.nonces[a] {
+		if n != nonce {
+			break
+		}
+		nonce++
+	}
+	return nonce, nonce < used
+}
+
+// RecallSweep gives the event for the final transaction with a nonce of an account's deposit address that the log does not know. tx is what it signs, nil if that has
+// not the form of the minter's. Only the minter signs for the address, so whatever moves ether from there to the main address is a sweep. It is nil if
+// the nonce is that of an open sweep, and the transaction is none. What an earlier minter with the same key swept before this log began counts for nothing.
+func (s *State) RecallSweep(a Account, from, main eth.Address, nonce uint64, tx *eth.Transaction, f Facts) *Event {
+	x := Swept{Transfer: s.lastTx + 1, Account: a, From: from, Nonce: nonce, Hash: f.Hash, Block: f.Block}
+	sweep := s.recovery != 0 && tx != nil && tx.To == main && tx.GasLimit == GasEther && len(tx.Data) == 0 && !tx.Value.IsZero() && s.deposits[Source{Tx: f.Hash}] == nil
+	t := s.SweepOf(a)
+	open := t != nil && t.Nonce == nonce
+	switch {
+	case open && (!sweep || t.Disputed):
+		return nil
+	case open:
+		x.Transfer = t.ID
+	case f.Block.Number <= s.began:
+		return &Event{Swept: &x}
+	case !sweep:
+		x.Confusion = fmt.Sprintf("nonce %d of the deposit address %v was used by %v, which is no sweep", nonce, from, f.Hash)
+	}
+	if sweep && f.Success {
+		x.Value = tx.Value
+	}
+	return &Event{Swept: &x}
+}
+
+// doubt halts until a controller has compared the log with the chain.
+func (s *State) doubt(now uint64) {
+	s.stale = max(now, 1)
+	s.halt = &Halt{Number: s.observed.Number, Want: s.observed.Hash, Got: s.observed.Hash, Reason: RecoveryHalt(s.recovery)}
+}
+
+func (s *State) swept(e *Event) error {
+	x := e.Swept
+	t := s.SweepOf(x.Account)
+	switch {
+	case s.recovery == 0 || x.Confusion != "" && !x.Value.IsZero():
+		return misfit("sweep %v is out of order", x.Hash)
+	case t != nil && t.ID == x.Transfer:
+		if t.Disputed || t.Nonce != x.Nonce || t.From != x.From || x.Confusion != "" {
+			return misfit("sweep %v is not transfer %d", x.Hash, x.Transfer)
+		}
+		delete(s.transfers, t.ID)
+		delete(s.sweeps, x.Account)
+	case x.Transfer != s.lastTx+1 || slices.Contains(s.nonces[x.Account], x.Nonce):
+		return misfit("sweep %v is out of order: its nonce %d is known, or its number %d is not the next", x.Hash, x.Nonce, x.Transfer)
+	default:
+		s.lastTx = x.Transfer
+		s.note(x.Account, x.Nonce)
+	}
+	s.recalled++
+	if x.Confusion != "" {
+		s.halt = &Halt{Number: x.Block.Number, Got: x.Hash, Reason: x.Confusion}
+	}
+	if x.Value.IsZero() {
+		return nil
+	}
+	spare := s.Spare()
+	d := &Deposit{Claim: Claim{Source: Source{Tx: x.Hash}, Block: x.Block.Number, From: x.From, Value: x.Value, To: x.Account}, Sweep: x.Transfer}
+	if err := s.brought(d, e.Time); err != nil || s.stale != 0 || x.Block.Number > s.weighed {
+		return err
+	}
+	// The money was there when the books were compared with the chain, beyond what they have.
+	part := least(x.Value, s.surplus)
+	rest := sub(x.Value, part)
+	s.surplus = sub(s.surplus, part)
+	if !rest.Gt(&spare) {
+		b := s.books[Ether]
+		b.Custody = sub(b.Custody, rest)
+		return nil
+	}
+	halt := s.halt // it has covered something else meanwhile: what is owed must be weighed again
+	if s.doubt(e.Time); halt != nil {
+		s.halt = halt
+	}
+	return nil
+}
+
+// weigh corrects the books by what the chain holds. What it holds beyond them is nobody's, but for sweeps that come to light later.
+func (s *State) weigh(x *Weighed) error {
+	if s.stale == 0 {
+		return misfit("the main address is weighed in block %d, and nobody doubts what it holds", x.Block)
+	}
+	b := s.books[Ether]
+	s.weighed, s.surplus, b.Custody = x.Block, sub(x.Held, x.Booked), sub(b.Custody, sub(x.Booked, x.Held))
+	claims := s.Claims(Ether)
+	more := least(sub(claims, b.Custody), s.surplus)
+	b.Custody, s.surplus = plus(b.Custody, more), sub(s.surplus, more)
+	if claims.Gt(&b.Custody) {
+		return misfit("%v are owed, the main address holds %v", &claims, &x.Held)
+	}
+	return nil
 }

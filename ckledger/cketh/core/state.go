@@ -163,10 +163,13 @@ type State struct {
 	byLedger map[string]Asset
 
 	cursors  [scrapers]uint64
+	began    uint64 // the last block before this log: what happened up to it is none of ours
 	observed Block
 	halt     *Halt
 	recovery uint64 // number of the subnet's last recovery from a backup that the log knows
-	stale    uint64 // when the log learnt of it, in ns; 0 once a controller has reconciled the log with the chain
+	stale    uint64 // when the log learnt of it, or of a sweep that is not covered, in ns; 0 once a controller has reconciled the log with the chain
+	weighed  uint64 // the block of that comparison
+	surplus  Amount // wei that the main address held in it beyond the books: of sweeps that the log does not know yet, or given
 	paused   map[Asset]string
 	books    map[Asset]*Book
 
@@ -190,8 +193,11 @@ type State struct {
 	nonce     uint64 // the next of the main address
 	unused    uint64 // nonce minus the number of main transfers ever made
 	sweeps    map[Account]uint64
-	hashes    map[eth.Hash]uint64 // every signed transaction → transfer
-	owners    map[uint64]uint64   // transfer → request, for ever
+	nonces    map[Account][]uint64 // of all sweeps ever, ascending
+	addresses []Account            // whose deposit addresses were ever swept, in the order in which the log learnt of them
+	recalled  uint64               // sweeps that a recovery had made unknown
+	hashes    map[eth.Hash]uint64  // every signed transaction → transfer
+	owners    map[uint64]uint64    // transfer → request, for ever
 	mains     uint64
 
 	lastStamp uint64
@@ -213,7 +219,7 @@ func NewState(minter Account) *State {
 	return &State{Minter: minter, tokens: map[Asset]*Token{}, byLedger: map[string]Asset{}, paused: map[Asset]string{}, books: map[Asset]*Book{Ether: {}},
 		deposits: map[Source]*Deposit{}, byTx: map[eth.Hash][]Source{}, byOwner: map[Account][]Source{}, openMints: map[Source]*Deposit{}, minting: map[Asset]Amount{},
 		daily: map[Asset]day{}, requests: map[uint64]*Request{}, ids: map[uint64]uint64{}, openReqs: map[uint64]*Request{}, byAccount: map[Account][]uint64{},
-		byTarget: map[eth.Address][]uint64{}, transfers: map[uint64]*Transfer{}, sweeps: map[Account]uint64{}, hashes: map[eth.Hash]uint64{}, owners: map[uint64]uint64{},
+		byTarget: map[eth.Address][]uint64{}, transfers: map[uint64]*Transfer{}, sweeps: map[Account]uint64{}, nonces: map[Account][]uint64{}, hashes: map[eth.Hash]uint64{}, owners: map[uint64]uint64{},
 		stamps: map[uint64]Task{}, unknown: map[Task]bool{}}
 }
 
@@ -232,7 +238,7 @@ func (s *State) Apply(e *Event) error {
 		if s.events != 1 {
 			return misfit("init twice")
 		}
-		s.Config, s.nonce, s.unused = e.Init.Config, e.Init.NextNonce, e.Init.NextNonce
+		s.Config, s.nonce, s.unused, s.began = e.Init.Config, e.Init.NextNonce, e.Init.NextNonce, e.Init.LastBlock
 		for i := range s.cursors {
 			s.cursors[i] = e.Init.LastBlock
 		}
@@ -256,14 +262,16 @@ func (s *State) Apply(e *Event) error {
 		if *e.Recovery <= s.recovery {
 			return misfit("recovery %d of the subnet follows %d", *e.Recovery, s.recovery)
 		}
-		s.recovery, s.stale = *e.Recovery, max(e.Time, 1)
-		s.halt = &Halt{Number: s.observed.Number, Want: s.observed.Hash, Got: s.observed.Hash, Reason: RecoveryHalt(s.recovery)}
+		s.recovery, s.weighed, s.surplus = *e.Recovery, 0, Amount{}
+		s.doubt(e.Time)
 	case e.Forgotten != nil:
 		if s.stale == 0 || e.Forgotten.Nonce != s.nonce {
 			return misfit("nonce %d was used by a forgotten transaction, the next is %d, stale: %v", e.Forgotten.Nonce, s.nonce, s.stale != 0)
 		}
 		s.unused++
 		s.nonce++
+	case e.Weighed != nil:
+		return s.weigh(e.Weighed)
 	case e.Reconciled != nil:
 		n := e.Reconciled.Nonce
 		if s.stale == 0 || n < s.nonce {
@@ -282,6 +290,8 @@ func (s *State) Apply(e *Event) error {
 		return s.tokenBurn(e)
 	case e.Created != nil, e.Replaced != nil, e.Sweep != nil:
 		return s.created(e)
+	case e.Swept != nil:
+		return s.swept(e)
 	case e.Signed != nil, e.Sent != nil:
 		return s.signed(e)
 	case e.Finalized != nil, e.Disputed != nil:
@@ -701,6 +711,7 @@ func (s *State) created(e *Event) error {
 		t = &Transfer{ID: x.Transfer, Account: x.Account, From: x.From, Nonce: x.Nonce}
 		s.lastTx = x.Transfer
 		s.transfers[t.ID], s.sweeps[x.Account] = t, t.ID
+		s.note(x.Account, x.Nonce)
 	case t == nil || !t.IsSweep() || x.Version != uint64(len(t.Versions)) || t.Disputed || t.Nonce != x.Nonce || t.From != x.From || t.Account != x.Account ||
 		t.Latest().Raw == nil || t.Latest().Tx.To != x.Main || !x.Fee.Replaces(t.Latest().Fee):
 		return misfit("version %d of sweep %d is out of order", x.Version, x.Transfer)
@@ -790,6 +801,19 @@ func (s *State) spend(a Asset, n Amount) error {
 	return nil
 }
 
+// brought enters what a sweep moved to the main address.
+func (s *State) brought(d *Deposit, at uint64) error {
+	d.Scraper, d.Asset = scrapers, Ether
+	if s.deposits[d.Source] != nil {
+		return misfit("sweep %v is minted twice", d.Source)
+	}
+	s.keep(d, at)
+	if !s.arrived(d) {
+		return misfit("more ether than there can be")
+	}
+	return nil
+}
+
 func (s *State) finalized(e *Event) error {
 	x := e.Finalized
 	if x == nil {
@@ -820,19 +844,10 @@ func (s *State) finalized(e *Event) error {
 	delete(s.transfers, t.ID)
 	if t.IsSweep() {
 		delete(s.sweeps, t.Account)
-		src := Source{Tx: x.Hash}
 		if !x.Success {
 			return nil
 		}
-		if s.deposits[src] != nil {
-			return misfit("sweep %v is minted twice", src)
-		}
-		d := &Deposit{Claim: Claim{Source: src, Scraper: scrapers, Block: x.Block.Number, From: t.From, Asset: Ether, Value: v.Tx.Value, To: t.Account}, Sweep: t.ID}
-		s.keep(d, e.Time)
-		if !s.arrived(d) {
-			return misfit("more ether than there can be")
-		}
-		return nil
+		return s.brought(&Deposit{Claim: Claim{Source: Source{Tx: x.Hash}, Block: x.Block.Number, From: t.From, Value: v.Tx.Value, To: t.Account}, Sweep: t.ID}, e.Time)
 	}
 	if err := s.spend(Ether, cost); err != nil {
 		return err

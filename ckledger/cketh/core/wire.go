@@ -45,6 +45,8 @@ const (
 	kindRecovery
 	kindReconciled
 	kindForgotten
+	kindWeighed
+	kindSwept
 	kinds
 )
 
@@ -140,6 +142,10 @@ func (e *Event) visit(v *minting.Visitor, kind uint64) uint64 {
 		return kindRefunded
 	case part(v, kind, kindSweep, &e.Sweep, (*SweepCreated).visit):
 		return kindSweep
+	case part(v, kind, kindWeighed, &e.Weighed, (*Weighed).visit):
+		return kindWeighed
+	case part(v, kind, kindSwept, &e.Swept, (*Swept).visit):
+		return kindSwept
 	}
 	return 0
 }
@@ -256,6 +262,12 @@ func (x *Minted) visit(v *minting.Visitor) {
 
 func (x *Reconciled) visit(v *minting.Visitor) { v.Num(&x.Nonce) }
 
+func (x *Weighed) visit(v *minting.Visitor) {
+	v.Num(&x.Block)
+	v.Amount(&x.Held)
+	v.Amount(&x.Booked)
+}
+
 func (x *Forgotten) visit(v *minting.Visitor) {
 	v.Num(&x.Nonce)
 	v.Fixed(x.Hash[:])
@@ -333,6 +345,17 @@ func (x *SweepCreated) visit(v *minting.Visitor) {
 	v.Num(&x.Nonce)
 	visitFee(&x.Fee, v)
 	v.Amount(&x.Value)
+}
+
+func (x *Swept) visit(v *minting.Visitor) {
+	v.Num(&x.Transfer)
+	v.Account(&x.Account)
+	v.Fixed(x.From[:])
+	v.Num(&x.Nonce)
+	v.Fixed(x.Hash[:])
+	x.Block.visit(v)
+	v.Amount(&x.Value)
+	v.Text(&x.Confusion)
 }
 
 func (x *Signed) visit(v *minting.Visitor) {

@@ -1,0 +1,449 @@
+package cketh
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fusion/cdk"
+	"fusion/cdk/native"
+	"fusion/cdk/stable"
+	"fusion/ckledger/cketh/core"
+	"fusion/ckledger/icrc"
+	"fusion/eth"
+	"fusion/ic/candid"
+	"fusion/ic/principal"
+)
+
+// backup is the subnet at a time: the length of the minter's log and the memories of the ledgers.
+type backup struct {
+	events  uint64
+	ledgers [][]byte
+}
+
+// withLedger replaces a ledger by a new instance, whose memory fn may read and change before.
+func (u *universe) withLedger(i int, fn func(stable.Memory)) {
+	u.t.Helper()
+	done := false
+	must(u.t, u.w.Upgrade(ledgers[i], func(c *cdk.Canister) {
+		if !done {
+			fn(c.Stable())
+		}
+		done = true
+		icrc.Canister(c)
+	}, nil))
+}
+
+// backup takes one. Calls to ledgers must be over.
+func (u *universe) backup() (b backup) {
+	u.t.Helper()
+	u.quiesce()
+	b.events = u.m.log.Len()
+	for i := range ledgers {
+		u.withLedger(i, func(m stable.Memory) {
+			image := make([]byte, m.Size()*stable.PageSize)
+			m.Read(image, 0)
+			b.ledgers = append(b.ledgers, image)
+		})
+	}
+	return b
+}
+
+// recover begins again from a backup. The chain is as it is.
+func (u *universe) recover(b backup) {
+	u.t.Helper()
+	u.quiesce()
+	for i := range ledgers {
+		u.withLedger(i, func(m stable.Memory) {
+			m.Write(0, append(b.ledgers[i], make([]byte, m.Size()*stable.PageSize-uint64(len(b.ledgers[i])))...))
+		})
+	}
+	u.restore(b.events)
+}
+
+func (u *universe) personalAddress(who principal.Principal) eth.Address {
+	u.t.Helper()
+	a, err := u.signer.key.Address(account(who))
+	must(u.t, err)
+	return a
+}
+
+// notify has the minter look at a user's deposit address.
+func (u *universe) notify(who principal.Principal) string {
+	u.t.Helper()
+	r, err := call[TextResult](u, who, minterID, "notify_deposit", Account{Owner: who})
+	must(u.t, err)
+	if r.Ok == nil {
+		u.t.Fatalf("notify: %s", *r.Err)
+	}
+	return *r.Ok
+}
+
+// payPersonal sends ether to users' deposit addresses and has it swept as far as the sweeps are sent.
+func (u *universe) payPersonal(wei uint64, users ...principal.Principal) {
+	u.t.Helper()
+	for _, who := range users {
+		u.chain.pay(u.personalAddress(who), core.AmountOf(wei))
+	}
+	for range 5 {
+		u.chain.mine()
+	}
+	u.run(5 * time.Second)
+	for _, who := range users {
+		u.notify(who)
+	}
+	u.run(3 * time.Second)
+	for _, who := range users {
+		if t := u.m.state.SweepOf(account(who)); t == nil || !t.Latest().Sent {
+			u.t.Fatalf("the sweep of %v is not sent", who)
+		}
+	}
+}
+
+// resume calls resume until there is nothing more to wait for.
+func (u *universe) resume(nonce *uint64) (r ResumeResult) {
+	u.t.Helper()
+	for range 20 {
+		var err error
+		r, err = call[ResumeResult](u, operator, minterID, "resume", &ResumeArgs{Nonce: nonce})
+		must(u.t, err)
+		if r.Ok != nil || !strings.Contains(*r.Err, "call resume again") || strings.Contains(*r.Err, "Pay what is missing") {
+			break
+		}
+		u.settle(2)
+	}
+	return r
+}
+
+func (u *universe) resumed() {
+	u.t.Helper()
+	if r := u.resume(nil); r.Ok == nil {
+		u.t.Fatalf("resume: %s", *r.Err)
+	}
+}
+
+func (u *universe) books() (s string) {
+	tip := u.chain.tip()
+	for _, a := range []core.Asset{core.Ether, usdc} {
+		held := tip.balances[holding{a, u.signer.main}]
+		s += fmt.Sprintf("%+v, the chain holds %v; ", u.m.state.Book(a), &held)
+	}
+	return s
+}
+
+func (u *universe) mints(who principal.Principal) []DepositReport {
+	u.t.Helper()
+	s, err := native.Query[PersonalDeposit](u.w, who, minterID, "personal_deposit_status", Account{Owner: who})
+	must(u.t, err)
+	for _, d := range s.Minted {
+		if d.Status.Minted == nil {
+			u.t.Errorf("%v: %+v", who, d)
+		}
+	}
+	return s.Minted
+}
+
+// Users of the scenario: what the backup knows of their addresses.
+var (
+	known    = user(1) // a sweep that was minted
+	stranger = user(2) // nothing
+	replaced = user(3) // a sweep that was sent; it was replaced and mined since
+	sent     = user(4) // a sweep that was sent and mined since
+)
+
+// sweepAfterBackup makes a backup, then has everybody's ether swept and minted, and gives what they have.
+func (u *universe) sweepAfterBackup() (b backup, had map[principal.Principal]uint64) {
+	u.t.Helper()
+	u.chain.deposit(2, eth.Address{0xa0}, usdc, core.AmountOf(5000), word(alice), [32]byte{})
+	u.fund(alice, 1000*milli)
+	u.payPersonal(50*milli, known)
+	u.settle(10)
+	u.payPersonal(90*milli, replaced, sent)
+	b = u.backup()
+	if n := len(u.m.state.Transfers()); n != 2 || len(u.chain.pool) != 2 || u.chain.pool[0].from != u.personalAddress(replaced) {
+		u.t.Fatalf("%d sweeps are open, %d sent", n, len(u.chain.pool))
+	}
+	late := u.chain.pool[0]
+	u.chain.pool = u.chain.pool[1:]
+	u.chain.mine()
+	u.chain.base = core.AmountOf(60 * gwei)
+	u.settle(8)
+	u.chain.base = core.AmountOf(10 * gwei)
+	u.settle(8)
+	if u.chain.receiptOf(late.hash) != nil || u.m.state.SweepOf(account(replaced)) != nil {
+		u.t.Fatal("not replaced")
+	}
+	u.payPersonal(40*milli, known, stranger)
+	u.settle(10)
+	u.payPersonal(45*milli, known)
+	u.settle(10)
+	had = map[principal.Principal]uint64{}
+	for who, sweeps := range map[principal.Principal]int{known: 3, stranger: 1, replaced: 1, sent: 1} {
+		if had[who] = u.balance(0, who); had[who] == 0 || len(u.mints(who)) != sweeps {
+			u.t.Fatalf("%v has %d wei of %d sweeps", who, had[who], len(u.mints(who)))
+		}
+	}
+	return b, had
+}
+
+// Ether at deposit addresses is swept and minted after the backup from which the subnet is restored. Every sweep is found and minted once.
+func TestSweptAfterTheBackup(t *testing.T) {
+	u := newUniverse(t, 35, nil)
+	b, had := u.sweepAfterBackup()
+	want := u.books()
+
+	u.recover(b)
+	u.settle(20)
+	for who := range had {
+		if who != known && u.balance(0, who) != 0 {
+			t.Errorf("halted, %v has %d", who, u.balance(0, who))
+		}
+	}
+	u.resumed()
+	u.settle(10)
+	for who, n := range had {
+		if got := u.balance(0, who); (got == n) != (who != stranger) {
+			t.Errorf("%v has %d wei, had %d", who, got, n)
+		}
+	}
+	for i := range 3 {
+		said := u.notify(stranger)
+		if strings.Contains(said, "restored from a backup") != (i == 0) {
+			t.Error(said)
+		}
+		u.settle(4)
+		for who := range had {
+			u.notify(who)
+		}
+		u.settle(4)
+	}
+	for who, n := range had {
+		if got := u.balance(0, who); got != n {
+			t.Errorf("%v has %d wei, had %d", who, got, n)
+		}
+	}
+	if n := len(u.mints(known)); n != 3 {
+		t.Errorf("%d mints", n)
+	}
+	if got := u.books(); got != want {
+		t.Errorf("books %s, were %s before", got, want)
+	}
+	u.crash()
+}
+
+// As before, and the minter dies after each message that writes into its log, from the restore to the end.
+func TestSweptAfterTheBackupCrashing(t *testing.T) {
+	u := newUniverse(t, 36, nil)
+	b, had := u.sweepAfterBackup()
+	want := u.books()
+	u.recover(b)
+	u.frail = true
+	ask := func(who principal.Principal, method string, args ...any) { // the answer may get lost
+		_, err := u.w.Submit(who, minterID, method, args...)
+		must(t, err)
+		u.settle(2)
+	}
+	for range 8 {
+		for who := range had {
+			ask(who, "notify_deposit", Account{Owner: who})
+		}
+		ask(operator, "resume", (*ResumeArgs)(nil))
+	}
+	u.settle(10)
+	u.frail = false
+	u.settle(10)
+	if u.m.state.Halt() != nil || u.deaths < 50 || u.m.state.Recalled() != 4 {
+		t.Fatalf("halt %+v, %d crashes, %d sweeps recalled", u.m.state.Halt(), u.deaths, u.m.state.Recalled())
+	}
+	for who, n := range had {
+		if got := u.balance(0, who); got != n {
+			t.Errorf("%v has %d wei, had %d", who, got, n)
+		}
+	}
+	if got := u.books(); got != want {
+		t.Errorf("books %s, were %s before", got, want)
+	}
+}
+
+// While a sweep that the log should know is not settled, resume does not weigh what is owed: its ether would be counted as anybody's.
+func TestResumeWaitsForSweeps(t *testing.T) {
+	u := newUniverse(t, 41, nil)
+	b, had := u.sweepAfterBackup()
+	all := map[principal.Principal]eth.Hash{}
+	for who := range had {
+		list := u.m.state.DepositsTo(account(who))
+		all[who] = list[len(list)-1].Tx
+	}
+	u.chain.unread[all[known]], u.chain.unread[all[sent]] = true, true
+	u.recover(b)
+	u.settle(10)
+	refused := func(words ...string) {
+		t.Helper()
+		r, err := call[ResumeResult](u, operator, minterID, "resume", (*ResumeArgs)(nil))
+		must(t, err)
+		for _, w := range words {
+			if r.Err == nil || !strings.Contains(*r.Err, w) {
+				t.Fatalf("want %q: %+v", w, r)
+			}
+		}
+	}
+	refused("0 of 3 deposit addresses are compared", all[known].String()+" has no receipt")
+	delete(u.chain.unread, all[known])
+	u.settle(4)
+	refused("the sweep of the deposit address " + u.personalAddress(sent).String() + " became final")
+	delete(u.chain.unread, all[sent])
+	u.settle(4)
+	u.chain.stall = true
+	p, err := u.w.Submit(operator, minterID, "resume", (*ResumeArgs)(nil))
+	must(t, err)
+	u.run(3 * time.Second)
+	u.notify(stranger)
+	u.chain.stall = false
+	u.settle(2)
+	var r ResumeResult
+	must(t, candid.Unmarshal(p.Answer().Data, &r))
+	if r.Err == nil || !strings.Contains(*r.Err, "found meanwhile") {
+		t.Fatalf("%+v", r)
+	}
+	u.resumed()
+	u.settle(10)
+	for who, n := range had {
+		if got := u.balance(0, who); got != n {
+			t.Errorf("%v has %d wei, had %d", who, got, n)
+		}
+	}
+}
+
+// Holders have their addresses looked at while the minter is halted: their sweeps are in the log before resume weighs what is owed, and minted after it.
+func TestNotifiedBeforeResume(t *testing.T) {
+	u := newUniverse(t, 37, nil)
+	b, had := u.sweepAfterBackup()
+	u.recover(b)
+	before := u.supply(0)
+	if said := u.notify(stranger); !strings.Contains(said, "restored from a backup, and are minted") {
+		t.Error(said)
+	}
+	u.run(3 * time.Second)
+	if said := u.notify(stranger); !strings.Contains(said, "all that was moved from the address is known. The minter is halted") {
+		t.Error(said)
+	}
+	u.settle(20)
+	if after := u.supply(0); after != before {
+		t.Errorf("halted, the supply changed from %v to %v", &before, &after)
+	}
+	u.resumed()
+	u.settle(10)
+	for who, n := range had {
+		if got := u.balance(0, who); got != n {
+			t.Errorf("%v has %d wei, had %d", who, got, n)
+		}
+	}
+}
+
+// Ether of a sweep that the log does not know fills the hole that a forgotten payment left. Of an address that the log knows, resume finds it and sees the hole.
+// Of another one it comes to light when its holder asks: then the minter owes more than it has, and halts until that is paid in.
+func TestUnknownSweepsCoverNothingElse(t *testing.T) {
+	for _, who := range []principal.Principal{known, stranger} {
+		u := newUniverse(t, 38, nil)
+		u.fund(alice, 1000*milli)
+		u.payPersonal(50*milli, known)
+		u.settle(10)
+		b := u.backup()
+		u.payPersonal(300*milli, who)
+		u.settle(10)
+		had := u.balance(0, who)
+		if r := u.withdrawEth(alice, eth.Address{0xd0}, 250*milli); r.Ok == nil {
+			t.Fatalf("%+v", r.Err)
+		}
+		u.settle(10)
+		u.broken = true // by what the restored ledger has of alice's
+		u.recover(b)
+		u.broken = false
+		u.settle(10)
+		one := uint64(1)
+		r := u.resume(&one)
+		if who == stranger {
+			if r.Ok == nil {
+				t.Fatalf("resume: %s", *r.Err)
+			}
+			u.settle(4)
+			u.notify(who)
+			u.settle(4)
+			if h := u.m.state.Halt(); h == nil || u.balance(0, who) != 0 {
+				t.Fatalf("halt %+v, minted %d", h, u.balance(0, who))
+			}
+			r = u.resume(nil)
+		}
+		if r.Err == nil || !strings.Contains(*r.Err, "custody does not cover") {
+			t.Fatalf("%v: it resumes and owes more than it has: %+v", who, r)
+		}
+		u.chain.pay(u.signer.main, core.AmountOf(250*milli))
+		u.settle(8)
+		u.resumed()
+		u.settle(8)
+		if got := u.balance(0, who); got != had {
+			t.Errorf("%v has %d wei, had %d", who, got, had)
+		}
+		if r := u.withdrawEth(alice, eth.Address{0xd0}, 900*milli); r.Ok == nil {
+			t.Fatalf("%+v", r.Err)
+		}
+		u.settle(10)
+		u.crash()
+	}
+}
+
+// A sweep of the lost time is mined only after the minter has resumed, in the place of another one that it made meanwhile: it ends as that sweep.
+func TestSweepMinedAfterResume(t *testing.T) {
+	u := newUniverse(t, 39, nil)
+	u.fund(alice, 1000*milli)
+	b := u.backup()
+	u.payPersonal(80*milli, stranger)
+	late := u.chain.pool[0]
+	u.chain.pool = nil
+	u.recover(b)
+	u.settle(10)
+	u.resumed()
+	u.signer.refuse = 1 << 30
+	u.chain.base = core.AmountOf(8 * gwei) // other fees, another transaction
+	u.run(10 * time.Second)
+	u.notify(stranger)
+	u.settle(3)
+	if x := u.m.state.SweepOf(account(stranger)); x == nil || x.Latest().Digest == late.signed.SigningHash() {
+		t.Fatalf("%+v", x)
+	}
+	u.chain.send(*late.signed)
+	u.settle(10)
+	u.signer.refuse = 0
+	u.settle(10)
+	if h := u.m.state.Halt(); h != nil || u.balance(0, stranger) != late.signed.Value.Uint64() || len(u.mints(stranger)) != 1 {
+		t.Errorf("halt %+v, %d are minted of %v", h, u.balance(0, stranger), &late.signed.Value)
+	}
+	u.payPersonal(60*milli, stranger)
+	u.settle(10)
+	if n := len(u.mints(stranger)); n != 2 {
+		t.Errorf("%d mints", n)
+	}
+}
+
+// A transaction of a deposit address that is no sweep: somebody else has the key, and everything stops.
+func TestForeignTransactionOfDepositAddressHalts(t *testing.T) {
+	u := newUniverse(t, 40, nil)
+	u.fund(alice, 1000*milli)
+	u.recover(u.backup())
+	u.settle(6)
+	u.resumed()
+	u.chain.pay(u.personalAddress(stranger), core.AmountOf(50*milli))
+	u.chain.mine()
+	key, c := u.signer.derive(account(stranger).Path())
+	tx := eth.Transaction{ChainID: core.DevGeth, GasLimit: core.GasEther, To: eth.Address{0x66}, Value: core.AmountOf(milli), MaxFeePerGas: core.AmountOf(900 * gwei), MaxPriorityFeePerGas: core.AmountOf(gwei)}
+	signed, err := tx.Sign(signOtherwise(key, tx.SigningHash()), c.PublicKey[:])
+	must(t, err)
+	u.chain.send(signed)
+	u.settle(6)
+	u.notify(stranger)
+	if h := u.m.state.Halt(); h == nil || !strings.Contains(h.Reason, "which is no sweep") {
+		t.Errorf("halt %+v", h)
+	}
+	u.crash()
+}
