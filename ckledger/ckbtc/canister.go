@@ -77,6 +77,7 @@ type minter struct {
 	listings  map[listing]listed           // what update_balance saw lately
 	reorgs    uint64                       // how often a reorganisation was noticed: what was listed before need not be there
 	checks    map[btc.Outpoint]*checkWait  // deposits that the checker had no answer for
+	strangers map[btc.Hash]bool            // transactions that resume was given and that are not the minter's
 	updating  map[core.Account]bool        // accounts with an update_balance under way
 	retrieval map[principal.Principal]bool // users with a withdrawal being accepted
 	tasks     *ledger.Schedule[core.Task]  // tasks under way, and when those that failed may run again
@@ -154,7 +155,7 @@ func (m *minter) open() {
 		m.c.Trap("open the event log: %v", err)
 	}
 	m.state = core.NewState(core.Account{Owner: m.c.Self()})
-	m.taproot, m.listings, m.checks = map[core.Account]bool{}, map[listing]listed{}, map[btc.Outpoint]*checkWait{}
+	m.taproot, m.listings, m.checks, m.strangers = map[core.Account]bool{}, map[listing]listed{}, map[btc.Outpoint]*checkWait{}, map[btc.Hash]bool{}
 	m.updating, m.retrieval = map[core.Account]bool{}, map[principal.Principal]bool{}
 	m.tasks = ledger.NewSchedule[core.Task](0)
 }

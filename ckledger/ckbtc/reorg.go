@@ -252,7 +252,7 @@ func (m *minter) recall(us []core.Utxo, tip uint32, past core.Past) (other []str
 	if _, stale := m.state.Stale(); !stale {
 		return nil, nil
 	}
-	past.Own, past.Tip, past.Utxos = *m.key, tip, us
+	past.Own, past.Tip, past.Utxos, past.Strangers = *m.key, tip, us, m.strangers
 	for {
 		events, more, err := m.state.Recall(m.c.Time(), past)
 		if err != nil || events == nil {
@@ -436,6 +436,7 @@ func (m *minter) conclude(us []core.Utxo, tip uint32, past core.Past, never []bt
 	if len(e.Resumed.List)+len(e.Resumed.Never) > 0 || m.state.Paused() != "" {
 		m.emit(*e)
 	}
+	clear(m.strangers)
 	r.WrittenOff = m.state.WrittenOff() - before
 	m.logf("resumed: %d satoshi restored, %d written off", r.Restored, r.WrittenOff)
 	out.Send(ResumeResult{Ok: &r})

@@ -41,6 +41,8 @@ type Past struct {
 	Utxos  []Utxo               // at the minter's own address
 	Given  map[btc.Hash]*btc.Tx // by their ids
 	Others map[btc.Hash]bool    // by the controller's word, what they pay to an address that waits is not for what waits
+	// Strangers are transactions that turned out not to be the minter's; Recall adds to them. Anybody can pay to the minter's own address.
+	Strangers map[btc.Hash]bool
 }
 
 // Orphan is an output that a transaction of after the backup spent and the log does not know. If it lies at an account's address, the minter has minted for it, for it spends
@@ -105,18 +107,15 @@ func (s *State) Recall(now uint64, p Past) (events []Event, other []string, err 
 		}
 	}
 	for _, u := range p.Utxos {
-		if u.Height == 0 || u.Height > p.Tip || !s.Foreign(u) {
-			continue
+		if u.Height > 0 && u.Height <= p.Tip && s.Foreign(u) && !p.Strangers[u.Txid] {
+			r.look(u.Txid, u.Height)
 		}
-		if p.Tip-u.Height+1 < s.Config.Confirmations {
-			return nil, nil, fmt.Errorf("%w: %v has less than %d confirmations: call resume again when it has", ErrForgotten, u.Txid, s.Config.Confirmations)
-		}
-		r.look(u.Txid, u.Height)
 	}
 	for _, id := range r.order { // predecessors first
 		if events, other, err = r.place(now, id); err != nil || events != nil {
 			return events, other, err
 		}
+		p.Strangers[id] = true
 	}
 	if len(r.lacking) > 0 {
 		more := ""
@@ -248,6 +247,10 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		return nil, nil, fmt.Errorf("%w: %v %s", ErrForgotten, id, fmt.Sprintf(format, args...))
 	}
 	tx, height := r.Given[id], r.seen[id]
+	young := r.Tip-height+1 < r.Config.Confirmations
+	wait := func() ([]Event, []string, error) {
+		return fail("has less than %d confirmations: call resume again when it has", r.Config.Confirmations)
+	}
 	if _, done := r.txids[id]; done {
 		return nil, nil, nil
 	}
@@ -268,6 +271,9 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 			orphans = append(orphans, o)
 		}
 		if p := r.payments[r.txids[op.Txid]]; p != nil && known {
+			if young {
+				return wait()
+			}
 			return []Event{{Time: now, Confirmed: &ConfirmedTx{Payment: p.ID, Txid: op.Txid, Height: height}}}, nil, nil // what a mined transaction spends is mined
 		}
 		if d := r.deposits[op]; d != nil && d.State != DepositMinted {
@@ -303,6 +309,9 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		same := len(p.Inputs) == len(tx.Inputs) && p.Kind == PaysOut
 		for i := range tx.Inputs {
 			same = same && p.Inputs[i].Outpoint() == tx.Inputs[i].Prev
+		}
+		if young {
+			return wait()
 		}
 		if len(tx.Outputs) == 1 {
 			x.Kind = Cancels
@@ -343,6 +352,9 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		x.MinterFee = 0
 	}
 	paid := mine || len(x.Requests) > 0
+	if paid && young {
+		return wait()
+	}
 	if len(orphans) > 0 && (paid || r.alike(tx)) {
 		events = append(events, Event{Time: now, Orphaned: &Orphaned{orphans}})
 	}

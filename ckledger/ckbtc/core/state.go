@@ -157,9 +157,9 @@ type State struct {
 	restored uint64                // satoshi
 	epoch    *uint64               // of the Bitcoin canister, nil until it is known
 	recovery uint64                // number of the subnet's last recovery from a backup that the log knows
+	stale    uint64                // when that was learnt, in ns, 0 once a controller has resumed
+	reset    bool                  // it changed, and no controller has resumed since
 	orphans  map[btc.Outpoint]Orphan
-	stale    uint64 // when that was learnt, in ns, 0 once a controller has resumed
-	reset    bool   // it changed, and no controller has resumed since
 
 	cancelled      map[uint64]bool   // requests to refund
 	feeBurns       map[uint64]uint64 // block of the ledger → what was burned for consolidations
