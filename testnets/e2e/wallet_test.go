@@ -262,9 +262,17 @@ func (s *samples) pays(language string, m market) {
 	s.faucet(wallet, uint256.MustFromBig(has), nil)
 	owns := int64(5_000)
 	s.faucet(m.token, nil, contracts.NewDevToken().PackMint(common.Address(wallet), big.NewInt(owns)))
+	order := func(p *sent, method string, args ...any) error {
+		for { // the chain moves between the replicas' questions of its fees: nothing was sent then, and one asks again
+			err := s.owner.Update(s, id, method, args, []any{p})
+			if err == nil || !strings.Contains(err.Error(), "eth_feeHistory") || !strings.Contains(err.Error(), "No consensus could be reached") {
+				return err
+			}
+		}
+	}
 	pay := func(method string, args ...any) (p sent) {
 		t.Helper()
-		must(t, s.owner.Update(s, id, method, args, []any{&p}))
+		must(t, order(&p, method, args...))
 		return p
 	}
 	spent := func(amounts ...*big.Int) {
@@ -295,7 +303,7 @@ func (s *samples) pays(language string, m market) {
 	must(t, err)
 	yields, err := swap.UnpackGetAmountsOut(out)
 	must(t, err)
-	type order struct {
+	type exchange struct {
 		Router    string     `candid:"router"`
 		WETH      string     `candid:"weth"`
 		Token     string     `candid:"token"`
@@ -303,7 +311,7 @@ func (s *samples) pays(language string, m market) {
 		MinTokens candid.Nat `candid:"min_tokens"`
 		Deadline  uint64     `candid:"deadline"`
 	}
-	want := order{m.swap.String(), m.swap.String(), m.token.String(), candid.NatFromBig(amount), candid.NatFromBig(yields[1]), math.MaxInt64}
+	want := exchange{m.swap.String(), m.swap.String(), m.token.String(), candid.NatFromBig(amount), candid.NatFromBig(yields[1]), math.MaxInt64}
 	spent(amount, s.mined(pay("swap", want), wallet, 1))
 	if owns += yields[1].Int64(); s.tokens(m, wallet) != owns {
 		t.Errorf("after the swap the wallet has %d tokens, want %d", s.tokens(m, wallet), owns)
@@ -315,14 +323,7 @@ func (s *samples) pays(language string, m market) {
 	var both [2]sent
 	var g errgroup.Group
 	for i := range both {
-		g.Go(func() error {
-			for { // the chain moves between the replicas' questions of its fees: nothing was sent then, and one asks again
-				err := s.owner.Update(s, id, "send_eth", []any{friend.String(), nat(uint64(1 + i))}, []any{&both[i]})
-				if err == nil || !strings.Contains(err.Error(), "eth_feeHistory") || !strings.Contains(err.Error(), "No consensus could be reached") {
-					return err
-				}
-			}
-		})
+		g.Go(func() error { return order(&both[i], "send_eth", friend.String(), nat(uint64(1+i))) })
 	}
 	must(t, g.Wait())
 	if both[0].Nonce+both[1].Nonce != 4+5 {
