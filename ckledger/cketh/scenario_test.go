@@ -3,6 +3,7 @@ package cketh
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -868,12 +869,18 @@ func TestSubnetRecovery(t *testing.T) {
 	refused(&one, "was not restored")
 }
 
-// restore begins again from the minter's log as it was when it had n events; the ledgers are as they are.
-func (u *universe) restore(n uint64) {
+// restore begins again from a backup. The chain is as it is, and so are the ledgers if the backup has none.
+func (u *universe) restore(b backup) {
 	u.t.Helper()
 	u.run(instant)
 	must(u.t, u.w.Advance(instant))
-	u.w.SetEnv("FUSION_RECOVERY", "1")
+	u.recoveries++
+	u.w.SetEnv("FUSION_RECOVERY", fmt.Sprint(u.recoveries))
+	for i, image := range b.ledgers {
+		u.withLedger(i, func(m stable.Memory) {
+			m.Write(0, append(slices.Clone(image), make([]byte, m.Size()*stable.PageSize-uint64(len(image)))...))
+		})
+	}
 	w := u.w
 	u.w = nil // replaying is no change
 	must(u.t, w.Upgrade(minterID, func(c *cdk.Canister) {
@@ -881,7 +888,7 @@ func (u *universe) restore(n uint64) {
 		cdk.PostUpgrade(c, func(a *MinterArg) {
 			g, err := stable.Open(c.Stable())
 			must(u.t, err)
-			g.Memory(memoryLogIndex).Write(8, binary.LittleEndian.AppendUint64(nil, n)) // where a log has its length
+			g.Memory(memoryLogIndex).Write(8, binary.LittleEndian.AppendUint64(nil, b.events)) // where a log has its length
 			u.m.postUpgrade(a)
 		})
 	}, nil))
@@ -945,7 +952,7 @@ func TestPaidAfterTheBackup(t *testing.T) {
 	}
 	held, want := custody(), books()
 
-	u.restore(n)
+	u.restore(backup{events: n})
 	if u.m.state.Halt() == nil || u.m.state.Open() < 4 {
 		t.Fatalf("halt %+v, %d open", u.m.state.Halt(), u.m.state.Open())
 	}
@@ -1008,7 +1015,7 @@ func TestPaidBehindAForgottenTransaction(t *testing.T) {
 		must(t, err)
 		u.chain.send(signed)
 	}
-	u.restore(n)
+	u.restore(backup{events: n})
 	u.down, u.broken = false, true
 	fee := core.AmountOf(100 * gwei)
 	cost := fee

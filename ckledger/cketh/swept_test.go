@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holiman/uint256"
+
 	"fusion/cdk"
 	"fusion/cdk/native"
 	"fusion/cdk/stable"
@@ -48,18 +50,6 @@ func (u *universe) backup() (b backup) {
 		})
 	}
 	return b
-}
-
-// recover begins again from a backup. The chain is as it is.
-func (u *universe) recover(b backup) {
-	u.t.Helper()
-	u.quiesce()
-	for i := range ledgers {
-		u.withLedger(i, func(m stable.Memory) {
-			m.Write(0, append(b.ledgers[i], make([]byte, m.Size()*stable.PageSize-uint64(len(b.ledgers[i])))...))
-		})
-	}
-	u.restore(b.events)
 }
 
 func (u *universe) personalAddress(who principal.Principal) eth.Address {
@@ -193,7 +183,7 @@ func TestSweptAfterTheBackup(t *testing.T) {
 	b, had := u.sweepAfterBackup()
 	want := u.books()
 
-	u.recover(b)
+	u.restore(b)
 	u.settle(20)
 	for who := range had {
 		if who != known && u.balance(0, who) != 0 {
@@ -237,7 +227,7 @@ func TestSweptAfterTheBackupCrashing(t *testing.T) {
 	u := newUniverse(t, 36, nil)
 	b, had := u.sweepAfterBackup()
 	want := u.books()
-	u.recover(b)
+	u.restore(b)
 	u.frail = true
 	ask := func(who principal.Principal, method string, args ...any) { // the answer may get lost
 		_, err := u.w.Submit(who, minterID, method, args...)
@@ -276,7 +266,7 @@ func TestResumeWaitsForSweeps(t *testing.T) {
 		all[who] = list[len(list)-1].Tx
 	}
 	u.chain.unread[all[known]], u.chain.unread[all[sent]] = true, true
-	u.recover(b)
+	u.restore(b)
 	u.settle(10)
 	refused := func(words ...string) {
 		t.Helper()
@@ -319,7 +309,7 @@ func TestResumeWaitsForSweeps(t *testing.T) {
 func TestNotifiedBeforeResume(t *testing.T) {
 	u := newUniverse(t, 37, nil)
 	b, had := u.sweepAfterBackup()
-	u.recover(b)
+	u.restore(b)
 	before := u.supply(0)
 	if said := u.notify(stranger); !strings.Contains(said, "restored from a backup, and are minted") {
 		t.Error(said)
@@ -358,7 +348,7 @@ func TestUnknownSweepsCoverNothingElse(t *testing.T) {
 		}
 		u.settle(10)
 		u.broken = true // by what the restored ledger has of alice's
-		u.recover(b)
+		u.restore(b)
 		u.broken = false
 		u.settle(10)
 		one := uint64(1)
@@ -401,7 +391,7 @@ func TestSweepMinedAfterResume(t *testing.T) {
 	u.payPersonal(80*milli, stranger)
 	late := u.chain.pool[0]
 	u.chain.pool = nil
-	u.recover(b)
+	u.restore(b)
 	u.settle(10)
 	u.resumed()
 	u.signer.refuse = 1 << 30
@@ -430,7 +420,7 @@ func TestSweepMinedAfterResume(t *testing.T) {
 func TestForeignTransactionOfDepositAddressHalts(t *testing.T) {
 	u := newUniverse(t, 40, nil)
 	u.fund(alice, 1000*milli)
-	u.recover(u.backup())
+	u.restore(u.backup())
 	u.settle(6)
 	u.resumed()
 	u.chain.pay(u.personalAddress(stranger), core.AmountOf(50*milli))
@@ -446,4 +436,139 @@ func TestForeignTransactionOfDepositAddressHalts(t *testing.T) {
 		t.Errorf("halt %+v", h)
 	}
 	u.crash()
+}
+
+// TestRecoverySimulation restores the subnet from a backup in the midst of deposits to personal addresses, sweeps whose fees rise, withdrawals, faults of providers and
+// signers, and restarts, twice in a row. The operator pays in what resume names, to the wei, and holders ask when it occurs to them. In the end every sweep on the
+// chain is minted once, and after the operator's word no ledger has issued more than the chain holds.
+func TestRecoverySimulation(t *testing.T) {
+	seeds := uint64(5)
+	if testing.Short() {
+		seeds = 2
+	}
+	swept, recalled, short := 0, uint64(0), 0
+	for seed := range seeds {
+		u := newUniverse(t, 1000+seed, nil)
+		u.fund(alice, 3000*milli)
+		users := []principal.Principal{user(1), user(2), user(3), user(4), user(5)}
+		notify := func(who principal.Principal) { // the answer may get lost
+			_, err := u.w.Submit(who, minterID, "notify_deposit", Account{Owner: who})
+			must(t, err)
+		}
+		live := func(steps int) {
+			u.faults = 0.04
+			for range steps {
+				who := users[u.rng.IntN(len(users))]
+				switch u.rng.IntN(8) {
+				case 0, 1:
+					u.chain.pay(u.personalAddress(who), core.AmountOf(20*milli+u.rng.Uint64N(60*milli)))
+					notify(who)
+				case 2:
+					u.chain.base = core.AmountOf(gwei * (3 + u.rng.Uint64N(10)) << u.rng.IntN(3))
+				case 3:
+					_, err := u.w.Submit(alice, minterID, "withdraw_eth", WithdrawalArg{Recipient: eth.Address{0xd0, byte(u.events)}.String(), Amount: candid.NatFromUint64(30*milli + u.rng.Uint64N(40*milli))})
+					must(t, err)
+				case 4:
+					u.cut()
+				case 5:
+					u.signer.leak = u.rng.IntN(3) == 0
+				case 6:
+					notify(who)
+				}
+				u.chain.mine()
+				u.release()
+				u.run(time.Duration(u.rng.IntN(6)) * 500 * time.Millisecond)
+			}
+			u.settle(1)
+			u.signer.leak = false
+		}
+		operate := func() { // an operator who does what resume says
+			u.settle(5)
+			if u.m.state.Stale() {
+				u.broken = true
+				nonce := u.chain.final().nonces[u.signer.main]
+				r, err := call[ResumeResult](u, operator, minterID, "resume", &ResumeArgs{Nonce: &nonce})
+				must(t, err)
+				if r.Err != nil && strings.Contains(*r.Err, "are missing") {
+					var block uint64
+					var missing string
+					_, err := fmt.Sscanf((*r.Err)[strings.Index(*r.Err, "block"):], "block %d, %s are missing", &block, &missing)
+					must(t, err)
+					u.chain.pay(u.signer.main, *uint256.MustFromDecimal(missing))
+					short++
+				}
+			}
+			u.broken = u.m.state.Stale()
+		}
+		for range 2 {
+			live(30)
+			b := u.backup()
+			live(40)
+			u.broken = true
+			u.restore(b)
+			u.chain.base = core.AmountOf(8 * gwei)
+			for range 25 {
+				if u.rng.IntN(3) == 0 {
+					notify(users[u.rng.IntN(len(users))])
+				}
+				if u.rng.IntN(8) == 0 {
+					u.cut()
+				}
+				operate()
+			}
+		}
+		for range 2 {
+			for _, who := range users {
+				notify(who)
+				operate()
+			}
+		}
+		for range 20 {
+			operate()
+		}
+		u.settle(30)
+		s := u.m.state
+		if s.Halt() != nil || s.Open() != 0 || s.OpenDeposits() != 0 {
+			t.Fatalf("seed %d: halt %+v, %d withdrawals and %d deposits are open", seed, s.Halt(), s.Open(), s.OpenDeposits())
+		}
+		minted := map[core.Source]int{}
+		res, err := call[icrc.GetTransactionsResponse](u, minterID, ledgers[0], "get_transactions", icrc.GetBlocksArgs{Start: *natOf(0), Length: *natOf(2000)})
+		must(t, err)
+		for _, b := range res.Transactions {
+			if b.Mint != nil && b.Mint.Memo != nil {
+				if m, err := core.ParseMintMemo(*b.Mint.Memo); err == nil && m.Convert != nil {
+					minted[m.Convert.Source]++
+				}
+			}
+		}
+		owner := map[eth.Address]principal.Principal{}
+		for _, who := range users {
+			owner[u.personalAddress(who)] = who
+		}
+		for _, b := range u.chain.blocks {
+			for _, tx := range b.txs {
+				who, personal := owner[tx.from]
+				if !personal {
+					continue
+				}
+				swept++
+				src := core.Source{Tx: tx.hash}
+				if d := s.Deposit(src); minted[src] != 1 || d == nil || d.To != account(who) || d.Value != tx.signed.Value {
+					t.Errorf("seed %d: sweep %v of %v is minted %d times: %+v", seed, tx.hash, who, minted[src], d)
+				}
+			}
+		}
+		supply := u.supply(0)
+		supply.Add(&supply, &u.fees[0])
+		if book := s.Book(core.Ether); book.Supply != supply {
+			t.Errorf("seed %d: the log has a supply of %v, the ledger of %v", seed, &book.Supply, &supply)
+		}
+		recalled += s.Recalled()
+		u.check()
+		u.crash()
+	}
+	t.Logf("%d sweeps, %d recalled, the operator paid %d times", swept, recalled, short)
+	if swept < 10*int(seeds) || recalled < 2*seeds || short == 0 {
+		t.Error("the simulation does too little to mean anything")
+	}
 }

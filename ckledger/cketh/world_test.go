@@ -63,9 +63,11 @@ type universe struct {
 	lossy  bool    // every answer of a ledger is lost
 	frail  bool    // the minter is replaced by a new instance after every message that writes into its log
 	deaths int     // of frail ones
-	broken bool    // the chain was reorganised beyond finality: supply may exceed custody
-	events int
-	fees   [3]core.Amount // of approvals
+	// recoveries is how often the subnet was restored.
+	recoveries int
+	broken     bool // the chain was reorganised beyond finality: supply may exceed custody
+	events     int
+	fees       [3]core.Amount // of approvals
 	// prepared are all transactions that the log ever held.
 	prepared map[[32]byte]*core.Version
 }
