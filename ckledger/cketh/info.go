@@ -198,6 +198,8 @@ func (m *minter) metrics() string {
 	w.Gauge("open_withdrawals", "Withdrawals that are neither paid nor minted back.", m.state.Open())
 	w.Gauge("next_nonce", "Nonce of the next transaction.", m.state.Nonce())
 	w.Gauge("rpc_calls", "Calls to the EVM-RPC canister since the last upgrade.", m.asked)
+	left := m.state.Surplus()
+	w.Gauge("surplus", "Held beyond the books when the minter was last resumed, in wei: of forgotten sweeps that nobody asked for yet, or given.", left.Dec())
 	for _, row := range []struct {
 		name, help string
 		of         func(core.Book) core.Amount

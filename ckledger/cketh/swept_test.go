@@ -197,6 +197,9 @@ func TestSweptAfterTheBackup(t *testing.T) {
 			t.Errorf("%v has %d wei, had %d", who, got, n)
 		}
 	}
+	if left := u.m.state.Surplus(); left != core.AmountOf(had[stranger]) {
+		t.Errorf("%v wei are beyond the books, the forgotten sweep brought %d", &left, had[stranger])
+	}
 	for i := range 3 {
 		said := u.notify(stranger)
 		if strings.Contains(said, "restored from a backup") != (i == 0) {
@@ -215,6 +218,28 @@ func TestSweptAfterTheBackup(t *testing.T) {
 	}
 	if n := len(u.mints(known)); n != 3 {
 		t.Errorf("%d mints", n)
+	}
+	if left := u.m.state.Surplus(); !left.IsZero() {
+		t.Errorf("%v wei are beyond the books", &left)
+	}
+	theirs := u.mints(stranger)[0].TransactionHash
+	u.crash()
+	accepted, minted := 0, 0
+	for start, end := uint64(0), uint64(1); start < end; start += maxEvents {
+		es, err := native.Query[Events](u.w, alice, minterID, "get_events", EventsArg{start, maxEvents})
+		must(t, err)
+		end = es.TotalEventCount
+		for _, e := range es.Events {
+			if a := e.Payload.AcceptedDeposit; a != nil && a.Principal == stranger {
+				accepted++
+			}
+			if x := e.Payload.MintedCkEth; x != nil && x.EventSource.TransactionHash == theirs {
+				minted++
+			}
+		}
+	}
+	if accepted != 1 || minted != 1 {
+		t.Errorf("get_events has %d deposits of the stranger and %d mints of it", accepted, minted)
 	}
 	if got := u.books(); got != want {
 		t.Errorf("books %s, were %s before", got, want)

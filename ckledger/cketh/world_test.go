@@ -285,7 +285,7 @@ func (u *universe) replaceNow(args ...MinterArg) {
 
 // digest describes a state completely enough that two equal ones behave alike.
 func digest(s *core.State) string {
-	text := fmt.Sprintf("%d %d %d %+v", s.Events(), s.Open(), s.OpenDeposits(), s.Tasks(1<<63))
+	text := fmt.Sprintf("%d %d %d %+v %v %v %d", s.Events(), s.Open(), s.OpenDeposits(), s.Tasks(1<<63), s.Surplus(), s.Addresses(), s.Recalled())
 	for _, a := range append([]core.Asset{core.Ether}, assets(s.Tokens())...) {
 		text += fmt.Sprintf(" %v", s.Book(a))
 	}

@@ -91,6 +91,10 @@ func (s *State) Addresses() []Account { return s.addresses }
 // Recalled is how many sweeps were found that the log did not know.
 func (s *State) Recalled() uint64 { return s.recalled }
 
+// Surplus is what the main address held beyond the books when a controller last resumed, less what sweeps that came to light since had brought of it. It is of other
+// such sweeps, or given.
+func (s *State) Surplus() Amount { return s.surplus }
+
 // Restored reports whether the log knows of a recovery of the subnet.
 func (s *State) Restored() bool { return s.recovery != 0 }
 
