@@ -508,6 +508,8 @@ func TestRecoverySimulation(t *testing.T) {
 			u.signer.leak = false
 		}
 		operate := func() { // an operator who does what resume says
+			u.faults = 0.04
+			u.run(2 * time.Second)
 			u.settle(5)
 			if u.m.state.Stale() {
 				u.broken = true
