@@ -71,7 +71,7 @@ test: canisters ## run all tests that need nothing but Go
 .PHONY: simulate
 simulate: seeds = 400
 simulate: ## run the simulations of the ckBTC and ckETH minters at length (seeds=400)
-	FUSION_SIM_SEEDS=$(seeds) go test -count=1 -v -timeout 8h -run '^TestSimulation$$' ./ckledger/ckbtc/... ./ckledger/cketh
+	FUSION_SIM_SEEDS=$(seeds) go test -count=1 -v -timeout 8h -run '^Test(Recovery)?Simulation$$' ./ckledger/ckbtc/... ./ckledger/cketh
 
 .PHONY: race
 race: canisters ## run the tests of the concurrent rooms under the race detector

@@ -743,12 +743,9 @@ func TestSimulationFindsMistakes(t *testing.T) {
 	}
 }
 
-// TestSimulation runs the minter with the real ledger, its archives and index, and a checker: several users at once, calls and answers that are late or lost, failing
-// signatures, a checker that is silent or changes its mind, reorganisations of any depth with deposits that are spent otherwise, halts of the Bitcoin canister, payments that are stuck and
-// evicted, upgrades to other modes and crashes between any two events. Invariants are checked after each event, the supply against custody after each action; in the end every burn was paid
-// once or refunded, every deposit was minted once or found unfit, and the index agrees with ledger and archives about every account.
-func TestSimulation(t *testing.T) {
-	first, seeds := 0, 12
+// simulated is which seeds the simulations run.
+func simulated(t *testing.T) (first, seeds int) {
+	seeds = 12
 	if testing.Short() {
 		seeds = 3
 	}
@@ -759,6 +756,15 @@ func TestSimulation(t *testing.T) {
 			must(t, err)
 		}
 	}
+	return first, seeds
+}
+
+// TestSimulation runs the minter with the real ledger, its archives and index, and a checker: several users at once, calls and answers that are late or lost, failing
+// signatures, a checker that is silent or changes its mind, reorganisations of any depth with deposits that are spent otherwise, halts of the Bitcoin canister, payments that are stuck and
+// evicted, upgrades to other modes and crashes between any two events. Invariants are checked after each event, the supply against custody after each action; in the end every burn was paid
+// once or refunded, every deposit was minted once or found unfit, and the index agrees with ledger and archives about every account.
+func TestSimulation(t *testing.T) {
+	first, seeds := simulated(t)
 	var total fullStats
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -43,10 +43,13 @@ func (u *universe) restore(b backup) {
 }
 
 // beginAgain begins again from a backup.
-func (u *universe) beginAgain(b backup) {
+func (u *universe) beginAgain(b backup) { u.beginAgainAs(b, 1) }
+
+// beginAgainAs is beginAgain with the number of the recovery.
+func (u *universe) beginAgainAs(b backup, number int) {
 	u.t.Helper()
-	u.advance(instant)
-	u.w.SetEnv("FUSION_RECOVERY", "1")
+	u.w.Pass(instant)
+	u.w.SetEnv("FUSION_RECOVERY", fmt.Sprint(number))
 	*u.ledger = b.ledger
 	must(u.t, u.w.Upgrade(minterID, func(c *cdk.Canister) {
 		u.setup(c)

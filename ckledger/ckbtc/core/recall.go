@@ -274,7 +274,7 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 			if young {
 				return wait()
 			}
-			return []Event{{Time: now, Confirmed: &ConfirmedTx{Payment: p.ID, Txid: op.Txid, Height: height}}}, nil, nil // what a mined transaction spends is mined
+			return []Event{{Time: now, Confirmed: r.mined(op.Txid, height)}}, nil, nil
 		}
 		if d := r.deposits[op]; d != nil && d.State != DepositMinted {
 			return fail("spends deposit %v, and the ledger has not said yet whether it minted for that: call resume again", op)
@@ -364,6 +364,17 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 	return append(events, Event{Time: now, Recalled: x}, confirmed), other, nil
 }
 
+// mined gives what confirms a transaction of an open payment that a mined one spends, or, before it, one that it spends itself, and so on: all of them are mined.
+func (s *State) mined(id btc.Hash, height uint32) *ConfirmedTx {
+	p := s.payments[s.txids[id]]
+	for _, o := range p.Inputs {
+		if s.payments[s.txids[o.Txid]] != nil {
+			return s.mined(o.Txid, height)
+		}
+	}
+	return &ConfirmedTx{Payment: p.ID, Txid: id, Height: height}
+}
+
 // like finds a withdrawal that waits, besides some, and that an output could be for.
 func (s *State) like(o btc.TxOut, besides []uint64) (id uint64, ok bool) {
 	i := slices.IndexFunc(s.queue, func(q uint64) bool {
@@ -430,7 +441,7 @@ func (s *State) recalled(e *Event) error {
 			}
 			o := Owned{u, s.Minter} // of a deposit that the log does not know
 			if w := s.watched[op]; w != nil {
-				o = w.Owned
+				o, w.Locked = w.Owned, false // it was spent, so it was free
 			} else if have, ok := s.available[op]; ok {
 				o = have
 			}
