@@ -69,7 +69,9 @@ func (f *bitcoinFeed) reconcile(v *machine.View) {
 		f.r.wg.Go(func() {
 			defer f.foreseeing.Store(false)
 			for _, raw := range items.Blocks {
-				f.r.machine.ForeseeBitcoin(raw)
+				if f.r.machine.ForeseeBitcoin(raw) != nil {
+					return // the state is being closed, or has failed, which others say
+				}
 			}
 		})
 	}

@@ -53,8 +53,9 @@
 //     committed store after the block's commit: CheckPayload and Filter read, too.
 //  2. Ask Request, have an adapter fetch, cut the answer with Filter, and put it into a proposal. CheckPayload decides on the
 //     proposals of others; it depends on nothing but state and payload.
-//     What a block says by itself (transactions, hashes, the coins that it makes) is best looked at while something else is waited for: Foresee may be
-//     called in any goroutine with the blocks that are at hand, and changes no result. The bytes of blocks must not be changed once they were given.
+//     What a block says by itself (transactions, hashes, the coins that it makes), and the coins that it spends, are best looked at while something else is
+//     waited for: Foresee may be called in any goroutine with the blocks that are at hand and a view of the latest commit, and changes no result. The bytes of
+//     blocks must not be changed once they were given.
 //  3. Apply the agreed payload exactly once, in every block, even when it is empty: block time moves expiries on.
 //  4. Announce what Outgoing lists until it is no longer listed.
 //  5. Commit Digest with the block.

@@ -36,10 +36,10 @@ func TestForeseeChangesNothing(t *testing.T) {
 			wg.Go(func() {
 				for i := range blocks {
 					raw := blocks[(i+k)%len(blocks)].raw
-					st.Foresee(raw)
-					st.Foresee(raw[:len(raw)-k]) // malformed, but for the first goroutine
+					st.Foresee(raw, nil)
+					st.Foresee(raw[:len(raw)-k], nil) // malformed, but for the first goroutine
 					wrong := append(bytes.Clone(raw[:36]), raw...)
-					st.Foresee(wrong)
+					st.Foresee(wrong, nil)
 				}
 			})
 		}
@@ -61,7 +61,7 @@ func TestForeseeRemembers(t *testing.T) {
 	sim := newSimnet(t)
 	st := sim.open(t, 6, kv.NewMem())
 	b := sim.mine(sim.genesis, testAddress(1), 0)
-	st.Foresee(b.raw)
+	st.Foresee(b.raw, nil)
 	c, err := st.parse(bytes.Clone(b.raw))
 	if err != nil || c.draft == nil || len(st.checked) != 1 {
 		t.Fatalf("%v, %d blocks are remembered", err, len(st.checked))
@@ -70,14 +70,14 @@ func TestForeseeRemembers(t *testing.T) {
 	if len(st.checked) != 0 || st.checkedBytes != 0 {
 		t.Errorf("%d blocks of %d bytes are remembered", len(st.checked), st.checkedBytes)
 	}
-	st.Foresee(b.raw[:90])
-	st.Foresee(make([]byte, MaxBytesPerPayload+1))
+	st.Foresee(b.raw[:90], nil)
+	st.Foresee(make([]byte, MaxBytesPerPayload+1), nil)
 	if len(st.checked) != 0 {
 		t.Error("a malformed block is remembered")
 	}
 	tx := &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: out(b.txs[0], 0), ScriptSig: make([]byte, 900_000)}}, Outputs: b.txs[0].Outputs}
 	for range 2*maxCheckedBytes/900_000 + 1 {
-		st.Foresee(sim.mine(b, testAddress(1), 0, tx).raw)
+		st.Foresee(sim.mine(b, testAddress(1), 0, tx).raw, nil)
 		if st.checkedBytes > maxCheckedBytes {
 			t.Fatalf("%d bytes are remembered", st.checkedBytes)
 		}
@@ -106,7 +106,7 @@ func TestForeseeIsToldAWrongHeight(t *testing.T) {
 		feed(t, st, blocks...)
 		apply := func(b *block) error {
 			if foreseen {
-				st.Foresee(b.raw)
+				st.Foresee(b.raw, nil)
 			}
 			it := items(b)
 			if err := st.CheckPayload(it); err != nil {
@@ -129,4 +129,103 @@ func TestForeseeIsToldAWrongHeight(t *testing.T) {
 			t.Errorf("foreseen %v: reopened, it differs", foreseen)
 		}
 	}
+}
+
+// Coins that were read ahead are not read again, unless others have settled since: then they count for nothing.
+func TestForeseeReadsAhead(t *testing.T) {
+	const n = 3 * readShare
+	sim := newSimnet(t)
+	blocks := sim.chain(sim.genesis, 101, testAddress(1))
+	fan := &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: out(blocks[0].txs[0], 0)}}}
+	for i := range uint64(n) {
+		fan.Outputs = append(fan.Outputs, btc.TxOut{Value: 1000, Script: scriptOf(i)})
+	}
+	blocks = append(blocks, sim.mine(last(blocks), testAddress(1), 0, fan))
+	blocks = append(blocks, sim.chain(last(blocks), 12, testAddress(1))...)
+	young := sim.mine(last(blocks), testAddress(1), 0, spend(1, testAddress(3), out(fan, 0)))
+	tx := &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: out(young.txs[1], 0)}}, Outputs: []btc.TxOut{{Value: 1000, Script: testAddress(2).Script()}}}
+	for i := range uint32(n - 1) {
+		tx.Inputs = append(tx.Inputs, btc.TxIn{Prev: out(fan, i+1)})
+	}
+	next := sim.mine(young, testAddress(1), 0, tx)
+	open := func() (*State, *kv.Mem) {
+		store := kv.NewMem()
+		st := sim.open(t, 6, store)
+		feed(t, st, blocks...)
+		return st, store
+	}
+	ahead := func(st *State, committed *kv.Mem) *foreseen {
+		st.Foresee(young.raw, committed)
+		st.Foresee(next.raw, committed)
+		c, err := st.parse(next.raw)
+		if err != nil || c.foreseen.Load() == nil {
+			t.Fatalf("nothing was foreseen: %v", err)
+		}
+		return c.foreseen.Load()
+	}
+	want, _ := open()
+	feed(t, want, young, next)
+
+	st, store := open()
+	if f := ahead(st, store.Clone()); f.looked[0] || f.coins[0] != nil {
+		t.Error("a coin of a block that is not linked yet was looked for in the stable set")
+	} else if !f.looked[1] || f.coins[1] == nil || f.coins[1].Value != 1000 {
+		t.Errorf("a stable coin was not found: %+v", f.coins[1])
+	}
+	stillReads(t, st, next)
+	feed(t, st, young)
+	if st.Digest() == want.Digest() {
+		t.Fatal("the states are the same too early")
+	}
+	feed(t, st, next)
+	if st.Digest() != want.Digest() || balanceOf(t, st, testAddress(2), 0) != 1000 {
+		t.Error("with coins read ahead the state differs")
+	}
+
+	// The commit that is read has another amount under one of the keys. While the state is at that very set it is believed, as the store is; later it is not.
+	st, store = open()
+	feed(t, st, young)
+	altered := store.Clone()
+	altered.Set(coinKey(out(fan, 1)), encodeCoin(&Coin{Outpoint: out(fan, 1), Value: 1, Height: 102, Script: scriptOf(1)}))
+	if f := ahead(st, altered); f.coins[1].Value != 1 {
+		t.Fatalf("read ahead: %+v", f.coins[1])
+	}
+	more := sim.chain(young, 3, testAddress(4))
+	feed(t, st, more...)
+	side := sim.mine(last(more), testAddress(1), 0, &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: out(fan, 1)}}, Outputs: []btc.TxOut{{Value: 1000, Script: testAddress(2).Script()}}})
+	st.Foresee(side.raw, altered)
+	if o := st.Apply(items(side), late); o[0].Err != nil {
+		t.Errorf("coins of an earlier stable set counted: %v", o[0].Err)
+	}
+	st.Foresee(next.raw, unreadable{})
+}
+
+// stillReads checks that the store is not asked for what was read ahead.
+func stillReads(t *testing.T, s *State, b *block) {
+	t.Helper()
+	blk := parsed(t, b)
+	c, err := s.parse(b.raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &counting{Store: s.store}
+	s.Use(store)
+	s.sources(blk, draftOf(blk, b.height), 0, c.foreseen.Load())
+	s.Use(store.Store)
+	if store.coins > 1 { // the first is one of a block that is not linked
+		t.Errorf("%d coins were read", store.coins)
+	}
+}
+
+// counting counts what is read of the coins.
+type counting struct {
+	kv.Store
+	coins int
+}
+
+func (c *counting) Get(k []byte) ([]byte, bool) {
+	if k[0] == 'u' {
+		c.coins++
+	}
+	return c.Store.Get(k)
 }

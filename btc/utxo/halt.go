@@ -178,11 +178,16 @@ func (s *State) Reset() error {
 }
 
 // become takes over all of another state but what outlives a reset: the options, the locks, the generation, the transactions to announce, and
-// the verdicts on blocks.
+// what is known of blocks by themselves.
 func (s *State) become(f *State) {
+	s.foresight.young.Lock()
+	defer s.foresight.young.Unlock()
+	s.foresight.mu.Lock()
+	defer s.foresight.mu.Unlock()
+	s.foresight.epoch = f.epoch.Epoch
 	s.store, s.epoch, s.tree, s.tip, s.halt, s.suspicion = f.store, f.epoch, f.tree, f.tip, f.halt, f.suspicion
 	s.bodies, s.created, s.spends, s.bytes, s.marks = f.bodies, f.created, f.spends, f.bytes, f.marks
-	s.muhash, s.setSum, s.coins, s.many = f.muhash, f.setSum, f.coins, f.many
+	s.muhash, s.setSum, s.coins, s.meta, s.many = f.muhash, f.setSum, f.coins, f.meta, f.many
 	s.digest, s.known, s.below = nil, nil, nil
 }
 

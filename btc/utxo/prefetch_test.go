@@ -51,7 +51,7 @@ func TestManyStableInputs(t *testing.T) {
 				}
 			}()
 			blk := parsed(t, good)
-			st.sources(blk, draftOf(blk, good.height), 0)
+			st.sources(blk, draftOf(blk, good.height), 0, nil)
 		}()
 		runtime.GOMAXPROCS(before)
 	}

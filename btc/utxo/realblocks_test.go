@@ -87,7 +87,7 @@ func (r *realBlock) seed(coins ...Coin) {
 func (r *realBlock) settle(before []Coin) (fees btc.Satoshi) {
 	t := r.t
 	t.Helper()
-	b, err := r.st.validate(r.Block, draftOf(r.Block, r.node.Height), r.node)
+	b, err := r.st.validate(r.Block, draftOf(r.Block, r.node.Height), r.node, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (r *realBlock) settle(before []Coin) (fees btc.Satoshi) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stored, err := r.st.validate(c, draftOf(c, r.node.Height), r.node); err != nil || !slices.Equal(stored.fees, b.fees) {
+	if stored, err := r.st.validate(c, draftOf(c, r.node.Height), r.node, nil); err != nil || !slices.Equal(stored.fees, b.fees) {
 		t.Errorf("as it is stored its fees are others, %v", err)
 	}
 	set := map[btc.Outpoint]Coin{}
@@ -233,7 +233,7 @@ func TestRealSegwitBlocks(t *testing.T) {
 		coins[0].Value-- // a satoshi less than the coinbase takes
 		poor := newRealBlock(t, raw, height)
 		poor.seed(coins...)
-		if _, err := poor.st.validate(poor.Block, draftOf(poor.Block, poor.node.Height), poor.node); !errors.Is(err, errCoinbaseMoney) {
+		if _, err := poor.st.validate(poor.Block, draftOf(poor.Block, poor.node.Height), poor.node, nil); !errors.Is(err, errCoinbaseMoney) {
 			t.Errorf("a coinbase that takes too much: %v", err)
 		}
 		coins[0].Value++

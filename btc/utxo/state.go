@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"lukechampine.com/blake3"
 
@@ -218,12 +219,14 @@ type State struct {
 	muhash   *MuHash
 	setSum   *[32]byte       // muhash's digest, nil after a change
 	coins    uint64          // in the stable set
+	meta     []byte          // what the store holds under "m": sets with the same are the same
 	many     map[string]bool // addresses with a stored balance
 	marks    uint64
 	digest   *[32]byte // nil after a change
 	known    map[btc.Hash]uint32
 	below    map[btc.Hash]uint32
 
+	foresight    foresight
 	checkedMu    sync.Mutex
 	checked      map[[32]byte]*checkedBlock
 	checkedBytes int
@@ -240,6 +243,7 @@ type checkedBlock struct {
 	segwit    bool  // with witnesses
 	bad       error // by Check
 	draft     *draft
+	foreseen  atomic.Pointer[foreseen]
 }
 
 // maxCheckedBytes bounds the blocks that are remembered: those of two payloads.
@@ -273,7 +277,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &State{opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
+	s := &State{foresight: foresight{epoch: epoch.Epoch}, opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
 		muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
 	if raw, ok := store.Get([]byte("m")); ok {
 		var m setMeta
@@ -286,7 +290,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		if s.muhash, err = ParseMuHash(m.MuHash); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
-		s.coins = m.Coins
+		s.coins, s.meta = m.Coins, bytes.Clone(raw)
 	} else {
 		s.putMeta()
 		s.putGen()
@@ -315,7 +319,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: body of %v: %w", ErrCorrupt, n.Hash, err)
 		}
-		b, err := s.validate(blk, draftOf(blk, n.Height), n)
+		b, err := s.validate(blk, draftOf(blk, n.Height), n, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%w: body of %v: %w", ErrCorrupt, n.Hash, err)
 		}
@@ -333,7 +337,8 @@ func (s *State) Use(store kv.Store) {
 func bodyKey(h btc.Hash) []byte { return append([]byte("B"), h[:]...) }
 
 func (s *State) putMeta() {
-	s.store.Set([]byte("m"), codec.Marshal(setMeta{s.muhash.Bytes(), s.coins, s.opt.Stability}))
+	s.meta = codec.Marshal(setMeta{s.muhash.Bytes(), s.coins, s.opt.Stability})
+	s.store.Set([]byte("m"), s.meta)
 }
 
 func (s *State) putGen() { s.store.Set([]byte("g"), binary.BigEndian.AppendUint64(nil, s.gen)) }
@@ -477,7 +482,7 @@ func (s *State) applyBlock(raw []byte, now int64) (o Outcome, changed bool) {
 		d = draftOf(blk.Block, n.Height)
 		d.compact = blk.Compact()
 	}
-	b, err := s.validate(blk.Block, d, n)
+	b, err := s.validate(blk.Block, d, n, blk.foreseen.Load())
 	if err != nil {
 		s.invalidate(n)
 		o.Err = err
@@ -561,14 +566,6 @@ func (s *State) check(c *checkedBlock, height uint32) error {
 	return c.bad
 }
 
-// Foresee looks at a block that a payload may bring soon, in any goroutine: CheckPayload and Apply then have less to do, and come to the same. A few blocks are
-// remembered, those of two payloads.
-func (s *State) Foresee(raw []byte) {
-	if len(raw) <= MaxBytesPerPayload {
-		_, _ = s.parse(raw) // what is wrong with it is found again
-	}
-}
-
 // uncheck forgets a block that is not needed again.
 func (s *State) uncheck(c *checkedBlock) {
 	s.checkedMu.Lock()
@@ -588,6 +585,8 @@ func (s *State) invalidate(n *chain.Node) {
 
 // link makes a validated body part of the memory.
 func (s *State) link(b *body, size int) {
+	s.foresight.young.Lock()
+	defer s.foresight.young.Unlock()
 	s.bodies[b.node.Hash] = b
 	s.bytes += uint64(size)
 	spent := make([]spentRef, len(b.spent)) // they live and die with the body
@@ -652,6 +651,8 @@ func (s *State) drop(b *body) {
 // release ends what lookups find of a dropped body. Of several, those that spend come before those whose coins they spend: what is still
 // spent by others moves, as the coin does.
 func (s *State) release(b *body) {
+	s.foresight.young.Lock()
+	defer s.foresight.young.Unlock()
 	for i := range b.uses {
 		u := &b.uses[i]
 		switch {
@@ -744,44 +745,33 @@ const readShare = 64
 
 // sources finds the inputs' coins. Those of the stable set are read on all processors and in the order of their keys; what is found does not depend
 // on the number of processors.
-func (s *State) sources(blk *btc.Block, d *draft, mark uint64) []source {
-	type read struct {
-		rank uint64
-		o    *btc.Outpoint
-		at   int
-	}
-	prevs := make([]*btc.Outpoint, 0, d.inputs)
-	for i := 1; i < len(blk.Txs); i++ {
-		for k := range blk.Txs[i].Inputs {
-			prevs = append(prevs, &blk.Txs[i].Inputs[k].Prev)
-		}
-	}
+func (s *State) sources(blk *btc.Block, d *draft, mark uint64, f *foreseen) []source {
+	prevs := spentBy(blk, d)
 	out := make([]source, len(prevs))
+	if f != nil && !bytes.Equal(f.meta, s.meta) { // other coins have settled since
+		f = nil
+	}
 	share(len(prevs), readShare, func(from, to int) {
 		for at := from; at < to; at += stride {
 			s.makers(d, mark, prevs[at:min(at+stride, to)], out[at:])
 		}
 	})
-	var list []read
+	var list []wanted
 	for i, o := range prevs {
-		if out[i].tx < 0 && out[i].created == nil {
-			list = append(list, read{binary.BigEndian.Uint64(o.Txid[:]), o, i})
+		switch {
+		case out[i].tx >= 0 || out[i].created != nil:
+		case f != nil && f.looked[i]:
+			out[i].stable = f.coins[i]
+			out[i].coin, out[i].ref = s.unspent(*o, mark, out[i])
+		default:
+			list = append(list, want(o, i))
 		}
 	}
-	slices.SortFunc(list, func(x, y read) int {
-		if x.rank != y.rank {
-			return cmp.Compare(x.rank, y.rank)
-		}
-		return cmp.Or(bytes.Compare(x.o.Txid[:], y.o.Txid[:]), cmp.Compare(x.o.Vout, y.o.Vout))
-	})
+	sortWanted(list)
 	share(len(list), readShare, func(from, to int) {
-		keys := make([][]byte, to-from)
-		for i := range keys {
-			keys[i] = coinKey(*list[from+i].o)
-		}
-		kv.Find(s.store, keys, func(i int, raw []byte) { out[list[from+i].at].stable = mustCoin(*list[from+i].o, raw) })
-		for _, r := range list[from:to] {
-			out[r.at].coin, out[r.at].ref = s.unspent(*r.o, mark, out[r.at])
+		find(s.store, list[from:to], func(at int, c *Coin) { out[at].stable = c })
+		for _, w := range list[from:to] {
+			out[w.at].coin, out[w.at].ref = s.unspent(*w.o, mark, out[w.at])
 		}
 	})
 	return out
@@ -972,8 +962,8 @@ func (d *draft) move(height uint32) {
 	}
 }
 
-// validate checks the amounts of a block on top of n's parent and gathers what it changes. It uses its draft up.
-func (s *State) validate(blk *btc.Block, d *draft, n *chain.Node) (*body, error) {
+// validate checks the amounts of a block on top of n's parent and gathers what it changes. It uses its draft up. What was foreseen of it may be nil.
+func (s *State) validate(blk *btc.Block, d *draft, n *chain.Node, f *foreseen) (*body, error) {
 	p := s.Params()
 	mark := s.marked(n.Parent)
 	fail := func(i int, err error) error {
@@ -989,7 +979,7 @@ func (s *State) validate(blk *btc.Block, d *draft, n *chain.Node) (*body, error)
 	}
 	b := &body{node: n, coins: d.coins, created: d.created, txs: d.txs, spent: make([]*Coin, 0, d.inputs), made: make([]maker, 0, d.inputs),
 		fees: make([]btc.MillisatPerVByte, 0, len(blk.Txs))}
-	from := s.sources(blk, d, mark)
+	from := s.sources(blk, d, mark, f)
 	gone := make(map[btc.Outpoint]bool, d.inputs)
 	var fees btc.Satoshi
 	overwrites := s.overwrites(n.Height)

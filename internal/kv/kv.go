@@ -147,6 +147,9 @@ type readOnly struct{ Reader }
 
 func (readOnly) Set(key, _ []byte) { panic("kv: writing to a reader") }
 func (readOnly) Delete(key []byte) { panic("kv: writing to a reader") }
+func (r readOnly) Find(keys [][]byte, found func(i int, value []byte)) {
+	Find(r.Reader, keys, found)
+}
 
 // ReadOnly makes a Store of a Reader for those who promise not to write; a write panics.
 func ReadOnly(r Reader) Store { return readOnly{r} }

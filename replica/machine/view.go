@@ -94,11 +94,12 @@ func (m *Machine) FilterBitcoin(items utxo.Items, timeNs uint64, maxBytes int) u
 	return m.btc.Filter(items, timeNs, maxBytes)
 }
 
-// ForeseeBitcoin looks at a Bitcoin block that a proposal may bring soon, in any goroutine: what it says by itself is then known.
-func (m *Machine) ForeseeBitcoin(raw []byte) {
-	if m.btc != nil {
-		m.btc.Foresee(raw)
+// ForeseeBitcoin looks at a Bitcoin block that a proposal may bring soon, in any goroutine: what it says by itself, and which coins it spends, is then known.
+func (m *Machine) ForeseeBitcoin(raw []byte) error {
+	if m.btc == nil {
+		return nil
 	}
+	return m.db.Look(func(committed kv.Reader) { m.btc.Foresee(raw, kv.PrefixReader(committed, prefixCoins)) })
 }
 
 func (m *Machine) publish() {

@@ -20,6 +20,6 @@
 // was committed is there when the database is opened again. A wrong byte is found by the checksums of Pebble's blocks when it is read; what those cannot
 // see, tables that are missing after their list was damaged, is found by Check, which Open calls for small databases and the replica calls daily.
 //
-// The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot, Reader and Check may be used by all. An I/O error
+// The caller's duties: one goroutine owns Begin, the Block and Commit; Snapshot, Look, Reader and Check may be used by all. An I/O error
 // while reading is a panic (see kv.Store): a replica that cannot read its state must stop.
 package state

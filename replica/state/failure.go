@@ -97,7 +97,12 @@ func (db *DB) write(doing string, do func() error) error {
 // close closes Pebble, unless that would take for ever; then what was committed is on disk all the same.
 func (db *DB) close() error {
 	done := make(chan error, 1)
-	go func() { done <- caught(db.p.Close) }()
+	go func() {
+		db.looking.Lock()
+		defer db.looking.Unlock()
+		db.closed = true
+		done <- caught(db.p.Close)
+	}()
 	select {
 	case err := <-done:
 		return err

@@ -33,7 +33,7 @@ var (
 	ErrNetwork = errors.New("state database belongs to another network")
 	// ErrCorrupt says that what was read cannot have been written by this package.
 	ErrCorrupt = errors.New("state database is corrupt")
-	// ErrClosed is returned by Commit once the database failed or was closed.
+	// ErrClosed is returned by Commit once the database failed or was closed, and by Look once it is being closed.
 	ErrClosed = errors.New("state database is closed")
 )
 
@@ -98,6 +98,8 @@ type DB struct {
 	failure failure
 	opened  atomic.Bool
 	small   bool
+	looking sync.RWMutex // held while the state is looked at, and to close it
+	closed  bool
 }
 
 // Pebble is how Open opens the database, for those who measure beside it. Release ends the caller's hold on the cache, once the database is open.
@@ -247,10 +249,34 @@ func (db *DB) Snapshot() *Snapshot {
 	return &Snapshot{reader{s, "snapshot", db}, s}
 }
 
+// Look calls fn with the state as committed now, in any goroutine. Unlike a Snapshot's, its caller need not be gone when the database is closed: Close waits for fn,
+// and after it, or when the database failed, fn is not called.
+func (db *DB) Look(fn func(kv.Reader)) (err error) {
+	if !db.looking.TryRLock() {
+		return ErrClosed
+	}
+	defer db.looking.RUnlock()
+	if db.closed {
+		return ErrClosed
+	}
+	if err := db.Failure(); err != nil {
+		return err
+	}
+	view := db.Snapshot()
+	defer func() { err = errors.Join(err, view.Close()) }()
+	fn(view)
+	return nil
+}
+
 // Snapshot is a stable view of one committed block.
 type Snapshot struct {
 	kv.Reader
 	s *pebble.Snapshot
+}
+
+// Find implements kv.Finder.
+func (s *Snapshot) Find(keys [][]byte, found func(i int, value []byte)) {
+	kv.Find(s.Reader, keys, found)
 }
 
 // Close releases the snapshot.

@@ -79,6 +79,40 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// Close waits for who looks at the state; after it nobody does.
+func TestLook(t *testing.T) {
+	db := open(t, vfs.NewMem())
+	b := db.Begin()
+	b.Set([]byte("key"), []byte("value"))
+	if err := b.Commit(1, b.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	began, end, looked, closed := make(chan bool), make(chan bool), make(chan error, 1), make(chan error, 1)
+	go func() {
+		looked <- db.Look(func(r kv.Reader) {
+			began <- true
+			<-end
+			kv.Find(kv.PrefixReader(r, "k"), [][]byte{[]byte("ey"), []byte("ez")}, func(i int, v []byte) { began <- i == 0 && string(v) == "value" })
+		})
+	}()
+	<-began
+	go func() { closed <- db.Close() }()
+	select {
+	case <-closed:
+		t.Error("closed while somebody looks")
+	case end <- true:
+	}
+	if !<-began {
+		t.Error("another value was found")
+	}
+	if err := errors.Join(<-looked, <-closed); err != nil {
+		t.Error(err)
+	}
+	if err := db.Look(func(kv.Reader) { t.Error("looked at a closed state") }); !errors.Is(err, ErrClosed) {
+		t.Errorf("looking at a closed state: %v", err)
+	}
+}
+
 func dump(r kv.Reader) string {
 	out := ""
 	r.Scan(nil, nil, func(k, v []byte) bool { out += fmt.Sprintf("%s=%x\n", k, v); return true })

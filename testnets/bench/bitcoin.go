@@ -414,7 +414,9 @@ func (s *suite) stateBlocks(ctx context.Context, dir string, opt utxo.Options, m
 	go func() {
 		defer close(at)
 		read <- readBlocks(mined, blocksWarm+blocksTaken, func(raw []byte) error {
-			st.Foresee(raw)
+			if err := db.Look(func(committed kv.Reader) { st.Foresee(raw, kv.PrefixReader(committed, coinRoom)) }); err != nil {
+				return err
+			}
 			select {
 			case at <- raw:
 				return nil
