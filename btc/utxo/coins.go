@@ -270,6 +270,7 @@ type writer struct {
 	outpoints  []place
 	coinbases  []*body
 	key, value []byte // of the latest write
+	touched    int32  // means nothing
 }
 
 // elementSize is what an element with an address takes, give or take a few bytes.
@@ -298,6 +299,17 @@ func (w *writer) add(c *Coin, leaves, look bool) {
 		*w.count--
 	} else {
 		*w.count++
+	}
+}
+
+// touch reads a little of each element: a processor fetches them at once then, and one after the other when each is asked for all that it says.
+func (w *writer) touch(list []place) {
+	for _, p := range list {
+		w.touched += w.changes[p.i].size
+	}
+	for _, p := range list {
+		e := w.element(p.i)
+		w.touched += int32(e[0]) + int32(e[len(e)-1])
 	}
 }
 
@@ -352,7 +364,10 @@ func (w *writer) flush() {
 // write writes the changes under their outpoints.
 func (w *writer) write(spare []place) {
 	w.sort(w.outpoints, spare, compareOutpoints)
-	for _, p := range w.outpoints {
+	for i, p := range w.outpoints {
+		if i%stride == 0 {
+			w.touch(w.outpoints[i:min(i+stride, len(w.outpoints))])
+		}
 		e := w.element(p.i)
 		w.key = append(append(w.key[:0], 'u'), e[:32]...)
 		w.key = binary.BigEndian.AppendUint32(w.key, elementVout(e))
@@ -376,7 +391,14 @@ func (w *writer) index(spare []place) {
 	w.sort(w.addresses, spare, func(x, y []byte) int {
 		return cmp.Or(bytes.Compare(elementScript(x), elementScript(y)), cmp.Compare(elementCode(y)>>1, elementCode(x)>>1), compareOutpoints(x, y))
 	})
+	far := w.addresses
 	for list := w.addresses; len(list) > 0; {
+		if len(list) <= len(far) {
+			far = far[len(far)-len(list):]
+			n := min(stride, len(far))
+			w.touch(far[:n])
+			far = far[n:]
+		}
 		n, script := 1, elementScript(w.element(list[0].i))
 		for n < len(list) && list[n].rank == list[0].rank && bytes.Equal(elementScript(w.element(list[n].i)), script) {
 			n++
