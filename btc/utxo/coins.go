@@ -354,11 +354,12 @@ func (w *writer) flush() {
 	})
 	defer hashing.Wait()
 	spare := make([]place, len(w.changes))
+	// In the order of the keys, which a store takes several times faster.
 	w.index(spare)
-	w.write(spare)
-	for _, b := range w.coinbases { // last: a store takes keys fastest that are above all it was given before
+	for _, b := range w.coinbases {
 		w.coinbase(b)
 	}
+	w.write(spare)
 }
 
 // write writes the changes under their outpoints.
