@@ -57,10 +57,11 @@ type Orphaned struct{ List []Orphan }
 
 func (s *State) orphaned(x *Orphaned) error {
 	for _, o := range x.List {
-		if op := o.Outpoint(); s.heardOf(op) {
+		op := o.Outpoint()
+		if !s.Foreign(o.Utxo) || s.Orphan(op) {
 			return misfit("output %v is an orphan and known", op)
 		}
-		s.orphans[o.Outpoint()] = o
+		s.orphans[op] = o
 	}
 	return nil
 }
@@ -97,7 +98,7 @@ func (s *State) Recall(now uint64, p Past) (events []Event, other []string, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	r := recall{State: s, Past: p, self: self.Script(), seen: map[btc.Hash]uint32{}, whole: map[btc.Hash]bool{}}
+	r := recall{State: s, Past: p, self: self.Script(), seen: map[btc.Hash]*sight{}}
 	if r.key, err = p.Own.Of(s.Minter); err != nil {
 		return nil, nil, err
 	}
@@ -112,7 +113,10 @@ func (s *State) Recall(now uint64, p Past) (events []Event, other []string, err 
 		}
 	}
 	for _, id := range r.order { // predecessors first
-		if events, other, err = r.place(now, id); err != nil || events != nil {
+		if events, other, err = r.place(now, id); err == nil && confirms(events) && p.Tip-r.seen[id].height+1 < s.Config.Confirmations {
+			return nil, nil, fmt.Errorf("%w: %v has less than %d confirmations: call resume again when it has", ErrForgotten, id, s.Config.Confirmations)
+		}
+		if err != nil || events != nil {
 			return events, other, err
 		}
 		p.Strangers[id] = true
@@ -127,15 +131,24 @@ func (s *State) Recall(now uint64, p Past) (events []Event, other []string, err 
 	return nil, nil, nil
 }
 
+func confirms(events []Event) bool {
+	return slices.ContainsFunc(events, func(e Event) bool { return e.Confirmed != nil })
+}
+
 type recall struct {
 	*State
 	Past
 	self    []byte // the script of the minter's own address
 	key     [33]byte
-	seen    map[btc.Hash]uint32 // height at most
-	whole   map[btc.Hash]bool   // given, with all that it takes to tell what it is
-	order   []btc.Hash          // of those
+	seen    map[btc.Hash]*sight
+	order   []btc.Hash // of those that are whole
 	lacking []string
+}
+
+// sight is a transaction that was looked at.
+type sight struct {
+	height uint32 // at most
+	whole  bool   // given, with all that it takes to tell what it is
 }
 
 // source finds an output that a transaction spends: its value and whether it is certainly the minter's. known is false if the transaction that made it is needed.
@@ -185,17 +198,18 @@ func (r *recall) alike(tx *btc.Tx) bool {
 
 // look goes through a mined transaction and those whose outputs at the minter's own address it spends. It reports whether all of them are whole.
 func (r *recall) look(id btc.Hash, height uint32) (whole bool) {
-	if h, seen := r.seen[id]; seen {
-		r.seen[id] = min(h, height)
-		return r.whole[id]
+	if x := r.seen[id]; x != nil {
+		x.height = min(x.height, height)
+		return x.whole
 	}
-	r.seen[id] = height
+	x := &sight{height: height}
+	r.seen[id] = x
 	tx := r.Given[id]
 	if tx == nil {
 		r.lack(id)
 		return false
 	}
-	whole = true
+	x.whole = true
 	mine := r.alike(tx) || slices.ContainsFunc(tx.Outputs, func(o btc.TxOut) bool { return r.wanted(o.Script) })
 	for _, in := range tx.Inputs {
 		_, ours, known := r.source(in.Prev)
@@ -207,15 +221,15 @@ func (r *recall) look(id btc.Hash, height uint32) (whole bool) {
 		switch {
 		case !known && (mine || r.own(in)):
 			r.lack(in.Prev.Txid)
-			whole = false
+			x.whole = false
 		case known && ours && !logged && !r.holds(in.Prev):
-			whole = r.look(in.Prev.Txid, height) && whole
+			x.whole = r.look(in.Prev.Txid, height) && x.whole
 		}
 	}
-	if whole {
-		r.whole[id], r.order = true, append(r.order, id)
+	if x.whole {
+		r.order = append(r.order, id)
 	}
-	return whole
+	return x.whole
 }
 
 func (r *recall) lack(id btc.Hash) {
@@ -230,12 +244,6 @@ func (s *State) holds(op btc.Outpoint) bool {
 	return free || s.watched[op] != nil || s.spends[op] != 0
 }
 
-// heardOf reports whether the log has an output, had it or has it as an orphan.
-func (s *State) heardOf(op btc.Outpoint) bool {
-	_, ours := s.txids[op.Txid]
-	return ours || s.holds(op) || s.deposits[op] != nil || s.rebuilt[op] || s.Orphan(op)
-}
-
 // wanted reports whether a withdrawal to an address waits.
 func (s *State) wanted(script []byte) bool {
 	return slices.ContainsFunc(s.queue, func(id uint64) bool { return bytes.Equal(s.requests[id].Address.Script(), script) })
@@ -246,11 +254,7 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 	fail := func(format string, args ...any) ([]Event, []string, error) {
 		return nil, nil, fmt.Errorf("%w: %v %s", ErrForgotten, id, fmt.Sprintf(format, args...))
 	}
-	tx, height := r.Given[id], r.seen[id]
-	young := r.Tip-height+1 < r.Config.Confirmations
-	wait := func() ([]Event, []string, error) {
-		return fail("has less than %d confirmations: call resume again when it has", r.Config.Confirmations)
-	}
+	tx, height := r.Given[id], r.seen[id].height
 	if _, done := r.txids[id]; done {
 		return nil, nil, nil
 	}
@@ -265,15 +269,12 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		u, ours, known := r.source(op)
 		complete = complete && known
 		mine = mine || ours
-		if from := r.Given[op.Txid]; known && !ours && from != nil && !r.heardOf(op) {
+		if from := r.Given[op.Txid]; known && !ours && from != nil && r.Foreign(u) && !r.Orphan(op) {
 			o := Orphan{u, from.Outputs[op.Vout].Script}
 			o.Height = height
 			orphans = append(orphans, o)
 		}
 		if p := r.payments[r.txids[op.Txid]]; p != nil && known {
-			if young {
-				return wait()
-			}
 			return []Event{{Time: now, Confirmed: r.mined(op.Txid, height)}}, nil, nil
 		}
 		if d := r.deposits[op]; d != nil && d.State != DepositMinted {
@@ -309,9 +310,6 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		same := len(p.Inputs) == len(tx.Inputs) && p.Kind == PaysOut
 		for i := range tx.Inputs {
 			same = same && p.Inputs[i].Outpoint() == tx.Inputs[i].Prev
-		}
-		if young {
-			return wait()
 		}
 		if len(tx.Outputs) == 1 {
 			x.Kind = Cancels
@@ -352,9 +350,6 @@ func (r *recall) place(now uint64, id btc.Hash) (events []Event, other []string,
 		x.MinterFee = 0
 	}
 	paid := mine || len(x.Requests) > 0
-	if paid && young {
-		return wait()
-	}
 	if len(orphans) > 0 && (paid || r.alike(tx)) {
 		events = append(events, Event{Time: now, Orphaned: &Orphaned{orphans}})
 	}

@@ -137,19 +137,23 @@ func (s *State) Restored() uint64 { return s.restored }
 
 // Shortfall is by how much what is owed, to holders and for burns, exceeds what is there.
 func (s *State) Shortfall() uint64 {
-	supply, have := s.minted+s.refunded+s.Owed()+s.feesDue(), s.Custody()+s.burned
+	supply, have := s.balance()
 	return supply - min(supply, have)
+}
+
+// balance is what was minted and is owed, and what is there and was burned, in satoshi: the first is at most the second.
+func (s *State) balance() (supply, have uint64) {
+	return s.minted + s.refunded + s.Owed() + s.feesDue(), s.Custody() + s.burned
 }
 
 // Surplus is what is there and nobody's: what the minter earned, and what payments of after a backup left of deposits that the ledger forgot.
 func (s *State) Surplus() uint64 {
-	owed := s.Owed()
+	supply, have := s.balance()
 	for op := range s.orphans {
 		if d := s.deposits[op]; d != nil { // about to be minted
-			owed += d.Utxo.Value
+			supply += d.Utxo.Value
 		}
 	}
-	supply, have := s.minted+s.refunded+owed+s.feesDue(), s.Custody()+s.burned
 	return have - min(supply, have)
 }
 
@@ -268,12 +272,11 @@ func (s *State) Doubt() *Event {
 	return nil
 }
 
-// Foreign reports whether an output at the minter's own address is neither change nor anything else that the log knows.
+// Foreign reports whether an output is neither change nor anything else that the log knows.
 func (s *State) Foreign(u Utxo) bool {
 	op := u.Outpoint()
-	_, have := s.available[op]
 	_, ours := s.txids[u.Txid]
-	return !have && !ours && s.deposits[op] == nil && s.watched[op] == nil && s.spends[op] == 0 && !s.rebuilt[op]
+	return !ours && !s.holds(op) && s.deposits[op] == nil && !s.rebuilt[op]
 }
 
 // regain makes an output spendable that is there again, unless a payment spends it.
