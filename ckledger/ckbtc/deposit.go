@@ -277,10 +277,22 @@ func (u *update) next() {
 		u.next()
 		return
 	}
-	if x.spent && m.state.Surplus() < x.Value {
-		u.trouble = fmt.Sprintf("deposit %v was minted and spent in the time that the subnet lost when it was restored from a backup, and custody does not cover that it is minted again: "+
-			"the minter's controller has to pay %d satoshi to %v and call resume", x.Outpoint(), x.Value-m.state.Surplus(), m.main)
+	later := func(trouble string, code uint64) { // the deposit stays as it is; the others have their turn
+		if u.trouble == "" {
+			u.trouble, u.code = trouble, code
+		}
 		u.next()
+	}
+	covered := func() bool { // what is not spent covers itself
+		free := m.state.Surplus()
+		if !x.spent || free >= x.Value {
+			return true
+		}
+		later(fmt.Sprintf("deposit %v was minted and spent in the time that the subnet lost when it was restored from a backup, and custody does not cover that it is minted again: "+
+			"the minter's controller has to pay %d satoshi to %v and call resume", x.Outpoint(), x.Value-free, m.main), 0)
+		return false
+	}
+	if !covered() {
 		return
 	}
 	if !x.spent && x.Value < m.state.Config.MinDeposit(m.knownFeeRate()) {
@@ -288,19 +300,16 @@ func (u *update) next() {
 		report(UtxoStatus{ValueTooSmall: &public})
 		return
 	}
-	later := func(trouble string, code uint64) { // the deposit stays as it is; the others have their turn
-		if u.trouble == "" {
-			u.trouble, u.code = trouble, code
-		}
-		u.next()
-	}
 	accept := func() { // the check took time: what was true before it need not be true now
 		if u.reorgs != m.reorgs {
 			later("a reorganisation of Bitcoin took blocks back meanwhile: call again", 0)
 			return
 		}
-		if !u.deep(x) || x.spent && m.state.Surplus() < x.Value { // others were minted meanwhile
+		if !u.deep(x) { // others were minted meanwhile
 			u.next()
+			return
+		}
+		if !covered() {
 			return
 		}
 		m.emit(core.Event{CheckedUtxo: &core.UtxoOf{Utxo: x.Utxo, Account: u.acct, Taproot: x.taproot}})
