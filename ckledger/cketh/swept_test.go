@@ -52,6 +52,16 @@ func (u *universe) backup() (b backup) {
 	return b
 }
 
+// haveAgain checks that holders have of ether what they had.
+func (u *universe) haveAgain(had map[principal.Principal]uint64) {
+	u.t.Helper()
+	for who, n := range had {
+		if got := u.balance(0, who); got != n {
+			u.t.Errorf("%v has %d wei, had %d", who, got, n)
+		}
+	}
+}
+
 func (u *universe) personalAddress(who principal.Principal) eth.Address {
 	u.t.Helper()
 	a, err := u.signer.key.Address(account(who))
@@ -211,11 +221,7 @@ func TestSweptAfterTheBackup(t *testing.T) {
 		}
 		u.settle(4)
 	}
-	for who, n := range had {
-		if got := u.balance(0, who); got != n {
-			t.Errorf("%v has %d wei, had %d", who, got, n)
-		}
-	}
+	u.haveAgain(had)
 	if n := len(u.mints(known)); n != 3 {
 		t.Errorf("%d mints", n)
 	}
@@ -271,11 +277,7 @@ func TestSweptAfterTheBackupCrashing(t *testing.T) {
 	if u.m.state.Halt() != nil || u.deaths < 50 || u.m.state.Recalled() != 4 {
 		t.Fatalf("halt %+v, %d crashes, %d sweeps recalled", u.m.state.Halt(), u.deaths, u.m.state.Recalled())
 	}
-	for who, n := range had {
-		if got := u.balance(0, who); got != n {
-			t.Errorf("%v has %d wei, had %d", who, got, n)
-		}
-	}
+	u.haveAgain(had)
 	if got := u.books(); got != want {
 		t.Errorf("books %s, were %s before", got, want)
 	}
@@ -323,11 +325,7 @@ func TestResumeWaitsForSweeps(t *testing.T) {
 	}
 	u.resumed()
 	u.settle(10)
-	for who, n := range had {
-		if got := u.balance(0, who); got != n {
-			t.Errorf("%v has %d wei, had %d", who, got, n)
-		}
-	}
+	u.haveAgain(had)
 }
 
 // Holders have their addresses looked at while the minter is halted: their sweeps are in the log before resume weighs what is owed, and minted after it.
@@ -349,11 +347,7 @@ func TestNotifiedBeforeResume(t *testing.T) {
 	}
 	u.resumed()
 	u.settle(10)
-	for who, n := range had {
-		if got := u.balance(0, who); got != n {
-			t.Errorf("%v has %d wei, had %d", who, got, n)
-		}
-	}
+	u.haveAgain(had)
 }
 
 // Ether of a sweep that the log does not know fills the hole that a forgotten payment left. Of an address that the log knows, resume finds it and sees the hole.

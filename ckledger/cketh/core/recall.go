@@ -75,14 +75,9 @@ func (s *State) note(a Account, nonce uint64) {
 	if list == nil {
 		s.addresses = append(s.addresses, a)
 	}
-	if slices.Contains(list, nonce) {
-		return
+	if i, known := slices.BinarySearch(list, nonce); !known {
+		s.nonces[a] = slices.Insert(list, i, nonce)
 	}
-	list = append(list, nonce)
-	for i := len(list) - 1; i > 0 && list[i] < list[i-1]; i-- {
-		list[i], list[i-1] = list[i-1], list[i]
-	}
-	s.nonces[a] = list
 }
 
 // Addresses lists the accounts whose deposit addresses the log has sweeps of. It only grows.
