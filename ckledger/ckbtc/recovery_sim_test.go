@@ -2,8 +2,6 @@ package ckbtc
 
 import (
 	"encoding/hex"
-	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +28,7 @@ type reviver struct {
 func (v *reviver) fundUser(who principal.Principal) {
 	v.t.Helper()
 	value := 60_000 + v.rng.Uint64N(800_000)
-	v.chain.fund(v.address(who), value)
+	v.chain.fund(v.address(who).String(), value)
 	v.funded[btc.Outpoint{Txid: v.chain.pool[len(v.chain.pool)-1].Txid()}] = value
 }
 
@@ -96,7 +94,7 @@ func (v *reviver) revive() {
 		v.advance(time.Second)
 		v.chain.mine()
 		if v.rng.IntN(6) == 0 {
-			v.chain.fund(v.address(minterID), 400+v.rng.Uint64N(300)) // somebody's dust
+			v.chain.fund(v.address(minterID).String(), 400+v.rng.Uint64N(300)) // somebody's dust
 		}
 		if v.rng.IntN(6) == 0 {
 			v.crash()
@@ -116,39 +114,13 @@ func (v *reviver) revive() {
 				v.asked++
 			}
 		case strings.Contains(*r.Err, "satoshi are missing"):
-			v.pay(`(\d+) satoshi are missing`, *r.Err)
+			v.payIn(`(\d+) satoshi are missing`, *r.Err)
+			v.topUps++
 		case v.rng.IntN(2) == 0: // what was placed need not be given again, and what was not is asked for again
 			v.given = []string{}
 		}
 	}
 	v.t.Fatal("it never resumes")
-}
-
-// address is where an account's deposits go.
-func (v *reviver) address(who principal.Principal) string {
-	v.t.Helper()
-	_, child := v.signer.derive(nil)
-	a, err := core.PublicKey{Key: child.PublicKey, ChainCode: child.ChainCode}.Address(btc.Regtest, core.Account{Owner: who})
-	must(v.t, err)
-	return a.String()
-}
-
-// pay pays what an answer names.
-func (v *reviver) pay(what, answer string) {
-	v.t.Helper()
-	var n uint64
-	found := regexp.MustCompile(what).FindStringSubmatch(answer)
-	if found == nil {
-		v.t.Fatalf("no amount in %q", answer)
-	}
-	_, err := fmt.Sscan(found[1], &n)
-	must(v.t, err)
-	v.chain.fund(v.address(minterID), max(n, leastRestored))
-	v.topUps++
-	for range 3 {
-		v.chain.mine()
-	}
-	v.advance(time.Second)
 }
 
 // Backups are taken in the midst of deposits, withdrawals, replacements by fee, crashes and lost answers, and the subnet begins again from them, twice in a row. The operator
@@ -187,7 +159,8 @@ func TestRecoverySimulation(t *testing.T) {
 					continue
 				}
 				v.claimed++
-				v.pay(`has to pay (\d+) satoshi`, *r.Err.TemporarilyUnavailable)
+				v.payIn(`has to pay (\d+) satoshi`, *r.Err.TemporarilyUnavailable)
+				v.topUps++
 				v.given = []string{}
 				if r := u.resume(); r.Ok == nil {
 					t.Fatalf("seed %d: %s", seed, *r.Err)

@@ -103,6 +103,23 @@ func (u *universe) resumeWith(others []btc.Hash, txs ...*btc.Tx) ResumeResult {
 	return r
 }
 
+// payIn pays the minter what an answer names, as the operator does.
+func (u *universe) payIn(what, answer string) {
+	u.t.Helper()
+	found := regexp.MustCompile(what).FindStringSubmatch(answer)
+	if found == nil {
+		u.t.Fatalf("no amount in %q", answer)
+	}
+	var n uint64
+	_, err := fmt.Sscan(found[1], &n)
+	must(u.t, err)
+	u.chain.fund(u.address(minterID).String(), max(n, leastRestored))
+	for range 3 {
+		u.chain.mine()
+	}
+	u.advance(time.Second)
+}
+
 // explain gives the minter what it asks for until it asks for nothing more.
 func (u *universe) explain(others ...btc.Hash) (r ResumeResult, given []*btc.Tx) {
 	u.t.Helper()
@@ -432,23 +449,11 @@ func TestDepositSpentAfterTheBackup(t *testing.T) {
 			u.errorf = func(string, ...any) {}
 			u.restore(b)
 			r, given := u.explain()
-			main := u.m.main.String()
 			if len(given) < 2 {
 				t.Fatalf("%d transactions explain all", len(given))
 			}
-			pay := func(missing string) {
-				t.Helper()
-				var n uint64
-				_, err := fmt.Sscan(regexp.MustCompile(missing).FindStringSubmatch(*r.Err)[1], &n)
-				must(t, err)
-				u.chain.fund(main, n)
-				for range 3 {
-					u.chain.mine()
-				}
-				u.advance(time.Second)
-			}
 			if r.Err != nil {
-				pay(`(\d+) satoshi are missing`)
+				u.payIn(`(\d+) satoshi are missing`, *r.Err)
 				if r, _ = u.explain(); r.Ok == nil {
 					t.Fatal(*r.Err)
 				}
@@ -472,8 +477,7 @@ func TestDepositSpentAfterTheBackup(t *testing.T) {
 				if !strings.Contains(*a.Err.TemporarilyUnavailable, "lost when it was restored") {
 					t.Fatalf("%+v", *a.Err.TemporarilyUnavailable)
 				}
-				r.Err = a.Err.TemporarilyUnavailable
-				pay(`has to pay (\d+) satoshi`)
+				u.payIn(`has to pay (\d+) satoshi`, *a.Err.TemporarilyUnavailable)
 				if r = u.resume(); r.Ok == nil {
 					t.Fatal(*r.Err)
 				}

@@ -54,10 +54,7 @@ func newUniverse(t testing.TB, seed uint64, tune func(*InitArgs)) *universe {
 	u.ledger = &fakeLedger{u: u, balances: map[core.Account]uint64{}, allowances: map[core.Account]uint64{}, seen: map[string]uint64{}}
 	u.chain = newFakeChain(u)
 	u.signer = newFakeSigner(u)
-	_, child := u.signer.derive(nil)
-	main, err := core.PublicKey{Key: child.PublicKey, ChainCode: child.ChainCode}.Address(btc.Regtest, core.Account{Owner: minterID})
-	must(t, err)
-	u.chain.mine1[string(main.Script())] = true
+	u.chain.mine1[string(u.address(minterID).Script())] = true
 	u.w.Handle(ledgerID, u.ledger.handle)
 	u.w.Handle(bitcoinCanister(btc.Regtest), u.chain.handle)
 	u.w.Handle(principal.Management, u.signer.handle)
@@ -71,6 +68,15 @@ func newUniverse(t testing.TB, seed uint64, tune func(*InitArgs)) *universe {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// address is where deposits of a principal go; to the minter's own goes change.
+func (u *universe) address(who principal.Principal) btc.Address {
+	u.t.Helper()
+	_, child := u.signer.derive(nil)
+	a, err := core.PublicKey{Key: child.PublicKey, ChainCode: child.ChainCode}.Address(btc.Regtest, core.Account{Owner: who})
+	must(u.t, err)
+	return a
 }
 
 // setup registers the minter, watched: invariants hold after every event.
