@@ -80,7 +80,10 @@ type planField struct {
 }
 
 var (
-	plans sync.Map // reflect.Type → *plan; complete plans only. Two goroutines may build the same plan; either serves.
+	// plans has one plan for each Go type, for ever: a message's type table tells types apart by their pointers, so a second *Type for a Go
+	// type would be a second entry there, and replicas would disagree on the bytes of what they keep.
+	plans      sync.Map   // reflect.Type → *plan; complete plans only
+	publishing sync.Mutex // held while plans are added to plans, not while they are built: a type's CandidType may need plans itself
 
 	typNat       = reflect.TypeFor[Nat]()
 	typInt       = reflect.TypeFor[Int]()
@@ -120,21 +123,38 @@ func MustTypeFor[T any]() *Type {
 }
 
 func planFor(rt reflect.Type) (*plan, error) {
-	if p, ok := plans.Load(rt); ok {
-		return p.(*plan), nil
+	for {
+		if p, ok := plans.Load(rt); ok {
+			return p.(*plan), nil
+		}
+		b := builder{made: map[reflect.Type]*plan{}}
+		p, err := b.plan(rt)
+		if err != nil {
+			return nil, err
+		}
+		if b.publish() {
+			return p, nil
+		}
 	}
-	b := builder{made: map[reflect.Type]*plan{}}
-	p, err := b.plan(rt)
-	if err != nil {
-		return nil, err
-	}
-	for rt, p := range b.made { // published together: a plan may refer to others that are recursive with it
-		plans.Store(rt, p)
-	}
-	return p, nil
 }
 
 type builder struct{ made map[reflect.Type]*plan }
+
+// publish adds what was built to plans, all together, as plans may refer to others that are recursive with them. It adds nothing and reports
+// false if one of them is there by now, made by another goroutine or by a CandidType: what was built refers to the wrong one.
+func (b *builder) publish() bool {
+	publishing.Lock()
+	defer publishing.Unlock()
+	for rt := range b.made {
+		if _, ok := plans.Load(rt); ok {
+			return false
+		}
+	}
+	for rt, p := range b.made {
+		plans.Store(rt, p)
+	}
+	return true
+}
 
 func unsupported(rt reflect.Type, why string) error {
 	return fmt.Errorf("%w: Go type %v %s", ErrUnsupported, rt, why)
