@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"fusion/adapters/bitcoin"
 	"fusion/btc"
 	"fusion/btc/canister"
@@ -68,11 +70,12 @@ func (f *bitcoinFeed) reconcile(v *machine.View) {
 	if len(items.Blocks) > 0 && f.foreseeing.CompareAndSwap(false, true) {
 		f.r.wg.Go(func() {
 			defer f.foreseeing.Store(false)
+			var two errgroup.Group // one is read while the coins of another are
+			two.SetLimit(2)
 			for _, raw := range items.Blocks {
-				if f.r.machine.ForeseeBitcoin(raw) != nil {
-					return // the state is being closed, or has failed, which others say
-				}
+				two.Go(func() error { return f.r.machine.ForeseeBitcoin(raw) })
 			}
+			_ = two.Wait() // the state is being closed, or has failed, which others say
 		})
 	}
 }

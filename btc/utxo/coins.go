@@ -269,6 +269,9 @@ type writer struct {
 	addresses  []place // of the changes that have one
 	outpoints  []place
 	coinbases  []*body
+	hashed     int // how many of the changes are in parts, or will be when hashing ends
+	hashing    sync.WaitGroup
+	parts      []*MuHash
 	key, value []byte // of the latest write
 	touched    int32  // means nothing
 }
@@ -347,12 +350,28 @@ func (w *writer) coinbase(b *body) {
 	}
 }
 
-func (w *writer) flush() {
-	var hashing sync.WaitGroup
-	hashing.Go(func() {
-		w.mu.Update(len(w.changes), func(i int, _ []byte) ([]byte, bool) { return w.element(int32(i)), w.changes[i].leaves })
+// hash has what was gathered since it was last called hashed, beside all else.
+func (w *writer) hash() {
+	changes, elements, part := w.changes[w.hashed:], w.elements, NewMuHash()
+	w.hashed = len(w.changes)
+	w.parts = append(w.parts, part)
+	w.hashing.Go(func() {
+		part.Update(len(changes), func(i int, _ []byte) ([]byte, bool) {
+			c := &changes[i]
+			return elements[c.at : c.at+int(c.size)], c.leaves
+		})
 	})
-	defer hashing.Wait()
+}
+
+// flush writes what was gathered.
+func (w *writer) flush() {
+	w.hash()
+	defer func() {
+		w.hashing.Wait()
+		for _, part := range w.parts {
+			w.mu.Combine(part)
+		}
+	}()
 	spare := make([]place, len(w.changes))
 	// In the order of the keys, which a store takes several times faster.
 	w.index(spare)
@@ -409,19 +428,12 @@ func (w *writer) index(spare []place) {
 	}
 }
 
-// address writes the changes of one address.
+// address writes the changes of one address. What it asks the store about the address comes first: a store may take long to find what was just written.
 func (w *writer) address(script []byte, list []place) {
 	var in, out balance
 	look := false
-	w.key = appendPacked(append(w.key[:0], 'a'), script)
-	size := len(w.key)
 	for _, p := range list {
-		c, e := &w.changes[p.i], w.element(p.i)
-		code, value := elementCode(e), elementValue(e)
-		w.key = append(binary.BigEndian.AppendUint32(w.key[:size], ^(code>>1)), e[:32]...)
-		w.key = binary.BigEndian.AppendUint32(w.key, elementVout(e))
-		w.value = appendIndexed(w.value[:0], value, code&1 == 1)
-		w.put(c.leaves)
+		c, value := &w.changes[p.i], elementValue(w.element(p.i))
 		if c.leaves {
 			out.sum += value
 			out.count++
@@ -431,6 +443,8 @@ func (w *writer) address(script []byte, list []place) {
 		in.count++
 		look = look || c.look
 	}
+	w.key = appendPacked(append(w.key[:0], 'a'), script)
+	size := len(w.key)
 	switch key := w.key[:size]; {
 	case w.many[string(key[1:])]:
 		name := string(key[1:])
@@ -440,11 +454,20 @@ func (w *writer) address(script []byte, list []place) {
 		}
 		w.keep(name, balance{v.sum + in.sum - out.sum, v.count + in.count - out.count})
 	case look || in.count >= lookGroup:
-		if addUp(w.store, key, manyCoins+1).count > manyCoins {
+		if addUp(w.store, key, manyCoins+1+out.count).count+in.count > manyCoins+out.count {
 			name := string(key[1:])
+			v := addUp(w.store, key, math.MaxUint64)
 			w.many[name] = true
-			w.keep(name, addUp(w.store, key, math.MaxUint64))
+			w.keep(name, balance{v.sum + in.sum - out.sum, v.count + in.count - out.count})
 		}
+	}
+	for _, p := range list {
+		e := w.element(p.i)
+		code := elementCode(e)
+		w.key = append(binary.BigEndian.AppendUint32(w.key[:size], ^(code>>1)), e[:32]...)
+		w.key = binary.BigEndian.AppendUint32(w.key, elementVout(e))
+		w.value = appendIndexed(w.value[:0], elementValue(e), code&1 == 1)
+		w.put(w.changes[p.i].leaves)
 	}
 }
 

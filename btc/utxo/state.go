@@ -1121,9 +1121,9 @@ func (s *State) settle() bool {
 	for c := s.stableChild(); c != nil; c = s.stableChild() {
 		b := s.bodies[c.Hash]
 		if s.overwrites(c.Height) { // alone: the coin that it replaces must be in the stable set
-			s.write(blocks)
+			s.write(blocks, nil)
 			s.replaced(b)
-			s.write([]*body{b})
+			s.write([]*body{b}, nil)
 			blocks = nil
 		} else {
 			blocks = append(blocks, b)
@@ -1135,9 +1135,15 @@ func (s *State) settle() bool {
 			s.unlink(n)
 		}
 	}
-	s.write(blocks)
-	for _, b := range slices.Backward(done) {
-		s.release(b)
+	release := func() {
+		for _, b := range slices.Backward(done) {
+			s.release(b)
+		}
+	}
+	if len(blocks) > 0 {
+		s.write(blocks, release)
+	} else {
+		release()
 	}
 	if s.tree.Anchor().Height == anchor {
 		return false
@@ -1167,8 +1173,8 @@ func (s *State) writer() *writer {
 	return &writer{store: s.store, mu: s.muhash, count: &s.coins, many: s.many}
 }
 
-// write moves consecutive final blocks into the stable set.
-func (s *State) write(blocks []*body) {
+// write moves consecutive final blocks into the stable set. beside is called at the end, while what was gathered of the blocks is written; it may be nil.
+func (s *State) write(blocks []*body, beside func()) {
 	if len(blocks) == 0 {
 		return
 	}
@@ -1185,8 +1191,16 @@ func (s *State) write(blocks []*body) {
 	}
 	w := s.writer()
 	w.expect(changes)
-	for _, b := range blocks {
+	for i, b := range blocks {
 		w.block(b, first)
+		if i+1 == len(blocks)/2 { // so that it begins while the others are gathered
+			w.hash()
+		}
+	}
+	if beside != nil {
+		var done sync.WaitGroup
+		defer done.Wait()
+		done.Go(beside)
 	}
 	w.flush()
 }

@@ -368,6 +368,12 @@ func readBlocks(path string, n int, block func(raw []byte) error) (err error) {
 // blocksAtHand is how many blocks the adapter has fetched beyond the one that is applied.
 const blocksAtHand = 2
 
+// ahead is a block that is at hand.
+type ahead struct {
+	raw      []byte
+	foreseen chan error
+}
+
 // stateBlocks asks for coins, and takes blocks in as a replica does: how many a second, what one takes of the processors, and the bytes that it
 // holds on the heap at the end.
 func (s *suite) stateBlocks(ctx context.Context, dir string, opt utxo.Options, mined string, headers []byte) (perSecond float64, cpu time.Duration, inUse uint64, err error) {
@@ -409,16 +415,17 @@ func (s *suite) stateBlocks(ctx context.Context, dir string, opt utxo.Options, m
 	st.Apply(utxo.Items{Headers: headers}, late)
 
 	ctx, stop := context.WithCancel(ctx)
-	at := make(chan []byte, blocksAtHand-1)
+	at := make(chan ahead, blocksAtHand-1)
 	read := make(chan error, 1)
 	go func() {
 		defer close(at)
 		read <- readBlocks(mined, blocksWarm+blocksTaken, func(raw []byte) error {
-			if err := db.Look(func(committed kv.Reader) { st.Foresee(raw, kv.PrefixReader(committed, coinRoom)) }); err != nil {
-				return err
-			}
+			foreseen := make(chan error, 1)
+			go func() {
+				foreseen <- db.Look(func(committed kv.Reader) { st.Foresee(raw, kv.PrefixReader(committed, coinRoom)) })
+			}()
 			select {
-			case at <- raw:
+			case at <- ahead{raw, foreseen}:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -436,7 +443,10 @@ func (s *suite) stateBlocks(ctx context.Context, dir string, opt utxo.Options, m
 	var worked time.Duration
 	var profiled func() error
 	taken := 0
-	for raw := range at {
+	for next := range at {
+		if err := <-next.foreseen; err != nil {
+			return fail(err)
+		}
 		if taken == blocksWarm {
 			if profiled, err = s.profile("bitcoin_utxo"); err != nil {
 				return fail(err)
@@ -445,7 +455,7 @@ func (s *suite) stateBlocks(ctx context.Context, dir string, opt utxo.Options, m
 			began, worked = time.Now(), ownCPU()
 		}
 		taken++
-		it := utxo.Items{Blocks: [][]byte{raw}}
+		it := utxo.Items{Blocks: [][]byte{next.raw}}
 		if err := st.CheckPayload(it); err != nil {
 			return fail(err)
 		}
