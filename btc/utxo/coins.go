@@ -384,6 +384,7 @@ func (w *writer) flush() {
 // write writes the changes under their outpoints.
 func (w *writer) write(spare []place) {
 	w.sort(w.outpoints, spare, compareOutpoints)
+	kv.Expect(w.store, 0) // room was made before
 	for i, p := range w.outpoints {
 		if i%stride == 0 {
 			w.touch(w.outpoints[i:min(i+stride, len(w.outpoints))])

@@ -50,11 +50,11 @@ func DeleteOld(s Store, key, old []byte) {
 
 // Expecter is a Store that can make room for many writes at once.
 type Expecter interface {
-	// Expect says that about so many bytes of keys and values follow.
+	// Expect says that about so many bytes of keys and values follow, and that a range of keys begins that are written in their order.
 	Expect(bytes int)
 }
 
-// Expect tells a store that can make room what follows.
+// Expect tells a store that can make room what follows; see Expecter.
 func Expect(s Store, bytes int) {
 	if e, ok := s.(Expecter); ok {
 		e.Expect(bytes)

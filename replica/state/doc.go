@@ -9,7 +9,7 @@
 // The accumulator is LtHash (Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing", 1997; parameters of
 // Lewi et al., "Securing Update Propagation with Homomorphic Hashing", 2019): 1,024 lanes of 16 bits, each element expanded
 // by BLAKE3, added on write and subtracted on overwrite. Digest looks up what the keys that were written held before; where the writer
-// says it (kv.Informed), nothing is looked up, and goroutines hash beside the writing.
+// says it (kv.Informed), nothing is looked up, goroutines hash beside the writing, and what was written is indexed only when somebody reads within it.
 //
 // Import fills an empty database with another replica's state, key by key, and computes the accumulator itself.
 //

@@ -380,34 +380,47 @@ func (db *DB) Begin() *Block {
 	if db.pending != nil {
 		db.pending.Discard()
 	}
-	batch := db.p.NewIndexedBatchWithSize(db.room)
-	db.pending = &Block{reader: reader{batch, "block", db}, db: db, batch: batch, touched: map[string]before{}}
+	db.pending = &Block{db: db, touched: map[string]before{}}
+	db.pending.batch.Store(db.p.NewIndexedBatchWithSize(db.room))
 	return db.pending
 }
 
 // Block is the pending change set of one block: a kv.Store over the committed state.
 type Block struct {
-	reader
 	db      *DB
-	batch   *pebble.Batch
-	touched map[string]before // keys whose writer did not say what they held
-	told    teller            // the others
-	sum     *sum              // set by Digest
+	batch   atomic.Pointer[pebble.Batch] // what can be read
+	bulk    bulk                         // what cannot, yet
+	touched map[string]before            // keys whose writer did not say what they held
+	told    teller                       // the others
+	sum     *sum                         // set by Digest
 }
 
-// leastExpected is how many bytes make it worth to copy what a block holds already.
-const leastExpected = 4 << 20
+// Get implements kv.Reader.
+func (b *Block) Get(key []byte) ([]byte, bool) { return b.reader(key, key).Get(key) }
+
+// Find implements kv.Finder.
+func (b *Block) Find(keys [][]byte, found func(i int, value []byte)) {
+	if len(keys) > 0 {
+		b.reader(keys[0], keys[len(keys)-1]).Find(keys, found)
+	}
+}
+
+// Scan implements kv.Reader.
+func (b *Block) Scan(lower, upper []byte, visit func(key, value []byte) bool) {
+	b.reader(lower, upper).Scan(lower, upper, visit)
+}
+
+// reader reads the keys from the first to the last, and all from the first on where there is no last.
+func (b *Block) reader(first, last []byte) reader {
+	if b.bulk.holds(first, last) {
+		b.index()
+	}
+	return reader{b.batch.Load(), "block", b.db}
+}
 
 // Expect implements kv.Expecter: a batch that grows to its size would be copied again and again.
 func (b *Block) Expect(bytes int) {
-	if bytes < max(leastExpected, b.batch.Len()) {
-		return
-	}
-	larger := b.db.p.NewIndexedBatchWithSize(b.batch.Len() + bytes)
-	if err := errors.Join(larger.Apply(b.batch, nil), b.batch.Close()); err != nil {
-		panic(fmt.Errorf("block: making room for %d bytes: %w", bytes, err))
-	}
-	b.batch, b.s = larger, larger
+	b.bulk.expect(bytes, b.batch.Load().Len())
 }
 
 // before is what a key held when it was first touched.
@@ -425,14 +438,16 @@ func (b *Block) Set(key, value []byte) {
 
 // SetNew implements kv.Informed.
 func (b *Block) SetNew(key, value []byte) {
-	if !b.again(key, false) {
-		b.told.tell(true, key, value)
+	if b.again(key, false) {
+		b.write(key, value)
+		return
 	}
-	b.write(key, value)
+	b.told.tell(true, key, value)
+	b.bulk.set(key, value)
 }
 
 func (b *Block) write(key, value []byte) {
-	op := b.batch.SetDeferred(1+len(key), len(value))
+	op := b.batch.Load().SetDeferred(1+len(key), len(value))
 	op.Key[0] = replicated
 	copy(op.Key[1:], key)
 	copy(op.Value, value)
@@ -449,14 +464,16 @@ func (b *Block) Delete(key []byte) {
 
 // DeleteOld implements kv.Informed.
 func (b *Block) DeleteOld(key, old []byte) {
-	if !b.again(key, true) {
-		b.told.tell(false, key, old)
+	if b.again(key, true) {
+		b.erase(key)
+		return
 	}
-	b.erase(key)
+	b.told.tell(false, key, old)
+	b.bulk.erase(key)
 }
 
 func (b *Block) erase(key []byte) {
-	op := b.batch.DeleteDeferred(1 + len(key))
+	op := b.batch.Load().DeleteDeferred(1 + len(key))
 	op.Key[0] = replicated
 	copy(op.Key[1:], key)
 	if err := op.Finish(); err != nil {
@@ -538,7 +555,7 @@ func (b *Block) fold(f *folder, s *sum, keys []string) {
 		}
 		var now []byte
 		if !was.gone { // a deleted key would be looked for in the whole database
-			now, releaseNow = b.borrow(key)
+			now, releaseNow = b.reader(key[1:], key[1:]).borrow(key)
 		}
 		if was.value == nil || now == nil || !bytes.Equal(was.value, now) {
 			if was.value != nil {
@@ -569,17 +586,29 @@ func (b *Block) Commit(height uint64, appHash [32]byte) error {
 	b.Digest()
 	head := binary.BigEndian.AppendUint64(nil, height)
 	head = append(head, appHash[:]...)
-	if err := errors.Join(b.batch.Set(keyHead, head, nil), b.batch.Set(keySum, b.sum.bytes(), nil)); err != nil {
+	batch := b.batch.Load()
+	if err := errors.Join(batch.Set(keyHead, head, nil), batch.Set(keySum, b.sum.bytes(), nil)); err != nil {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
-	db.room = min(b.batch.Len()*5/4, maxRoom)
-	if err := db.write("writing", func() error { return b.batch.Commit(db.sync) }); err != nil {
+	db.room = min(batch.Len()*5/4, maxRoom)
+	all := batch
+	if b.bulk.some.Load() {
+		all = db.p.NewBatch()
+		if err := b.bulk.behind(batch, all); err != nil {
+			return fmt.Errorf("committing block %d: %w", height, err)
+		}
+	}
+	if err := db.write("writing", func() error { return all.Commit(db.sync) }); err != nil {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
 	db.sum = *b.sum
 	db.head.Store(&Head{Height: height, AppHash: appHash})
 	db.pending = nil
-	if err := b.batch.Close(); err != nil {
+	err := batch.Close()
+	if all != batch {
+		err = errors.Join(err, all.Close())
+	}
+	if err != nil {
 		slog.Warn("closing a committed batch", "height", height, "err", err)
 	}
 	return nil
@@ -592,7 +621,7 @@ func (b *Block) Discard() {
 		if b.db.failure.isStuck() {
 			return // Pebble may still be at it
 		}
-		if err := b.batch.Close(); err != nil {
+		if err := b.batch.Load().Close(); err != nil {
 			slog.Warn("closing a discarded batch", "err", err)
 		}
 	}

@@ -1,0 +1,136 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"math/rand"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"fusion/internal/kv"
+)
+
+// What writers say of what they write, and what is read in between, changes neither what a block holds nor its digest.
+func TestBulk(t *testing.T) {
+	for seed := range int64(60) {
+		rng := rand.New(rand.NewSource(seed))
+		db, plain, model := open(t, vfs.NewMem()), open(t, vfs.NewMem()), kv.NewMem()
+		same := func(r kv.Reader) {
+			t.Helper()
+			if got, want := dump(r), dump(model); got != want {
+				t.Fatalf("seed %d: it holds\n%s\nnot\n%s", seed, got, want)
+			}
+		}
+		for height := uint64(1); height <= 4; height++ {
+			b, p := db.Begin(), plain.Begin()
+			told, often := rng.Intn(5), rng.Intn(30)
+			for range 150 {
+				k, v := fmt.Appendf(nil, "k%02d", rng.Intn(60)), fmt.Appendf(nil, "v%d", rng.Intn(4))
+				old, there := model.Get(k)
+				if rng.Intn(2) == 0 {
+					if tell := rng.Intn(5) < told; tell && there {
+						b.DeleteOld(k, old)
+					} else {
+						b.Delete(k)
+					}
+					p.Delete(k)
+					model.Delete(k)
+				} else {
+					if tell := rng.Intn(5) < told; tell && !there {
+						b.SetNew(k, v)
+					} else {
+						b.Set(k, v)
+					}
+					p.Set(k, v)
+					model.Set(k, v)
+				}
+				if rng.Intn(30) >= often {
+					continue
+				}
+				switch k := fmt.Appendf(nil, "k%02d", rng.Intn(60)); rng.Intn(4) {
+				case 0:
+					same(b)
+				case 1:
+					v, ok := b.Get(k)
+					if want, there := model.Get(k); ok != there || string(v) != string(want) {
+						t.Fatalf("seed %d: %s is %q, not %q", seed, k, v, want)
+					}
+				case 2:
+					readByMany(t, b, model)
+				case 3:
+					kv.Expect(kv.Prefix(b, "p"), 1<<rng.Intn(20))
+				}
+			}
+			if got, want := b.Digest(), p.Digest(); got != want {
+				t.Fatalf("seed %d: the digest of block %d is %x, not %x", seed, height, got, want)
+			}
+			if err := errors.Join(b.Commit(height, b.Digest()), p.Commit(height, p.Digest()), db.Check(nil)); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			same(db.Reader())
+		}
+		if err := errors.Join(db.Close(), plain.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readByMany reads all keys in several goroutines at once.
+func readByMany(t *testing.T, b *Block, model *kv.Mem) {
+	t.Helper()
+	var keys [][]byte
+	want := map[string]string{}
+	model.Scan(nil, nil, func(k, v []byte) bool {
+		keys = append(keys, append([]byte{}, k...))
+		want[string(k)] = string(v)
+		return true
+	})
+	var all sync.WaitGroup
+	for part := range 3 {
+		all.Go(func() {
+			own := keys[len(keys)*part/3 : len(keys)*(part+1)/3]
+			found := 0
+			b.Find(own, func(i int, v []byte) {
+				found++
+				if want[string(own[i])] != string(v) {
+					t.Errorf("%s is %q, not %q", own[i], v, want[string(own[i])])
+				}
+			})
+			if found != len(own) {
+				t.Errorf("%d of %d keys found", found, len(own))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A bulk is read as a whole once somebody reads within it, and not before.
+func TestBulkIsReadWhenAsked(t *testing.T) {
+	db := open(t, vfs.NewMem())
+	b := db.Begin()
+	for i := range 100 {
+		b.SetNew(fmt.Appendf(nil, "a%03d", i), nil)
+	}
+	b.Expect(1000)
+	for i := range 100 {
+		b.SetNew(fmt.Appendf(nil, "u%03d", i), nil)
+	}
+	for _, outside := range []string{"a", "a0990", "b", "t", "u1", "z"} {
+		if _, ok := b.Get([]byte(outside)); ok || !b.bulk.some.Load() {
+			t.Fatalf("%q is there, or more was read for it", outside)
+		}
+	}
+	b.Scan([]byte("b"), []byte("u"), func(_, _ []byte) bool { t.Error("something between"); return true })
+	b.Set([]byte("b"), nil)
+	if !b.bulk.some.Load() {
+		t.Error("what lies between was read")
+	}
+	if _, ok := b.Get([]byte("a050")); !ok || b.bulk.some.Load() {
+		t.Error("what was asked for is not there")
+	}
+	if err := errors.Join(b.Commit(1, b.Digest()), db.Check(nil), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
