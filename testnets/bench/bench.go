@@ -160,23 +160,22 @@ func (s *suite) network(ctx context.Context) (*testnets.Network, error) {
 
 // open makes a network, if it is not there, and runs it without limits for clients.
 func (s *suite) open(ctx context.Context, dir string, t testnets.Settings) (*testnets.Network, error) {
-	if _, err := testnets.Load(dir); errors.Is(err, testnets.ErrNoNetwork) {
-		m, err := testnets.Create(dir, t)
+	m, err := testnets.Load(dir)
+	if errors.Is(err, testnets.ErrNoNetwork) {
+		m, err = testnets.Create(dir, t)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range m.Nodes { // the loads are floods
+		cfg, err := replica.LoadConfig(testnets.NodeDir(dir, i))
 		if err != nil {
 			return nil, err
 		}
-		for i := range m.Nodes { // the loads are floods
-			cfg, err := replica.LoadConfig(testnets.NodeDir(dir, i))
-			if err != nil {
-				return nil, err
-			}
-			cfg.Limits.Rate = -1
-			if err := cfg.Save(); err != nil {
-				return nil, err
-			}
+		cfg.Limits.Rate = -1
+		if err := cfg.Save(); err != nil {
+			return nil, err
 		}
-	} else if err != nil {
-		return nil, err
 	}
 	n, err := testnets.Run(ctx, dir, testnets.RunOptions{Progress: s.Progress})
 	if err != nil {
