@@ -15,10 +15,10 @@ import (
 // kept without the index that reading takes, until somebody reads within it. What the batch beside it says of the same keys was said before: touching one
 // of them otherwise reads it first.
 type bulk struct {
-	ops      []byte // room for a batch's header and for what the batch beside it says, then operations as they stand in a batch
-	room     int    // of ops
-	count    uint32 // of operations
-	some     atomic.Bool
+	ops      []byte      // room for a batch's header and for what the batch beside it says, then operations as they stand in a batch
+	room     int         // of ops
+	count    uint32      // of operations
+	some     atomic.Bool // whether there are any
 	runs     []run
 	parted   bool // the next key begins a run
 	indexing sync.Mutex
@@ -37,7 +37,7 @@ const (
 
 // expect makes room for operations of so many bytes behind what the batch says, which has so many.
 func (k *bulk) expect(bytes, batch int) {
-	if k.parted = true; len(k.ops) == 0 {
+	if k.parted = true; k.count == 0 {
 		k.room = batchHeader + 2*batch
 		k.ops = make([]byte, k.room, k.room+bytes)
 	}

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand"
@@ -131,6 +133,42 @@ func TestBulkIsReadWhenAsked(t *testing.T) {
 		t.Error("what was asked for is not there")
 	}
 	if err := errors.Join(b.Commit(1, b.Digest()), db.Check(nil), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is too large for a table in memory is there after the database was opened again.
+func TestLargeBulk(t *testing.T) {
+	const keys = 20_000 // of a kilobyte
+	fs := vfs.NewMem()
+	db := open(t, fs)
+	b := db.Begin()
+	b.Set([]byte("z"), []byte("last"))
+	b.Expect(1)
+	b.Expect(keys << 10) // the room that is asked for last counts
+	value := make([]byte, 1<<10)
+	for i := range uint32(keys) {
+		binary.BigEndian.PutUint32(value, i)
+		b.SetNew(binary.BigEndian.AppendUint32([]byte("k"), i), value)
+	}
+	b.DeleteOld(binary.BigEndian.AppendUint32([]byte("k"), keys-1), value)
+	b.Set([]byte("a"), []byte("first"))
+	digest := b.Digest()
+	if err := errors.Join(b.Commit(1, digest), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, fs)
+	n := 0
+	kv.ScanPrefix(db.Reader(), []byte("k"), func(k, v []byte) bool {
+		if n++; !bytes.Equal(k[1:], v[:4]) {
+			t.Errorf("under %x is %x", k, v[:4])
+		}
+		return true
+	})
+	if first, _ := db.Reader().Get([]byte("a")); n != keys-1 || string(first) != "first" {
+		t.Errorf("%d keys behind %q", n, first)
+	}
+	if err := errors.Join(db.Check(nil), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
