@@ -250,6 +250,9 @@ type change struct {
 	look   bool // see lookEvery
 }
 
+// in is the change's element among the writer's.
+func (c *change) in(elements []byte) []byte { return elements[c.at : c.at+int(c.size)] }
+
 // place is where a change stands in an order of keys.
 type place struct {
 	rank uint64 // start of its key, so that sorting rarely looks at the whole
@@ -317,8 +320,7 @@ func (w *writer) touch(list []place) {
 }
 
 func (w *writer) element(i int32) []byte {
-	c := &w.changes[i]
-	return w.elements[c.at : c.at+int(c.size)]
+	return w.changes[i].in(w.elements)
 }
 
 // block gathers what a block does; first is the height of the first block of this write.
@@ -357,8 +359,7 @@ func (w *writer) hash() {
 	w.parts = append(w.parts, part)
 	w.hashing.Go(func() {
 		part.Update(len(changes), func(i int, _ []byte) ([]byte, bool) {
-			c := &changes[i]
-			return elements[c.at : c.at+int(c.size)], c.leaves
+			return changes[i].in(elements), changes[i].leaves
 		})
 	})
 }
@@ -446,6 +447,7 @@ func (w *writer) address(script []byte, list []place) {
 	}
 	w.key = appendPacked(append(w.key[:0], 'a'), script)
 	size := len(w.key)
+	after := func(v balance) balance { return balance{v.sum + in.sum - out.sum, v.count + in.count - out.count} }
 	switch key := w.key[:size]; {
 	case w.many[string(key[1:])]:
 		name := string(key[1:])
@@ -453,13 +455,12 @@ func (w *writer) address(script []byte, list []place) {
 		if !ok {
 			panic(fmt.Errorf("%w: no balance %x", ErrCorrupt, name))
 		}
-		w.keep(name, balance{v.sum + in.sum - out.sum, v.count + in.count - out.count})
+		w.keep(name, after(v))
 	case look || in.count >= lookGroup:
-		if addUp(w.store, key, manyCoins+1+out.count).count+in.count > manyCoins+out.count {
+		if after(addUp(w.store, key, manyCoins+1+out.count)).count > manyCoins {
 			name := string(key[1:])
-			v := addUp(w.store, key, math.MaxUint64)
 			w.many[name] = true
-			w.keep(name, balance{v.sum + in.sum - out.sum, v.count + in.count - out.count})
+			w.keep(name, after(addUp(w.store, key, math.MaxUint64)))
 		}
 	}
 	for _, p := range list {

@@ -119,7 +119,7 @@ func (r *realBlock) settle(before []Coin) (fees btc.Satoshi) {
 		}
 	}
 	r.st.link(b, len(r.Raw))
-	r.st.write([]*body{b}, nil)
+	r.st.write([]*body{b})
 	mu := NewMuHash()
 	for o, want := range set {
 		c := stableCoin(r.st.store, o)

@@ -1121,9 +1121,9 @@ func (s *State) settle() bool {
 	for c := s.stableChild(); c != nil; c = s.stableChild() {
 		b := s.bodies[c.Hash]
 		if s.overwrites(c.Height) { // alone: the coin that it replaces must be in the stable set
-			s.write(blocks, nil)
+			s.write(blocks)
 			s.replaced(b)
-			s.write([]*body{b}, nil)
+			s.write([]*body{b})
 			blocks = nil
 		} else {
 			blocks = append(blocks, b)
@@ -1135,19 +1135,18 @@ func (s *State) settle() bool {
 			s.unlink(n)
 		}
 	}
-	release := func() {
+	if len(done) == 0 {
+		return false
+	}
+	w := s.gather(blocks)
+	var releasing sync.WaitGroup
+	defer releasing.Wait()
+	releasing.Go(func() { // what is written does not ask memory any more
 		for _, b := range slices.Backward(done) {
 			s.release(b)
 		}
-	}
-	if len(blocks) > 0 {
-		s.write(blocks, release)
-	} else {
-		release()
-	}
-	if s.tree.Anchor().Height == anchor {
-		return false
-	}
+	})
+	w.flush()
 	s.setSum = nil
 	s.putMeta()
 	return true
@@ -1173,10 +1172,14 @@ func (s *State) writer() *writer {
 	return &writer{store: s.store, mu: s.muhash, count: &s.coins, many: s.many}
 }
 
-// write moves consecutive final blocks into the stable set. beside is called at the end, while what was gathered of the blocks is written; it may be nil.
-func (s *State) write(blocks []*body, beside func()) {
+// write moves consecutive final blocks into the stable set.
+func (s *State) write(blocks []*body) { s.gather(blocks).flush() }
+
+// gather lists what consecutive final blocks change in the stable set, and begins to hash it.
+func (s *State) gather(blocks []*body) *writer {
+	w := s.writer()
 	if len(blocks) == 0 {
-		return
+		return w
 	}
 	first := blocks[0].node.Height
 	changes := 0
@@ -1189,7 +1192,6 @@ func (s *State) write(blocks []*body, beside func()) {
 			}
 		}
 	}
-	w := s.writer()
 	w.expect(changes)
 	for i, b := range blocks {
 		w.block(b, first)
@@ -1197,12 +1199,7 @@ func (s *State) write(blocks []*body, beside func()) {
 			w.hash()
 		}
 	}
-	if beside != nil {
-		var done sync.WaitGroup
-		defer done.Wait()
-		done.Go(beside)
-	}
-	w.flush()
+	return w
 }
 
 // Digest commits to everything that the state holds: the anchor, the tree above it with the bodies it knows, the stable set by its

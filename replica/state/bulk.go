@@ -37,7 +37,7 @@ const (
 
 // expect makes room for operations of so many bytes behind what the batch says, which has so many.
 func (k *bulk) expect(bytes, batch int) {
-	if k.parted = true; k.count == 0 {
+	if k.parted = true; len(k.ops) == 0 || k.count == 0 && cap(k.ops)-k.room < bytes {
 		k.room = batchHeader + 2*batch
 		k.ops = make([]byte, k.room, k.room+bytes)
 	}

@@ -44,6 +44,41 @@ func apply(rng *rand.Rand, s kv.Store, model *kv.Mem) {
 	}
 }
 
+// A block that was told how much follows holds what one holds that was not.
+func TestExpect(t *testing.T) {
+	var digests [2][32]byte
+	var dumps [2]string
+	for i := range 2 {
+		db := open(t, vfs.NewMem())
+		b := db.Begin()
+		rng, model := rand.New(rand.NewSource(1)), kv.NewMem()
+		for range 5 {
+			apply(rng, b, model)
+			kv.SetNew(b, fmt.Appendf(nil, "new%x", rng.Uint64()), []byte("value"))
+			if i == 1 {
+				before := b.batch.Load().Len()
+				kv.Expect(kv.Prefix(b, "p"), 4<<20)
+				if b.batch.Load().Len() != before {
+					t.Fatalf("the batch has %d bytes, not %d", b.batch.Load().Len(), before)
+				}
+			}
+		}
+		dumps[i], digests[i] = dump(b), b.Digest()
+		if err := errors.Join(b.Commit(1, digests[i]), db.Check(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if dump(db.Reader()) != dumps[i] {
+			t.Error("what is committed is not what was written")
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if digests[0] != digests[1] || dumps[0] != dumps[1] {
+		t.Error("the state differs")
+	}
+}
+
 // Close waits for who looks at the state; after it nobody does.
 func TestLook(t *testing.T) {
 	db := open(t, vfs.NewMem())
