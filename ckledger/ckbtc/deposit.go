@@ -305,11 +305,11 @@ func (u *update) next() {
 			later("a reorganisation of Bitcoin took blocks back meanwhile: call again", 0)
 			return
 		}
-		if !u.deep(x) { // others were minted meanwhile
+		if !u.deep(x) {
 			u.next()
 			return
 		}
-		if !covered() {
+		if !covered() { // others were minted meanwhile
 			return
 		}
 		m.emit(core.Event{CheckedUtxo: &core.UtxoOf{Utxo: x.Utxo, Account: u.acct, Taproot: x.taproot}})
