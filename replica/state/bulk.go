@@ -9,37 +9,35 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
 )
 
 // bulk is what those wrote who said what was there before. It is mostly much, in the order of its keys, and not read again in the block: so it is
 // kept without the index that reading takes, until somebody reads within it. What the batch beside it says of the same keys was said before: touching one
 // of them otherwise reads it first.
 type bulk struct {
-	ops      []byte      // room for a batch's header and for what the batch beside it says, then operations as they stand in a batch
-	room     int         // of ops
+	ops      []byte      // as they stand in a batch
 	count    uint32      // of operations
 	some     atomic.Bool // whether there are any
 	runs     []run
+	joined   bool // a run that is not in the order of its keys stands for others
 	parted   bool // the next key begins a run
 	indexing sync.Mutex
 }
 
 // run is a range of keys that were written in their order.
-type run struct{ first, last []byte }
+type run struct {
+	first, last []byte
+	at          int // where its operations begin
+}
 
-const (
-	// maxRuns bounds what is compared with each key that is read.
-	maxRuns = 16
-	// batchHeader is in front of a batch's operations: a sequence number of eight bytes, which is set by the database, and how many operations there are, in four
-	// (pebble, internal/batchrepr).
-	batchHeader = 12
-)
+// maxRuns bounds what is compared with each key that is read.
+const maxRuns = 16
 
-// expect makes room for operations of so many bytes behind what the batch says, which has so many.
-func (k *bulk) expect(bytes, batch int) {
-	if k.parted = true; len(k.ops) == 0 || k.count == 0 && cap(k.ops)-k.room < bytes {
-		k.room = batchHeader + 2*batch
-		k.ops = make([]byte, k.room, k.room+bytes)
+// expect makes room for operations of so many bytes.
+func (k *bulk) expect(bytes int) {
+	if k.parted = true; k.count == 0 && cap(k.ops) < bytes {
+		k.ops = make([]byte, 0, bytes)
 	}
 }
 
@@ -52,11 +50,8 @@ func (k *bulk) set(key, value []byte) {
 func (k *bulk) erase(key []byte) { k.begin(pebble.InternalKeyKindDelete, key) }
 
 func (k *bulk) begin(kind pebble.InternalKeyKind, key []byte) {
-	if len(k.ops) == 0 {
-		k.expect(0, 0)
-	}
 	if !k.some.Load() {
-		k.runs = nil
+		k.runs, k.joined = nil, false
 		k.some.Store(true)
 	}
 	k.count++
@@ -82,9 +77,9 @@ func (k *bulk) note(key []byte) {
 				all.last = r.last
 			}
 		}
-		k.runs = append(k.runs[:0], all)
+		k.runs, k.joined = append(k.runs[:0], all), true
 	}
-	k.runs = append(k.runs, run{bytes.Clone(key), bytes.Clone(key)})
+	k.runs = append(k.runs, run{bytes.Clone(key), bytes.Clone(key), len(k.ops)})
 }
 
 // holds tells whether the bulk may hold keys from the first to the last, or from the first on where the last is empty.
@@ -100,19 +95,12 @@ func (k *bulk) holds(first, last []byte) bool {
 	return false
 }
 
-// behind puts the operations of a batch, and then those of the bulk, which is used up, into an empty one. The bulk's are not copied where there is room for the
-// others: they may be much, and a batch is the faster written the fewer keys stand behind greater ones.
+// behind puts the operations of a batch, and then those of the bulk, which is used up, into an empty one.
 func (k *bulk) behind(batch, into *pebble.Batch) error {
-	before := batch.Repr()[batchHeader:]
-	data := k.ops
-	if at := k.room - batchHeader - len(before); at >= 0 {
-		data = data[at:]
-	} else {
-		data = append(make([]byte, batchHeader+len(before), batchHeader+len(before)+len(data)-k.room), data[k.room:]...)
-	}
-	clear(data[:batchHeader])
-	binary.LittleEndian.PutUint32(data[8:], batch.Count()+k.count)
-	copy(data[batchHeader:], before)
+	before := batch.Repr()[batchrepr.HeaderLen:]
+	data := make([]byte, batchrepr.HeaderLen, batchrepr.HeaderLen+len(before)+len(k.ops))
+	batchrepr.SetCount(data, batch.Count()+k.count)
+	data = append(append(data, before...), k.ops...)
 	k.ops, k.count = nil, 0
 	return into.SetRepr(data)
 }

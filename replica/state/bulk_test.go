@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -14,11 +16,18 @@ import (
 	"fusion/internal/kv"
 )
 
-// What writers say of what they write, and what is read in between, changes neither what a block holds nor its digest.
+// What writers say of what they write, and what is read in between, changes neither what a block holds nor its digest; nor does whether what they wrote
+// becomes tables.
 func TestBulk(t *testing.T) {
-	for seed := range int64(60) {
+	asTables := 0
+	for seed := range int64(120) {
 		rng := rand.New(rand.NewSource(seed))
-		db, plain, model := open(t, vfs.NewMem()), open(t, vfs.NewMem()), kv.NewMem()
+		fs := vfs.NewMem()
+		db, err := Open("db", Options{FS: fs, tablesFrom: []int{0, 1}[seed%2]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, model := open(t, vfs.NewMem()), kv.NewMem()
 		same := func(r kv.Reader) {
 			t.Helper()
 			if got, want := dump(r), dump(model); got != want {
@@ -73,9 +82,18 @@ func TestBulk(t *testing.T) {
 			}
 			same(db.Reader())
 		}
+		asTables += int(db.p.Metrics().Ingest.Count)
 		if err := errors.Join(db.Close(), plain.Close()); err != nil {
 			t.Fatal(err)
 		}
+		db = open(t, fs)
+		same(db.Reader())
+		if err := errors.Join(db.Check(nil), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asTables < 20 {
+		t.Errorf("%d blocks became tables", asTables)
 	}
 }
 
@@ -137,38 +155,77 @@ func TestBulkIsReadWhenAsked(t *testing.T) {
 	}
 }
 
-// What is too large for a table in memory is there after the database was opened again.
+// What is too large for a table in memory is there after the database was opened again, whether it went through the log or became tables.
 func TestLargeBulk(t *testing.T) {
-	const keys = 20_000 // of a kilobyte
+	const keys = 40_000 // of a kilobyte: more than a table
+	for name, from := range map[string]int{"log": 1 << 30, "tables": tablesFrom} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			db, err := Open("db", Options{FS: fs, tablesFrom: from})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := db.Begin()
+			b.Set([]byte("z"), []byte("last"))
+			b.Expect(1)
+			b.Expect(keys << 10) // the room that is asked for last counts
+			value := make([]byte, 1<<10)
+			for i := range uint32(keys) {
+				binary.BigEndian.PutUint32(value, i)
+				b.SetNew(binary.BigEndian.AppendUint32([]byte("k"), i), value)
+			}
+			b.Expect(0)
+			b.SetNew([]byte("m"), nil)
+			b.Set([]byte("a"), []byte("first"))
+			digest := b.Digest()
+			if err := errors.Join(b.Commit(1, digest), db.Check(nil)); err != nil {
+				t.Fatal(err)
+			}
+			if n := db.p.Metrics().Ingest.Count; (n == 1) != (from == tablesFrom) {
+				t.Errorf("%d blocks became tables", n)
+			}
+			b = db.Begin() // what is written then covers what is in tables
+			b.DeleteOld(binary.BigEndian.AppendUint32([]byte("k"), keys-1), value)
+			b.Set(binary.BigEndian.AppendUint32([]byte("k"), 0), make([]byte, 4))
+			digest = b.Digest()
+			if err := errors.Join(b.Commit(2, digest), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			db = open(t, fs)
+			if h := db.Head(); h.Height != 2 || h.AppHash != digest {
+				t.Errorf("the head is %v", h)
+			}
+			n := 0
+			kv.ScanPrefix(db.Reader(), []byte("k"), func(k, v []byte) bool {
+				if n++; !bytes.Equal(k[1:], v[:4]) {
+					t.Errorf("under %x is %x", k, v[:4])
+				}
+				return true
+			})
+			first, _ := db.Reader().Get([]byte("a"))
+			last, _ := db.Reader().Get([]byte("z"))
+			if _, ok := db.Reader().Get([]byte("m")); n != keys-1 || string(first) != "first" || string(last) != "last" || !ok {
+				t.Errorf("%d keys between %q and %q", n, first, last)
+			}
+			if err := errors.Join(db.Check(nil), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Tables that a crash left outside the database are removed.
+func TestNewTablesAreRemoved(t *testing.T) {
 	fs := vfs.NewMem()
-	db := open(t, fs)
-	b := db.Begin()
-	b.Set([]byte("z"), []byte("last"))
-	b.Expect(1)
-	b.Expect(keys << 10) // the room that is asked for last counts
-	value := make([]byte, 1<<10)
-	for i := range uint32(keys) {
-		binary.BigEndian.PutUint32(value, i)
-		b.SetNew(binary.BigEndian.AppendUint32([]byte("k"), i), value)
-	}
-	b.DeleteOld(binary.BigEndian.AppendUint32([]byte("k"), keys-1), value)
-	b.Set([]byte("a"), []byte("first"))
-	digest := b.Digest()
-	if err := errors.Join(b.Commit(1, digest), db.Close()); err != nil {
+	if err := open(t, fs).Close(); err != nil {
 		t.Fatal(err)
 	}
-	db = open(t, fs)
-	n := 0
-	kv.ScanPrefix(db.Reader(), []byte("k"), func(k, v []byte) bool {
-		if n++; !bytes.Equal(k[1:], v[:4]) {
-			t.Errorf("under %x is %x", k, v[:4])
-		}
-		return true
-	})
-	if first, _ := db.Reader().Get([]byte("a")); n != keys-1 || string(first) != "first" {
-		t.Errorf("%d keys behind %q", n, first)
-	}
-	if err := errors.Join(db.Check(nil), db.Close()); err != nil {
+	f, err := fs.Create("db/"+newTable+"0-0", vfs.WriteCategoryUnspecified)
+	if err := errors.Join(err, f.Close(), open(t, fs).Close()); err != nil {
 		t.Fatal(err)
+	}
+	names, err := fs.List("db")
+	if err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, newTable) }) {
+		t.Errorf("left: %q, %v", names, err)
 	}
 }

@@ -4,7 +4,7 @@
 // writes everything that the block changes. Digest folds those changes into an accumulator over the whole key space, so that
 // two replicas agree on the digest exactly when they hold the same keys and values, whatever order and batches they were
 // written in. Commit makes the block durable with one synced write: after a crash the database is at a block's end, never
-// within one.
+// within one. A large block whose writers said what was there before does not go through Pebble's log: it is written as sorted tables, which Pebble takes in all at once.
 //
 // The accumulator is LtHash (Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing", 1997; parameters of
 // Lewi et al., "Securing Update Propagation with Homomorphic Hashing", 2019): 1,024 lanes of 16 bits, each element expanded

@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,7 +23,7 @@ import (
 )
 
 // diskSeeds is how many disks TestDiskFaults has fail; FUSION_DISK_SEEDS says otherwise, and FUSION_SEED=N runs one alone.
-const diskSeeds = 56
+const diskSeeds = 84
 
 // A disk's ways to fail. The first operation that fails is chosen by the seed.
 const (
@@ -168,6 +170,7 @@ func rot(t *testing.T, mem *vfs.MemFS, rng *rand.Rand) string {
 // blocks are a chain of blocks whose writes depend on what is read: the model's state after each, and the digest.
 type blocks struct {
 	seed   uint64
+	told   bool // by writers who say what was there
 	states []string
 	hashes [][32]byte
 	final  *kv.Mem
@@ -177,27 +180,51 @@ const chainLength = 10
 
 func (c *blocks) execute(h uint64, s kv.Store) {
 	rng := rand.New(rand.NewPCG(c.seed, h))
+	type change struct{ before, after []byte }
+	changes := map[string]*change{}
 	for range 20 {
-		k := fmt.Appendf(nil, "k%03d", rng.IntN(60))
-		old, ok := s.Get(k)
-		switch {
-		case ok && rng.IntN(3) == 0:
-			s.Delete(k)
+		k := fmt.Sprintf("k%03d", rng.IntN(60))
+		at := changes[k]
+		if at == nil {
+			old, _ := s.Get([]byte(k))
+			at = &change{old, old}
+			changes[k] = at
+		}
+		if at.after != nil && rng.IntN(3) == 0 {
+			at.after = nil
+			continue
+		}
+		v := make([]byte, rng.IntN(900)+8)
+		for i := range v {
+			v[i] = byte(rng.Uint32())
+		}
+		if len(at.after) >= 8 {
+			binary.BigEndian.PutUint64(v, binary.BigEndian.Uint64(at.after)+h)
+		}
+		at.after = v
+	}
+	var told []string
+	for _, k := range slices.Sorted(maps.Keys(changes)) {
+		switch at := changes[k]; {
+		case c.told && (at.before == nil) != (at.after == nil):
+			told = append(told, k)
+		case at.after == nil:
+			s.Delete([]byte(k))
 		default:
-			v := make([]byte, rng.IntN(900)+8)
-			for i := range v {
-				v[i] = byte(rng.Uint32())
-			}
-			if len(old) >= 8 {
-				binary.BigEndian.PutUint64(v, binary.BigEndian.Uint64(old)+h)
-			}
-			s.Set(k, v)
+			s.Set([]byte(k), at.after)
+		}
+	}
+	for _, k := range told {
+		if at := changes[k]; at.after == nil {
+			kv.DeleteOld(s, []byte(k), at.before)
+		} else {
+			kv.SetNew(s, []byte(k), at.after)
 		}
 	}
 }
 
 func newBlocks(t *testing.T, seed uint64) *blocks {
-	c := &blocks{seed: seed, states: []string{""}, hashes: [][32]byte{{}}, final: kv.NewMem()}
+	c := &blocks{seed: seed, told: seed/diskFaults%2 == 1, states: []string{""}, hashes: [][32]byte{{}}, final: kv.NewMem()}
 	db := open(t, vfs.NewMem())
 	for h := uint64(1); h <= chainLength; h++ {
 		c.execute(h, c.final)
@@ -291,6 +318,9 @@ func failDisk(t *testing.T, seed uint64, fault int) (came, stopped, replaced boo
 	disk := newFaultyDisk(vfs.NewCrashableMem(), fault, after, rng.Uint64())
 	told := make(chan error, 1)
 	opts := Options{FS: disk, CacheBytes: 64 << 10, Failed: func(err error) { told <- err }}
+	if c.told {
+		opts.tablesFrom = 1
+	}
 	var reached uint64
 	db, err := Open("db", opts)
 	if err == nil {

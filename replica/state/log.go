@@ -48,6 +48,9 @@ func (fs *logFS) OpenDir(name string) (vfs.File, error) {
 
 func (fs *logFS) log(name string, f vfs.File, err error) (vfs.File, error) {
 	if !strings.HasSuffix(name, logSuffix) {
+		if err == nil && strings.HasSuffix(name, tableSuffix) {
+			f = newTableFile(f)
+		}
 		return f, err
 	}
 	if err := fs.passed("creating "+name, err); err != nil {

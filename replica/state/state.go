@@ -63,6 +63,8 @@ type Options struct {
 	// Failed is told why the open database cannot go on, once, in a goroutine of its own: what was committed is on disk, and nothing more will be. The
 	// error names the directory and what to do. The default does nothing.
 	Failed func(error)
+
+	tablesFrom int // what tests have instead of the constant
 }
 
 func (o Options) ensureDefaults() Options {
@@ -71,6 +73,9 @@ func (o Options) ensureDefaults() Options {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
+	}
+	if o.tablesFrom == 0 {
+		o.tablesFrom = tablesFrom
 	}
 	if o.Failed == nil {
 		o.Failed = func(error) {}
@@ -90,6 +95,7 @@ type DB struct {
 	dir     string
 	opts    Options
 	sync    *pebble.WriteOptions
+	tables  *pebble.Options // with all defaults
 	head    atomic.Pointer[Head]
 	sum     sum       // of the committed state; owned by the goroutine that commits
 	folders []*folder // one a goroutine
@@ -142,8 +148,16 @@ func Open(dir string, opts Options) (*DB, error) {
 	if opts.NoSync {
 		db.sync = pebble.NoSync
 	}
+	db.tables = options.Clone()
+	db.tables.EnsureDefaults()
 	var p *pebble.DB
-	err := db.write("opening it", func() (err error) { p, err = pebble.Open(dir, options); return err })
+	err := db.write("opening it", func() (err error) {
+		if err := removeNewTables(opts.FS, dir); err != nil {
+			return err
+		}
+		p, err = pebble.Open(dir, options)
+		return err
+	})
 	if err == nil {
 		db.p = p
 		if err = caught(db.load); err == nil {
@@ -420,7 +434,7 @@ func (b *Block) reader(first, last []byte) reader {
 
 // Expect implements kv.Expecter: a batch that grows to its size would be copied again and again.
 func (b *Block) Expect(bytes int) {
-	b.bulk.expect(bytes, b.batch.Load().Len())
+	b.bulk.expect(bytes)
 }
 
 // before is what a key held when it was first touched.
@@ -592,13 +606,22 @@ func (b *Block) Commit(height uint64, appHash [32]byte) error {
 	}
 	db.room = min(batch.Len()*5/4, maxRoom)
 	all := batch
+	commit := func() error { return all.Commit(db.sync) }
 	if b.bulk.some.Load() {
-		all = db.p.NewBatch()
-		if err := b.bulk.behind(batch, all); err != nil {
-			return fmt.Errorf("committing block %d: %w", height, err)
+		var list []stretch
+		if len(b.bulk.ops) >= db.opts.tablesFrom {
+			list = b.bulk.stretches()
+		}
+		if len(list) > 0 {
+			commit = func() error { return db.commitTables(batch, list) }
+		} else {
+			all = db.p.NewBatch()
+			if err := b.bulk.behind(batch, all); err != nil {
+				return fmt.Errorf("committing block %d: %w", height, err)
+			}
 		}
 	}
-	if err := db.write("writing", func() error { return all.Commit(db.sync) }); err != nil {
+	if err := db.write("writing", commit); err != nil {
 		return fmt.Errorf("committing block %d: %w", height, err)
 	}
 	db.sum = *b.sum
