@@ -213,7 +213,7 @@ func TestResetNeedsHalt(t *testing.T) {
 
 // Whoever adds a field to State decides here what a reset does to it.
 func TestResetKnowsEveryField(t *testing.T) {
-	carried := []string{"opt", "root", "mu", "gen", "outgoing", "foresight", "checkedMu", "checked", "checkedBytes"}
+	carried := []string{"opt", "root", "mu", "gen", "outgoing", "foresight", "checkedMu", "checkedSeed", "checked", "checkedBytes"}
 	replaced := []string{"epoch", "store", "tree", "halt", "suspicion", "tip", "bodies", "created", "spends", "bytes", "muhash", "setSum", "coins", "meta", "many", "marks", "digest", "known", "below"}
 	typ := reflect.TypeFor[State]()
 	for i := range typ.NumField() {

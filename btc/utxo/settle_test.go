@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"runtime"
 	"slices"
 	"testing"
+	"weak"
 
 	"fusion/btc"
 	"fusion/internal/kv"
@@ -225,4 +227,44 @@ func TestWriterSorts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A block that is final, or dropped, leaves the memory, although younger ones spend its coins and older ones made those that it spends.
+func TestFinalBlocksLeaveTheMemory(t *testing.T) {
+	const depth, n = 6, 60
+	sim := newSimnet(t)
+	st := sim.open(t, depth, kv.NewMem())
+	free := sim.chain(sim.genesis, 110, testAddress(1))
+	feed(t, st, free...)
+	tip := last(free)
+	var bodies []weak.Pointer[body]
+	var txs []*btc.Tx
+	for i := range n { // each spends a coin of the block before, and one of an earlier block, some of whose coins others spent
+		tx := &btc.Tx{Version: 2, Inputs: []btc.TxIn{{Prev: out(free[i].txs[0], 0)}}}
+		for vout, age := range []int{1, 4} {
+			if i >= age {
+				tx.Inputs = append(tx.Inputs, btc.TxIn{Prev: out(txs[i-age], uint32(vout))})
+			}
+		}
+		tx.Outputs = []btc.TxOut{{Value: 1000, Script: testAddress(2).Script()}, {Value: 1000, Script: testAddress(3).Script()}}
+		if i > 0 {
+			rival := sim.mine(tip, testAddress(4), 0)
+			feed(t, st, rival)
+			bodies = append(bodies, weak.Make(st.bodies[rival.hash]))
+		}
+		tip, txs = sim.mine(tip, testAddress(1), 0, tx), append(txs, tx)
+		feed(t, st, tip)
+		bodies = append(bodies, weak.Make(st.bodies[tip.hash]))
+	}
+	runtime.GC()
+	alive := 0
+	for _, b := range bodies {
+		if b.Value() != nil {
+			alive++
+		}
+	}
+	if alive > len(st.bodies) || len(st.bodies) > 3*depth {
+		t.Errorf("%d of %d blocks are in memory, %d above the anchor", alive, len(bodies), len(st.bodies))
+	}
+	runtime.KeepAlive(st)
 }

@@ -7,14 +7,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"math/big"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"lukechampine.com/blake3"
 
 	"fusion/btc"
 	"fusion/btc/chain"
@@ -177,13 +176,12 @@ func (t *madeTx) coin(vout uint32) *createdRef {
 type createdRef struct {
 	coin   *Coin
 	spent  *spentRef // by blocks above the anchor
-	gone   bool      // its block is forgotten, and who spends the coin stands in State.spends
 	passed bool      // the blocks of one write both make and spend it
 }
 
 type spentRef struct {
 	by   *body
-	of   *createdRef // nil for a coin of the stable set
+	of   *createdRef // nil for a coin of the stable set, and once the block that made it is forgotten: then it stands in State.spends
 	next *spentRef   // in another branch, or of a coin with the same tag
 	at   int32       // among by.spent
 }
@@ -228,15 +226,16 @@ type State struct {
 
 	foresight    foresight
 	checkedMu    sync.Mutex
-	checked      map[[32]byte]*checkedBlock
+	checkedSeed  maphash.Seed
+	checked      map[uint64]*checkedBlock // by a hash of the block's bytes
 	checkedBytes int
 }
 
 // checkedBlock is a parsed block. A proposal is checked, checked again where it is executed, and applied: what was looked at once is neither parsed
 // nor hashed again.
 type checkedBlock struct {
-	key    [32]byte
-	size   int
+	key    uint64
+	raw    []byte
 	looked sync.Once
 	*btc.Block
 	malformed error
@@ -278,7 +277,7 @@ func Open(opt Options, root kv.Store) (*State, error) {
 		return nil, err
 	}
 	s := &State{foresight: foresight{epoch: epoch.Epoch}, opt: opt, root: root, epoch: epoch, store: store, tree: tree, tip: tree.Anchor(), bodies: map[btc.Hash]*body{},
-		muhash: NewMuHash(), checked: map[[32]byte]*checkedBlock{}, many: map[string]bool{}}
+		muhash: NewMuHash(), checkedSeed: maphash.MakeSeed(), checked: map[uint64]*checkedBlock{}, many: map[string]bool{}}
 	if raw, ok := store.Get([]byte("m")); ok {
 		var m setMeta
 		if err := codec.Unmarshal(raw, &m); err != nil {
@@ -514,17 +513,21 @@ func (s *State) takeable(n *chain.Node) error {
 
 // parse is btc.ParseBlock, or what an earlier one gave of a block that was good.
 func (s *State) parse(raw []byte) (*checkedBlock, error) {
-	key := blake3.Sum256(raw)
+	key := maphash.Bytes(s.checkedSeed, raw)
 	s.checkedMu.Lock()
 	c := s.checked[key]
+	if c != nil && !bytes.Equal(c.raw, raw) {
+		s.uncheckLocked(c)
+		c = nil
+	}
 	if c == nil {
 		if s.checkedBytes+len(raw) > maxCheckedBytes {
 			clear(s.checked)
 			s.checkedBytes = 0
 		}
-		c = &checkedBlock{key: key, size: len(raw)}
+		c = &checkedBlock{key: key, raw: raw}
 		s.checked[key] = c
-		s.checkedBytes += c.size
+		s.checkedBytes += len(raw)
 	}
 	s.checkedMu.Unlock()
 	c.looked.Do(func() {
@@ -570,9 +573,13 @@ func (s *State) check(c *checkedBlock, height uint32) error {
 func (s *State) uncheck(c *checkedBlock) {
 	s.checkedMu.Lock()
 	defer s.checkedMu.Unlock()
+	s.uncheckLocked(c)
+}
+
+func (s *State) uncheckLocked(c *checkedBlock) {
 	if s.checked[c.key] == c {
 		delete(s.checked, c.key)
-		s.checkedBytes -= c.size
+		s.checkedBytes -= len(c.raw)
 	}
 }
 
@@ -656,7 +663,7 @@ func (s *State) release(b *body) {
 	for i := range b.uses {
 		u := &b.uses[i]
 		switch {
-		case u.of == nil || u.of.gone:
+		case u.of == nil:
 			s.spends.unchain(coinTag(u.outpoint()), u, func(r *spentRef) **spentRef { return &r.next })
 		default:
 			for at := &u.of.spent; *at != nil; at = &(*at).next {
@@ -672,13 +679,13 @@ func (s *State) release(b *body) {
 		s.created.unchain(txTag(&t.coins[0].coin.Outpoint.Txid), t, func(t *madeTx) **madeTx { return &t.next })
 		for k := range t.coins {
 			own := &t.coins[k]
-			own.gone = true
 			for u := own.spent; u != nil; {
 				next, tag := u.next, coinTag(&own.coin.Outpoint)
-				u.next = s.spends.get(tag)
+				u.of, u.next = nil, s.spends.get(tag)
 				s.spends.set(tag, u)
 				u = next
 			}
+			own.spent = nil // nothing leads from one forgotten block to another, else none would leave the memory
 		}
 	}
 }
@@ -800,7 +807,7 @@ func (s *State) makers(d *draft, mark uint64, prevs []*btc.Outpoint, out []sourc
 		}
 	}
 	for i := range prevs {
-		if t := out[i].created; t != nil && t.coins[0].gone {
+		if t := out[i].created; t != nil && t.coins[0].passed {
 			touched++
 		}
 	}
