@@ -20,6 +20,7 @@ import (
 	"fusion/chainkey/bls"
 	"fusion/chainkey/keystore"
 	"fusion/ic/certificate"
+	"fusion/internal/hugepages"
 	"fusion/internal/redact"
 	"fusion/replica/certify"
 	"fusion/replica/consensus"
@@ -205,7 +206,11 @@ func (r *Replica) open() (err error) {
 	if err := os.MkdirAll(dir(stateDir), 0o700); err != nil {
 		return fmt.Errorf("creating the state directory: %w", err)
 	}
-	if r.db, err = state.Open(dir(stateDir), state.Options{FS: r.opts.FS, Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc), Failed: r.fail}); err != nil {
+	cache := machine.CacheBytes(r.doc)
+	if cache == machine.BitcoinCacheBytes {
+		_ = hugepages.Heap(machine.BitcoinHeapBytes) // it does without, slower
+	}
+	if r.db, err = state.Open(dir(stateDir), state.Options{FS: r.opts.FS, Network: r.doc.Hash(), CacheBytes: cache, Failed: r.fail}); err != nil {
 		return err
 	}
 	r.opened(r.db.Close)

@@ -71,7 +71,7 @@
 // names of addresses with a stored balance, about 100 bytes each: at most 80 MB if all of 200 million coins lay in heaps of 256.
 //
 // Headers above the anchor: chain.Params.MaxHeaders. Bodies: Options.MaxUnstableBytes, witnesses included; when they are full, the lightest side
-// branch makes room for the tip's, never the other way round. They are stored without their witnesses, which nothing looks at once a body is checked. Memory: about 150 bytes per output and 100 per input above the anchor,
+// branch makes room for the tip's, never the other way round. They are stored without their witnesses, which nothing looks at once a body is checked. Memory: about 300 bytes per output and 150 per input above the anchor,
 // besides those 8,000 headers; all else is in the store. When 128 blocks of mainnet's size enter the stable set together, that is one batch of 140 MB,
 // and the state takes some seconds for it: all replicas in the same block.
 package utxo

@@ -83,6 +83,9 @@ func CacheBytes(doc *genesis.Doc) int64 {
 // BitcoinCacheBytes is the cache of a replica that follows a public Bitcoin network. The filters and indexes of 200 million coins alone take 0.8 GB.
 const BitcoinCacheBytes = 1 << 30
 
+// BitcoinHeapBytes is what the heap of such a replica grows to while it catches up: half a GiB lives, and a collection waits until twice as much is garbage.
+const BitcoinHeapBytes = 2 << 30
+
 // checkImported refuses to begin without the snapshot that the genesis document names.
 func checkImported(doc *genesis.Doc, r kv.Reader) error {
 	if doc.Bitcoin == nil || doc.Bitcoin.Snapshot == nil || utxo.Began(kv.PrefixReader(r, prefixCoins)) {

@@ -152,11 +152,13 @@ func Open(dir string, opts Options) (*DB, error) {
 	db.tables.EnsureDefaults()
 	var p *pebble.DB
 	err := db.write("opening it", func() (err error) {
-		if err := removeNewTables(opts.FS, dir); err != nil {
+		if p, err = pebble.Open(dir, options); err != nil {
 			return err
 		}
-		p, err = pebble.Open(dir, options)
-		return err
+		if err := removeNewTables(opts.FS, dir); err != nil { // now that no other process is at it
+			return errors.Join(err, p.Close())
+		}
+		return nil
 	})
 	if err == nil {
 		db.p = p

@@ -26,6 +26,7 @@ import (
 	"fusion/btc"
 	"fusion/btc/chain"
 	"fusion/btc/utxo"
+	"fusion/internal/hugepages"
 	"fusion/internal/kv"
 	"fusion/replica/machine"
 	"fusion/replica/state"
@@ -270,6 +271,7 @@ func (c *bitcoinChain) blocks(rng *rand.Rand, n int, next func() int) [][]byte {
 // bitcoinUTXO measures the coin set in a replica's state: its size, queries, and blocks into it, beside what a plain database does with the same coins.
 func (s *suite) bitcoinUTXO(ctx context.Context) (err error) {
 	s.Progress.Begin("Bitcoin coin set of 10 million")
+	_ = hugepages.Heap(machine.BitcoinHeapBytes) // as a replica begins
 	dir, err := os.MkdirTemp("", "fusion-bench-utxo-")
 	if err != nil {
 		return err
