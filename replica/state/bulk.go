@@ -114,7 +114,7 @@ func (b *Block) index() {
 	}
 	old := b.batch.Load()
 	all := b.db.p.NewIndexedBatchWithSize(old.Len() + len(b.bulk.ops))
-	none, bulk := b.db.p.NewBatch(), b.db.p.NewBatch()
+	none, bulk := b.db.p.NewBatch(), b.db.p.NewBatch() // to ask an empty batch for its bytes writes into it, so the old one is not asked
 	if err := errors.Join(b.bulk.behind(none, bulk), all.Apply(old, nil), all.Apply(bulk, nil), bulk.Close(), none.Close()); err != nil {
 		panic(fmt.Errorf("block: making what was written readable: %w", err))
 	}
