@@ -206,11 +206,8 @@ func (r *Replica) open() (err error) {
 	if err := os.MkdirAll(dir(stateDir), 0o700); err != nil {
 		return fmt.Errorf("creating the state directory: %w", err)
 	}
-	cache := machine.CacheBytes(r.doc)
-	if cache == machine.BitcoinCacheBytes {
-		_ = hugepages.Heap(machine.BitcoinHeapBytes) // it does without, slower
-	}
-	if r.db, err = state.Open(dir(stateDir), state.Options{FS: r.opts.FS, Network: r.doc.Hash(), CacheBytes: cache, Failed: r.fail}); err != nil {
+	_ = hugepages.Heap(machine.HeapBytes(r.doc)) // it does without, slower
+	if r.db, err = state.Open(dir(stateDir), state.Options{FS: r.opts.FS, Network: r.doc.Hash(), CacheBytes: machine.CacheBytes(r.doc), Failed: r.fail}); err != nil {
 		return err
 	}
 	r.opened(r.db.Close)

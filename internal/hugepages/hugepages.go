@@ -17,7 +17,7 @@ import (
 // limit. They take memory when the heap uses them, not before. Without them, as on other systems than Linux, everything works, slower.
 func Heap(bytes uint64) error {
 	all, err := memory()
-	if err != nil || all == 0 {
+	if err != nil || all == 0 || bytes == 0 {
 		return err
 	}
 	bytes = min(bytes, all/4)

@@ -8,12 +8,7 @@ func memory() (uint64, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return 0, err
 	}
-	return uint64(info.Totalram) * uint64(info.Unit), nil //nolint:unconvert // 32 bits on some processors
+	return uint64(info.Totalram) * uint64(info.Unit), nil // 32 bits on some processors
 }
 
-func advise(space []byte) error {
-	if len(space) == 0 {
-		return nil
-	}
-	return unix.Madvise(space, unix.MADV_HUGEPAGE)
-}
+func advise(space []byte) error { return unix.Madvise(space, unix.MADV_HUGEPAGE) }

@@ -71,20 +71,34 @@ func openBitcoin(doc *genesis.Doc, db *state.DB, mempool *atomic.Pointer[Mempool
 // CacheBytes is the memory for the state's database, 0 for the default. The coins of a public Bitcoin network, on which no coin has the least to do
 // with another, need more.
 func CacheBytes(doc *genesis.Doc) int64 {
-	if doc.Bitcoin == nil {
-		return 0
-	}
-	if n, err := btc.ParseNetwork(doc.Bitcoin.Network); err != nil || n.Development() {
+	if !followsPublic(doc) {
 		return 0
 	}
 	return BitcoinCacheBytes
 }
 
+// HeapBytes is what the heap is known to grow to, 0 where nothing is known.
+func HeapBytes(doc *genesis.Doc) uint64 {
+	if !followsPublic(doc) {
+		return 0
+	}
+	return BitcoinHeapBytes
+}
+
+// followsPublic tells whether the network follows a public Bitcoin network.
+func followsPublic(doc *genesis.Doc) bool {
+	if doc.Bitcoin == nil {
+		return false
+	}
+	n, err := btc.ParseNetwork(doc.Bitcoin.Network)
+	return err == nil && !n.Development()
+}
+
 // BitcoinCacheBytes is the cache of a replica that follows a public Bitcoin network. The filters and indexes of 200 million coins alone take 0.8 GB.
 const BitcoinCacheBytes = 1 << 30
 
-// BitcoinHeapBytes is what the heap of such a replica grows to while it catches up: half a GiB lives, and a collection waits until twice as much is garbage.
-const BitcoinHeapBytes = 2 << 30
+// BitcoinHeapBytes is what the heap of such a replica grows to while it catches up: 1 GB lives at most, and a collection waits until twice as much is garbage.
+const BitcoinHeapBytes = 3 << 30
 
 // checkImported refuses to begin without the snapshot that the genesis document names.
 func checkImported(doc *genesis.Doc, r kv.Reader) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -158,13 +159,21 @@ func TestBulkIsReadWhenAsked(t *testing.T) {
 // What is too large for a table in memory is there after the database was opened again, whether it went through the log or became tables.
 func TestLargeBulk(t *testing.T) {
 	const keys = 40_000 // of a kilobyte: more than a table
-	for name, from := range map[string]int{"log": 1 << 30, "tables": tablesFrom} {
-		t.Run(name, func(t *testing.T) {
-			fs := vfs.NewMem()
-			db, err := Open("db", Options{FS: fs, tablesFrom: from})
-			if err != nil {
-				t.Fatal(err)
+	for _, c := range []struct {
+		name string
+		from int
+		fs   vfs.FS
+	}{{"log", 1 << 30, vfs.NewMem()}, {"tables", tablesFrom, vfs.NewMem()}, {"tables on disk", tablesFrom, vfs.Default}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "db")
+			open := func() *DB {
+				db, err := Open(dir, Options{FS: c.fs, tablesFrom: c.from})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return db
 			}
+			db := open()
 			b := db.Begin()
 			b.Set([]byte("z"), []byte("last"))
 			b.Expect(1)
@@ -181,9 +190,10 @@ func TestLargeBulk(t *testing.T) {
 			if err := errors.Join(b.Commit(1, digest), db.Check(nil)); err != nil {
 				t.Fatal(err)
 			}
-			if n := db.p.Metrics().Ingest.Count; (n == 1) != (from == tablesFrom) {
+			if n := db.p.Metrics().Ingest.Count; (n == 1) != (c.from == tablesFrom) {
 				t.Errorf("%d blocks became tables", n)
 			}
+			newTables(t, c.fs, dir)
 			b = db.Begin() // what is written then covers what is in tables
 			b.DeleteOld(binary.BigEndian.AppendUint32([]byte("k"), keys-1), value)
 			b.Set(binary.BigEndian.AppendUint32([]byte("k"), 0), make([]byte, 4))
@@ -191,7 +201,7 @@ func TestLargeBulk(t *testing.T) {
 			if err := errors.Join(b.Commit(2, digest), db.Close()); err != nil {
 				t.Fatal(err)
 			}
-			db = open(t, fs)
+			db = open()
 			if h := db.Head(); h.Height != 2 || h.AppHash != digest {
 				t.Errorf("the head is %v", h)
 			}
@@ -224,7 +234,13 @@ func TestNewTablesAreRemoved(t *testing.T) {
 	if err := errors.Join(err, f.Close(), open(t, fs).Close()); err != nil {
 		t.Fatal(err)
 	}
-	names, err := fs.List("db")
+	newTables(t, fs, "db")
+}
+
+// newTables fails the test if there are tables outside the database.
+func newTables(t *testing.T, fs vfs.FS, dir string) {
+	t.Helper()
+	names, err := fs.List(dir)
 	if err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, newTable) }) {
 		t.Errorf("left: %q, %v", names, err)
 	}
