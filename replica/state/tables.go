@@ -105,7 +105,8 @@ func (db *DB) commitTables(batch *pebble.Batch, list []stretch) error {
 	for i, s := range list {
 		mine := beside
 		if i+1 < len(list) {
-			n, _ := slices.BinarySearchFunc(beside, list[i+1].first, func(o op, first []byte) int { return compareReplicated(o.key, first) })
+			next := append([]byte{replicated}, list[i+1].first...)
+			n, _ := slices.BinarySearchFunc(beside, next, func(o op, next []byte) int { return bytes.Compare(o.key, next) })
 			mine, beside = beside[:n], beside[n:]
 		}
 		wg.Go(func() {
@@ -119,14 +120,6 @@ func (db *DB) commitTables(batch *pebble.Batch, list []stretch) error {
 		return err
 	}
 	return db.p.Ingest(context.Background(), slices.Concat(names...))
-}
-
-// compareReplicated compares a key of the database with a replicated one.
-func compareReplicated(key, with []byte) int {
-	if key[0] != replicated {
-		return bytes.Compare(key[:1], []byte{replicated})
-	}
-	return bytes.Compare(key[1:], with)
 }
 
 // tableWriter writes tables, each when the one before is full.
@@ -155,8 +148,8 @@ func (w *tableWriter) merge(first []op, second batchrepr.Reader) error {
 		}
 		return w.add(o)
 	})
-	for _, o := range first {
-		err = errors.Join(err, w.add(o))
+	for ; err == nil && len(first) > 0; first = first[1:] {
+		err = w.add(first[0])
 	}
 	return errors.Join(err, w.end())
 }
@@ -203,9 +196,6 @@ func (w *tableWriter) end() error {
 // removeNewTables removes what a crash left of tables that the database did not take in.
 func removeNewTables(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
-	if err != nil {
-		return nil // there is none yet, or Pebble says what is wrong with it
-	}
 	for _, name := range names {
 		if strings.HasPrefix(name, newTable) {
 			err = errors.Join(err, fs.Remove(fs.PathJoin(dir, name)))
